@@ -1,0 +1,119 @@
+"""Where arrays live: NumPy on the host or CuPy on a GPU, behind one small object.
+
+A `Backend` is passed explicitly to whatever computes; there is no global state and no silent fall-back. All
+mathematics is written once against `backend.xp` (the array module) and `backend.ops` (see `ops.py`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import platform
+from functools import cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigan.errors import InputError
+
+if TYPE_CHECKING:
+    from minigan.ops import Ops
+
+Array = Any
+"""A numpy.ndarray or a cupy.ndarray: the two share no common type to name here."""
+
+BACKENDS = ("numpy", "cupy")
+INSTALL_CUPY = "pip install 'minigan[cuda13]' (CUDA 13) or 'minigan[cuda12]' (CUDA 12)"
+
+
+class Backend:
+    """An array module with the few things that differ between host and device.
+
+    Attributes: `name` ("numpy" or "cupy"), `xp` (the module), `device` (a description for people).
+    """
+
+    def __init__(self, name: str, xp: ModuleType, device: str) -> None:
+        self.name = name
+        self.xp = xp
+        self.device = device
+
+    def __repr__(self) -> str:
+        return f"Backend({self.name!r}, {self.device!r})"
+
+    @cached_property
+    def ops(self) -> Ops:
+        """The operations of this backend: the reference mathematics of `ops.py`."""
+        from minigan.ops import Ops  # here, because ops stands below backend in the import order
+
+        return Ops(self)
+
+    def asarray(self, host: np.ndarray) -> Array:
+        """A copy of a host array on this backend (NumPy: the array itself)."""
+        return self.xp.asarray(host)
+
+    def to_host(self, array: Array) -> np.ndarray:
+        """A NumPy copy of `array` (NumPy: the array itself); waits for the device to finish it."""
+        return array if isinstance(array, np.ndarray) else array.get()
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        return self.xp.empty(shape, dtype)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        return self.xp.zeros(shape, dtype)
+
+    def take(self, array: Array, rows: Array, out: Array) -> None:
+        """out[i] = array[rows[i]]; the rows must be valid."""
+        if self.name == "numpy":
+            # mode="clip" writes straight into `out`; the default mode would go through a hidden buffer
+            np.take(array, rows, axis=0, out=out, mode="clip")
+        else:
+            self.xp.take(array, rows, axis=0, out=out)
+
+    def synchronize(self) -> None:
+        """Wait until everything queued on the device is done (NumPy: nothing to wait for)."""
+        if self.name == "cupy":
+            self.xp.cuda.get_current_stream().synchronize()
+
+    def check(self, array: Array, what: str) -> None:
+        """Refuse an array of the other backend, naming the remedy.
+
+        Raises: InputError when `array` is not an array of this backend.
+        """
+        if not isinstance(array, self.xp.ndarray):
+            kind = f"{type(array).__module__}.{type(array).__name__}"
+            remedy = "backend.asarray(x)" if self.name == "cupy" else "backend.to_host(x) of the backend that made it"
+            raise InputError(f"{what} is a {kind}, but the backend is {self.name}; convert it first with {remedy}.")
+
+
+def get_backend(name: str = "numpy") -> Backend:
+    """The backend called `name`.
+
+    Raises: InputError for an unknown name, a missing CuPy, or a CuPy that finds no device.
+    """
+    if name == "numpy":
+        return Backend("numpy", np, f"CPU ({platform.machine() or 'unknown machine'})")
+    if name == "cupy":
+        return _cupy_backend()
+    raise InputError(f"--backend {name} is unknown; choose one of: {', '.join(BACKENDS)}.")
+
+
+def _cupy_backend() -> Backend:
+    """Import CuPy *and* probe a device: importing alone proves no GPU."""
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"--backend cupy needs CuPy, which cannot be imported ({reason}): {INSTALL_CUPY}.") from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+        if count < 1:
+            raise RuntimeError("no device")
+        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+        cupy.zeros(1).sum().get()
+    except Exception as error:  # CuPy raises many kinds here: driver missing, too old, no device, no kernel image
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"--backend cupy finds no usable CUDA device ({reason}): check the driver with nvidia-smi and that "
+            f"CuPy matches it, {INSTALL_CUPY}, or use --backend numpy."
+        ) from None
+    return Backend("cupy", cupy, properties["name"].decode())

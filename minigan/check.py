@@ -1,0 +1,661 @@
+"""python -m minigan.check: the certificate. Every derivative in this package against central differences, in float64.
+
+The numbers come from `Plain`, a second and deliberately naive transcription of the formulas that shares no code with
+`ops`, `network`, `objectives` or `penalties`: what is compared is the package's hand-derived gradient with the *numerical*
+gradient of that transcription. So a wrong value, a wrong derivative and a wrong wiring of the step all show.
+
+Errors are relative, per tensor: |analytic - numerical| / max(|analytic|, |numerical|). Neither side may be zero, except
+for a listed set of tensors whose gradient must vanish, which is then asserted. ReLU, leaky ReLU and hinge have kinks, and
+across one a penalty even jumps: the sign of every pre-activation and margin is recorded in each evaluation, and a draw in
+which a difference step would cross a kink is drawn again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigan import cli
+from minigan.backend import BACKENDS, Backend, get_backend
+from minigan.config import Config
+from minigan.errors import InputError, MiniganError
+from minigan.files import write_bytes
+from minigan.gan import GAN
+from minigan.gradcheck import STEP, numerical_gradient, relative_error
+from minigan.network import Network
+from minigan.noise import INTERPOLATION
+from minigan.objectives import OBJECTIVES, cross_entropy, cross_entropy_gradient
+from minigan.ops import ACTIVATIONS, CURVED, LEAK
+from minigan.optim import EPSILON, Adam, WeightAverage, schedule
+from minigan.penalties import one_centred, one_centred_direction, zero_centred, zero_centred_direction
+
+BOUND = 1e-6
+"""Largest relative error that passes."""
+
+ZERO = 1e-9
+"""What must vanish may not exceed this."""
+
+PENALTIES: dict[str, dict[str, float]] = {
+    "no penalty": {},
+    "r1": {"r1": 1.3},
+    "r2": {"r2": 0.7},
+    "gradient-penalty": {"gradient_penalty": 2.5},
+}
+PIECEWISE_LINEAR = tuple(name for name in ACTIVATIONS if name not in CURVED)
+
+
+class CertificateError(MiniganError):
+    """The certificate failed."""
+
+
+class BadDrawError(Exception):
+    """A difference step crossed a kink, or a gradient happens to be zero (dead units, say): the draw proves nothing."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the certificate."""
+
+    what: str
+    shapes: str
+    relative_error: float
+    passed: bool
+
+
+# --------------------------------------------------------------------------------------- the naive transcription
+
+
+class Plain:
+    """The formulas once more, from pre-activations and for one purpose: to be differentiated numerically."""
+
+    def __init__(self) -> None:
+        self.signs: list[np.ndarray] = []
+
+    def kinked(self, z: np.ndarray) -> np.ndarray:
+        """Record on which side of its kink at 0 each value lies."""
+        self.signs.append(z > 0)
+        return z
+
+    def phi(self, name: str, z: np.ndarray) -> np.ndarray:
+        if name == "relu":
+            return np.where(self.kinked(z) > 0, z, 0.0)
+        if name == "leaky-relu":
+            return np.where(self.kinked(z) > 0, z, LEAK * z)
+        if name == "tanh":
+            return np.tanh(z)
+        if name == "sigmoid":
+            return 1 / (1 + np.exp(-z))
+        return z
+
+    def dphi(self, name: str, z: np.ndarray) -> np.ndarray:
+        if name == "relu":
+            return np.where(z > 0, 1.0, 0.0)
+        if name == "leaky-relu":
+            return np.where(z > 0, 1.0, LEAK)
+        if name == "tanh":
+            return 1 / np.cosh(z) ** 2
+        if name == "sigmoid":
+            return np.exp(-z) / (1 + np.exp(-z)) ** 2
+        return np.ones_like(z)
+
+    def forward(self, layers: Layers, names: Sequence[str], x: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        zs = []
+        for (W, b), name in zip(layers, names, strict=True):
+            zs.append(np.einsum("bi,io->bo", x, W) + b)
+            x = self.phi(name, zs[-1])
+        return x, zs
+
+    def input_gradient(self, layers: Layers, names: Sequence[str], x: np.ndarray) -> np.ndarray:
+        """dD(x_i)/dx_i, for a network with one output."""
+        _, zs = self.forward(layers, names, x)
+        g = np.ones((len(x), 1))
+        for (W, _), name, z in zip(reversed(layers), reversed(names), reversed(zs), strict=True):
+            g = np.einsum("bo,io->bi", g * self.dphi(name, z), W)
+        return g
+
+    def bce(self, s: np.ndarray, target: float) -> float:
+        return float(np.mean(target * np.logaddexp(0, -s) + (1 - target) * np.logaddexp(0, s)))
+
+    def discriminator(self, name: str, r: np.ndarray, f: np.ndarray, smoothing: float = 0.0) -> float:
+        if name in ("minimax", "non-saturating"):
+            return self.bce(r, 1 - smoothing) + self.bce(f, 0)
+        if name == "least-squares":
+            return float(np.mean((r - 1) ** 2) / 2 + np.mean(f**2) / 2)
+        if name == "hinge":
+            margin_r, margin_f = self.kinked(1 - r), self.kinked(1 + f)
+            return float(np.mean(np.maximum(0, margin_r)) + np.mean(np.maximum(0, margin_f)))
+        if name == "wasserstein":
+            return float(np.mean(f) - np.mean(r))
+        return self.bce(r - f, 1)
+
+    def generator(self, name: str, r: np.ndarray, f: np.ndarray) -> float:
+        if name == "minimax":
+            return -self.bce(f, 0)
+        if name == "non-saturating":
+            return self.bce(f, 1)
+        if name == "least-squares":
+            return float(np.mean((f - 1) ** 2) / 2)
+        if name in ("hinge", "wasserstein"):
+            return float(-np.mean(f))
+        return self.bce(f - r, 1)
+
+    def penalty(self, layers: Layers, names: Sequence[str], config: Config, real: np.ndarray, fake: np.ndarray,
+                between: np.ndarray | None) -> float:  # fmt: skip
+        value = 0.0
+        if config.r1 > 0:
+            value += config.r1 / 2 * np.mean(np.sum(self.input_gradient(layers, names, real) ** 2, axis=1))
+        if config.r2 > 0:
+            value += config.r2 / 2 * np.mean(np.sum(self.input_gradient(layers, names, fake) ** 2, axis=1))
+        if between is not None:
+            norm = np.linalg.norm(self.input_gradient(layers, names, between), axis=1)
+            value += config.gradient_penalty * np.mean((norm - 1) ** 2)
+        return float(value) * config.penalty_every
+
+
+Layers = list[tuple[np.ndarray, np.ndarray]]
+
+
+def watched(plain: Plain, f: Callable[[], float]) -> Callable[[], float]:
+    """f(), raising BadDrawError where an evaluation sees other signs than the first did."""
+    base: list[bytes] = []
+
+    def evaluate() -> float:
+        plain.signs.clear()
+        value = f()
+        signs = b"".join(np.packbits(s).tobytes() for s in plain.signs)
+        if not base:
+            base.append(signs)
+        if signs != base[0]:
+            raise BadDrawError
+        return value
+
+    evaluate()
+    return evaluate
+
+
+def compare(f: Callable[[], float], variables: Sequence[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator | None,
+            vanishing: Sequence[int] = ()) -> float:  # fmt: skip
+    """The largest relative error over tensors. variables: (x, df/dx) pairs, x read by f; `vanishing`: those with df/dx = 0.
+
+    Without `rng` every entry is checked; with it two random directions per tensor.
+    Returns infinity where a tensor that must vanish does not.
+    """
+    worst = 0.0
+    for number, (x, analytic) in enumerate(variables):
+        if rng is None:
+            numerical = numerical_gradient(f, x)
+            expected = analytic
+        else:
+            us = [u / np.linalg.norm(u) for u in rng.normal(size=(2, *x.shape))]
+            numerical = np.array([directional(f, x, u) for u in us])
+            expected = np.array([np.sum(analytic * u) for u in us])
+        if number in vanishing:
+            if max(np.abs(expected).max(), np.abs(numerical).max()) > ZERO:
+                return math.inf
+        elif max(np.abs(expected).max(), np.abs(numerical).max()) <= ZERO:
+            raise BadDrawError
+        else:
+            worst = max(worst, relative_error(expected, numerical))
+    return worst
+
+
+def directional(f: Callable[[], float], x: np.ndarray, u: np.ndarray) -> float:
+    """The derivative of f along u at x; x is restored."""
+    kept = x.copy()
+    np.add(kept, STEP * u, out=x)
+    above = f()
+    np.subtract(kept, STEP * u, out=x)
+    below = f()
+    x[...] = kept
+    return (above - below) / (2 * STEP)
+
+
+def informative(attempt: Callable[[int], Row]) -> Row:
+    """The row of the first draw whose difference steps cross no kink and whose gradients are not zero."""
+    for draw in range(50):
+        try:
+            return attempt(draw)
+        except BadDrawError:
+            continue
+    raise CertificateError("fifty draws in a row crossed a kink or had a zero gradient: nothing was proven.")
+
+
+def row(what: str, shapes: Any, error: float) -> Row:
+    return Row(what, str(shapes).replace(" ", ""), error, bool(error <= BOUND))
+
+
+# -------------------------------------------------------------------------------------------------- the operations
+
+
+def activations(backend: Backend) -> Iterator[Row]:
+    """phi, phi' and phi''/phi' of each activation, and its dense step: forward, backward and tangent."""
+    ops, rng, plain = backend.ops, np.random.default_rng(1), Plain()
+    z = rng.normal(size=(5, 7)) * 2
+    z[np.abs(z) < 0.01] += 0.1  # away from the kink
+    for name in ACTIVATIONS:
+        y, out = backend.asarray(z.copy()), backend.empty(z.shape, "float64")
+        ops.activation(name, y, out)
+        yield row(f"activation {name}: phi", z.shape, relative_error(backend.to_host(y), plain.phi(name, z)))
+        ops.slope(name, y, out)
+        slope = backend.to_host(out).copy()
+        numerical = (plain.phi(name, z + STEP) - plain.phi(name, z - STEP)) / (2 * STEP)
+        yield row(f"activation {name}: slope", z.shape, relative_error(slope, numerical))
+        ops.curvature(name, y, out)
+        bend = backend.to_host(out) * slope
+        numerical = (plain.dphi(name, z + STEP) - plain.dphi(name, z - STEP)) / (2 * STEP)
+        if name in CURVED:
+            error = relative_error(bend, numerical)
+        else:
+            error = 0.0 if not bend.any() and not numerical.any() else math.inf
+        yield row(f"activation {name}: curvature", z.shape, error)
+        for what in ("dense_forward", "weight_gradient dW", "weight_gradient db", "input_gradient dX", "dense_tangent"):
+            yield informative(partial(dense, backend, name, what))
+
+
+def dense(backend: Backend, name: str, what: str, draw: int) -> Row:
+    """One part of the dense step phi(X W + b), with a random upstream gradient."""
+    ops, rng, plain = backend.ops, np.random.default_rng((2, draw)), Plain()
+    x, W, b, dy, v = (rng.normal(size=s) for s in ((4, 3), (3, 5), (5,), (4, 5), (4, 3)))
+    on = [backend.asarray(a.copy()) for a in (x, W, b, dy, v)]
+    y, slope, dz, t = (backend.zeros((4, 5), "float64") for _ in range(4))
+    dW, db, dx = (backend.zeros(s, "float64") for s in ((3, 5), (5,), (4, 3)))
+    ops.dense_forward(on[0], on[1], on[2], name, y, slope)
+    ops.activation_backward(on[3], y, name, slope, dz)
+    ops.weight_gradient(on[0], dz, dW, db)
+    ops.input_gradient(dz, on[1], dx)
+    ops.dense_tangent(on[4], on[1], name, slope, t, t)
+
+    def value() -> float:
+        return float(np.sum(dy * plain.forward([(W, b)], [name], x)[0]))
+
+    f = watched(plain, value)
+    if what == "dense_forward":
+        error = relative_error(backend.to_host(y), plain.forward([(W, b)], [name], x)[0])
+    elif what == "dense_tangent":
+        # <dy, T> is the derivative of <dy, Y> along v
+        error = relative_error(float(np.sum(dy * backend.to_host(t))), directional(f, x, v))
+    else:
+        variable, analytic = {"dW": (W, dW), "db": (b, db), "dX": (x, dx)}[what.split()[1]]
+        error = compare(f, [(variable, backend.to_host(analytic))], None)
+    return row(f"{what}, {name}", f"{x.shape}x{W.shape}", error)
+
+
+def networks(backend: Backend) -> Iterator[Row]:
+    """Whole networks: backward, tangent and the weighted gradient of unit-seeded deltas."""
+    for name, what in itertools.product(ACTIVATIONS, ("backward", "tangent", "weighted_gradient")):
+        yield informative(partial(network, backend, name, what))
+
+
+def network(backend: Backend, name: str, what: str, draw: int) -> Row:
+    rng, plain = np.random.default_rng((3, draw)), Plain()
+    sizes = (3, 5, 4, 2 if what != "weighted_gradient" else 1)
+    net = Network(sizes, name, "tanh" if what == "backward" else "identity", backend, "float64")
+    net.theta.flat[...] = backend.asarray(rng.normal(size=net.count) * 0.7)
+    x, dy, v = rng.normal(size=(4, 3)), rng.normal(size=(4, sizes[-1])), rng.normal(size=(4, 3))
+    layers = host_layers(net)
+    tape, into = net.tape(4, tangents=True), net.parameters()
+    net.forward(backend.asarray(x.copy()), tape)
+    f = watched(plain, lambda: float(np.sum(dy * plain.forward(layers, net.activations, x)[0])))
+    if what == "tangent":
+        net.backward(backend.asarray(dy), tape)
+        error = relative_error(
+            float(np.sum(dy * backend.to_host(net.tangent(backend.asarray(v), tape)))), directional(f, x, v)
+        )
+    else:
+        if what == "backward":
+            net.backward(backend.asarray(dy), tape, into=into)
+        else:
+            net.backward(tape.ones, tape)
+            net.weighted_gradient(tape, backend.asarray(dy), into)
+        variables = pairs(layers, into.layers, backend)
+        if what == "backward":
+            variables.append((x, backend.to_host(tape.dx)))
+        error = compare(f, variables, None)
+    return row(f"Network.{what}, {name}", sizes, error)
+
+
+def host_layers(net: Network) -> Layers:
+    """Host copies of a network's weights."""
+    return [(net.backend.to_host(W).copy(), net.backend.to_host(b).copy()) for W, b in net.theta.layers]
+
+
+def pairs(
+    layers: Layers, gradients: Sequence[tuple[Any, Any]], backend: Backend
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(variable, analytic gradient) for W1, b1, W2, b2, ..."""
+    return [
+        (variable, backend.to_host(gradient))
+        for layer, into in zip(layers, gradients, strict=True)
+        for variable, gradient in zip(layer, into, strict=True)
+    ]
+
+
+# ---------------------------------------------------------------------------------------- objectives and penalties
+
+
+def objectives(backend: Backend) -> Iterator[Row]:
+    """Values and gradients of each objective, near 0 and far out, and softmax cross-entropy."""
+    rng, plain, B = np.random.default_rng(4), Plain(), 6
+    for name, smoothing in [*((name, 0.0) for name in OBJECTIVES), ("minimax", 0.1), ("non-saturating", 0.1)]:
+        objective = OBJECTIVES[name](backend.ops, B, "float64", smoothing)
+        label = name if not smoothing else f"{name} smoothed"
+        r, f = rng.normal(size=(2, B, 1)) * 2
+        dr, df, dg = (backend.zeros((B, 1), "float64") for _ in range(3))
+        on_r, on_f = backend.asarray(r.copy()), backend.asarray(f.copy())
+        objective.discriminator_gradient(on_r, on_f, dr, df)
+        objective.generator_gradient(on_r, on_f, dg)
+        values = float(objective.discriminator(on_r, on_f)), float(objective.generator(on_r, on_f))
+        plain_values = plain.discriminator(name, r, f, smoothing), plain.generator(name, r, f)
+        yield row(f"objective {label}: values", r.shape, relative_error(np.array(values), np.array(plain_values)))
+        loss_d = watched(plain, partial(plain.discriminator, name, r, f, smoothing))
+        loss_g = watched(plain, partial(plain.generator, name, r, f))
+        variables = [(r, backend.to_host(dr)), (f, backend.to_host(df))]
+        yield row(f"objective {label}: discriminator_gradient", r.shape, compare(loss_d, variables, None))
+        yield row(f"objective {label}: generator_gradient", r.shape, compare(loss_g, [(f, backend.to_host(dg))], None))
+
+    s = rng.normal(size=(5, 4)) * 2
+    targets = np.eye(4)[[0, 3, 1, 1, 2]]
+    out = backend.zeros(s.shape, "float64")
+    cross_entropy_gradient(backend.ops, backend.asarray(s.copy()), backend.asarray(targets), out)
+    value = float(cross_entropy(backend.ops, backend.asarray(s.copy()), backend.asarray(targets)))
+
+    def plain_cross_entropy() -> float:
+        return float(-np.mean(np.sum(targets * np.log(np.exp(s) / np.exp(s).sum(axis=1, keepdims=True)), axis=1)))
+
+    yield row("cross_entropy", s.shape, relative_error(value, plain_cross_entropy()))
+    yield row("cross_entropy_gradient", s.shape, compare(plain_cross_entropy, [(s, backend.to_host(out))], None))
+
+
+def penalties(backend: Backend) -> Iterator[Row]:
+    """Each penalty as a function of g, and alone (no loss) as a function of D's weights, for each activation."""
+    ops, rng = backend.ops, np.random.default_rng(5)
+    g = rng.normal(size=(4, 3))
+    v, norm = backend.zeros(g.shape, "float64"), backend.zeros((4, 1), "float64")
+    zero_centred_direction(ops, backend.asarray(g.copy()), 1.7, v)
+    yield row("zero_centred_direction", g.shape,
+              compare(lambda: float(zero_centred(g, 1.7)), [(g, backend.to_host(v))], None))  # fmt: skip
+    one_centred_direction(ops, backend.asarray(g.copy()), 1.7, v, norm)
+    host = get_backend("numpy").ops
+    yield row("one_centred_direction", g.shape,
+              compare(lambda: float(one_centred(host, g, 1.7)), [(g, backend.to_host(v))], None))  # fmt: skip
+    plain_norm = np.linalg.norm(g, axis=1)
+    values = float(zero_centred(g, 1.7)), float(one_centred(host, g, 1.7))
+    yield row("zero_centred and one_centred: values", g.shape, relative_error(
+        np.array(values), np.array([1.7 / 2 * np.mean(plain_norm**2), 1.7 * np.mean((plain_norm - 1) ** 2)])))  # fmt: skip
+    for name, (label, settings) in itertools.product(ACTIVATIONS, list(PENALTIES.items())[1:]):
+        yield informative(partial(penalty, backend, name, label, settings))
+
+
+def penalty(backend: Backend, name: str, label: str, settings: dict[str, float], draw: int) -> Row:
+    """The gradient of a penalty alone: ds = 0. Biases of piecewise-linear networks do not matter to it."""
+    step = Step(backend, TINY, "wasserstein", name, settings, "alternating", draw)
+    gan = step.gan
+    gan.real.x[...] = backend.asarray(step.real)
+    gan.fake.x[...] = backend.asarray(step.real[::-1] * 0.7 + 0.2)
+    fake = backend.to_host(gan.fake.x).copy()
+    rows = gan.discriminate(0)
+    gan.discriminator.backward(rows.tape.ones, rows.tape, want_dx=False)
+    gan.discriminator.input_gradient(gan.penalised.tape)
+    gan.penalty_directions()
+    rows.ds.fill(0)
+    gan.penalised_gradient()
+    plain, layers, names = Plain(), host_layers(gan.discriminator), gan.discriminator.activations
+    between = step.between(fake)
+    f = watched(plain, lambda: plain.penalty(layers, names, gan.config, step.real, fake, between))
+    variables = pairs(layers, gan.grad_d.layers, backend)
+    last = len(variables) - 1
+    vanishing = [last] if name in CURVED else range(1, last + 1, 2)
+    error = compare(f, variables, None, vanishing)
+    return row(f"penalty {label}, {name}", gan.discriminator.sizes, error)
+
+
+# ------------------------------------------------------------------------------------------------- the whole steps
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a whole-step check."""
+
+    size: int
+    latent: int
+    hidden: tuple[int, ...]
+    batch: int
+    every_entry: bool
+
+
+TINY = Shape(3, 2, (4, 3), 3, True)
+ARTICLE = Shape(784, 100, (256, 256), 3, False)
+
+
+class Step:
+    """A GAN with random weights and non-zero biases, its batch, and one real `train_step` of it."""
+
+    def __init__(self, backend: Backend, shape: Shape, objective: str, activation: str, penalty: dict[str, Any],
+                 update: str, draw: int, **settings: Any) -> None:  # fmt: skip
+        self.backend, self.shape, self.objective = backend, shape, objective
+        rng = np.random.default_rng((6, draw))
+        output = {"sigmoid": "sigmoid", "identity": "identity"}.get(activation, "tanh")
+        self.config = Config(objective=objective, activation=activation, output=output, update=update, latent=shape.latent,
+                             hidden=shape.hidden, batch_size=shape.batch, dtype="float64", seed=draw, lr_generator=0.01,
+                             lr_discriminator=0.01, beta1=0.5, **penalty, **settings)  # fmt: skip
+        self.gan = GAN(self.config, shape.size, backend)
+        for net in (self.gan.generator, self.gan.discriminator):
+            for W, b in net.theta.layers:
+                # keep gradients of order 1 through all layers: the slope of a sigmoid is at most 1/4
+                spread = 0.8 if shape.every_entry else (4 if activation == "sigmoid" else 1.4) / math.sqrt(len(W))
+                W[...] = backend.asarray(rng.normal(size=W.shape) * spread)
+                b[...] = backend.asarray(rng.normal(size=b.shape) * 0.3)
+        self.real = rng.normal(size=(shape.batch, shape.size)) * 0.8
+
+    def take(self) -> None:
+        """One train_step; keeps the weights from before it."""
+        gan = self.gan
+        self.before_g, self.before_d = host_layers(gan.generator), host_layers(gan.discriminator)
+        self.gan.train_step(lambda out, i: self.fill(out))
+
+    def fill(self, out: Any) -> None:
+        out[...] = self.backend.asarray(self.real)
+
+    def between(self, fake: np.ndarray) -> np.ndarray | None:
+        """The interpolates of discriminator update 0."""
+        if self.config.gradient_penalty == 0:
+            return None
+        mix = np.empty((self.shape.batch, 1))
+        self.gan.noise.uniform(mix, INTERPOLATION, 0)
+        return mix * self.real + (1 - mix) * fake
+
+
+def steps(backend: Backend) -> Iterator[Row]:
+    """The whole discriminator and generator step for every objective, penalty, activation and update rule."""
+    for case in itertools.product(OBJECTIVES, PENALTIES, ACTIVATIONS, ("alternating", "simultaneous"), "DG"):
+        yield informative(partial(whole_step, backend, TINY, *case))
+    for case in itertools.product(("non-saturating",), PENALTIES, ACTIVATIONS, ("alternating",), "DG"):
+        yield informative(partial(whole_step, backend, ARTICLE, *case))
+    combined = {"r1": 0.4, "r2": 0.9, "gradient_penalty": 1.1, "penalty_every": 3}
+    label = "all penalties, every 3rd step"
+    for name, update in itertools.product(("relu", "tanh"), ("alternating", "simultaneous")):
+        yield informative(
+            partial(whole_step, backend, TINY, "relativistic", label, name, update, "D", penalty=combined)
+        )
+
+
+def whole_step(backend: Backend, shape: Shape, objective: str, label: str, activation: str, update: str, player: str,
+               draw: int, penalty: dict[str, Any] | None = None) -> Row:  # fmt: skip
+    """One player's gradient in one real train_step, against the numerical gradient of the plain loss."""
+    step = Step(backend, shape, objective, activation, PENALTIES[label] if penalty is None else penalty, update, draw)
+    step.take()
+    gan, plain, config = step.gan, Plain(), step.config
+    names_g, names_d = gan.generator.activations, gan.discriminator.activations
+    z = backend.to_host(gan.z)
+    if player == "D":
+        layers, net, grad = step.before_d, gan.discriminator, gan.grad_d
+        fake = Plain().forward(step.before_g, names_g, z)[0]
+        between = step.between(fake)
+
+        def loss() -> float:
+            r, f = (plain.forward(layers, names_d, x)[0] for x in (step.real, fake))
+            return plain.discriminator(objective, r, f) + plain.penalty(
+                layers, names_d, config, step.real, fake, between
+            )
+
+    else:
+        layers, net, grad = step.before_g, gan.generator, gan.grad_g
+        critic = step.before_d if update == "simultaneous" else host_layers(gan.discriminator)
+
+        def loss() -> float:
+            r = plain.forward(critic, names_d, step.real)[0]
+            return plain.generator(
+                objective, r, plain.forward(critic, names_d, plain.forward(layers, names_g, z)[0])[0]
+            )
+
+    f = watched(plain, loss)
+    variables = pairs(layers, grad.layers, backend)
+    vanishing = vanishing_biases(objective, activation, len(layers)) if player == "D" else []
+    rng = None if shape.every_entry else np.random.default_rng((7, draw))
+    error = compare(f, variables, rng, vanishing)
+    what = f"{player} step, {objective}, {label}, {activation}, {update}"
+    return row(what, net.sizes, error)
+
+
+def vanishing_biases(objective: str, activation: str, depth: int) -> list[int]:
+    """Where dL_D/db is exactly 0, as positions in W1, b1, W2, b2, ...: shifting all logits alike does not change losses of
+    differences, and in a linear network every bias only shifts them all alike."""
+    if objective not in ("wasserstein", "relativistic"):
+        return []
+    return list(range(1, 2 * depth, 2)) if activation == "identity" else [2 * depth - 1]
+
+
+# ------------------------------------------------------------------------------------------------------ optimisers
+
+
+def optimisers(backend: Backend) -> Iterator[Row]:
+    """Adam against a scalar transcription of the paper's Algorithm 1, the weight average, the schedules."""
+    rng = np.random.default_rng(8)
+    for beta1, beta2 in ((0.9, 0.999), (0.5, 0.9), (0.0, 0.99)):
+        theta = rng.normal(size=5)
+        gradients = rng.normal(size=(12, 5))
+        adam, on = Adam(5, backend, "float64", beta1, beta2), backend.asarray(theta.copy())
+        for t, g in enumerate(gradients, 1):
+            adam.update(on, backend.asarray(g), t, 0.01)
+        expected = [paper_adam(x, gradients[:, k], 0.01, beta1, beta2) for k, x in enumerate(theta)]
+        moved = relative_error(backend.to_host(on) - theta, np.array(expected) - theta)
+        yield row(f"Adam, beta1 {beta1}, beta2 {beta2}, 12 updates", theta.shape, moved)
+    theta = rng.normal(size=(12, 5))
+    average, mean = WeightAverage(backend.asarray(theta[0].copy()), 0.6, backend), theta[0].copy()
+    for t in range(1, 12):
+        average.update(backend.asarray(theta[t]), t)
+        decay = min(0.6, (1 + t) / (10 + t))
+        mean = decay * mean + (1 - decay) * theta[t]
+    yield row("WeightAverage, 11 updates", mean.shape, relative_error(backend.to_host(average.mean), mean))
+    values = [schedule(name, t, 10, 0.1) for name in ("constant", "linear", "cosine") for t in (0, 5, 10, 20)]
+    expected = [1, 1, 1, 1, 1, 0.55, 0.1, 0.1, 1, 0.55, 0.1, 0.1]
+    yield row("schedule: constant, linear, cosine", (12,), relative_error(np.array(values), np.array(expected)))
+
+
+def paper_adam(theta: float, gradients: np.ndarray, alpha: float, beta1: float, beta2: float) -> float:
+    """Kingma and Ba 2015, Algorithm 1, line by line, on one number."""
+    m = v = 0.0
+    for t, g in enumerate(gradients, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat = m / (1 - beta1**t)
+        v_hat = v / (1 - beta2**t)
+        theta = theta - alpha * m_hat / (math.sqrt(v_hat) + EPSILON)
+    return theta
+
+
+# ------------------------------------------------------------------------------------------------- NumPy and CuPy
+
+
+def differences(backend: Backend) -> Iterator[tuple[str, float]]:
+    """The largest NumPy-to-CuPy difference of each float32 operation, relative to the largest value: (what, difference)."""
+    host, rng = get_backend("numpy"), np.random.default_rng(9)
+    x, W, b, dy = (rng.normal(size=s).astype(np.float32) for s in ((64, 784), (784, 256), (256,), (64, 256)))
+    for name in ACTIVATIONS:
+        results = []
+        for side in (host, backend):
+            ops, on = side.ops, [side.asarray(a.copy()) for a in (x, W * 0.05, b, dy)]
+            y, slope, dz, t = (side.zeros((64, 256), "float32") for _ in range(4))
+            dW, db, dx = (side.zeros(s, "float32") for s in ((784, 256), (256,), (64, 784)))
+            ops.dense_forward(on[0], on[1], on[2], name, y, slope)
+            ops.activation_backward(on[3], y, name, slope, dz)
+            ops.weight_gradient(on[0], dz, dW, db)
+            ops.input_gradient(dz, on[1], dx)
+            ops.dense_tangent(on[0], on[1], name, slope, t, t)
+            results.append([side.to_host(a) for a in (y, dz, dW, db, dx, t)])
+        parts = ("dense_forward", "activation_backward", "dW", "db", "dX", "dense_tangent")
+        for part, a, c in zip(parts, *results, strict=True):
+            yield f"{part}, {name}", float(np.abs(a - c).max() / np.abs(a).max())
+    logits = np.array([[-9, 0.3, 8], [4, -0.2, -7]], np.float32).reshape(2, 3, 1)
+    for name, kind in OBJECTIVES.items():
+        gradients = []
+        for side in (host, backend):
+            r, f = (side.asarray(s.copy()) for s in logits)
+            objective, out = kind(side.ops, 3, "float32"), [side.zeros((3, 1), "float32") for _ in range(3)]
+            objective.discriminator_gradient(r, f, out[0], out[1])
+            objective.generator_gradient(r, f, out[2])
+            gradients.append(np.concatenate([side.to_host(a) for a in out]))
+        yield f"objective {name}", float(np.abs(gradients[0] - gradients[1]).max() / np.abs(gradients[0]).max())
+
+
+# ---------------------------------------------------------------------------------------------------- the command
+
+SECTIONS: dict[str, Callable[[Backend], Iterator[Row]]] = {
+    "operations": activations,
+    "networks": networks,
+    "objectives": objectives,
+    "penalties": penalties,
+    "optimisers": optimisers,
+    "steps": steps,
+}
+
+
+def certificate(backend: Backend, sections: Sequence[str] = tuple(SECTIONS)) -> Iterator[Row]:
+    """All rows of the named sections, in order."""
+    for name in sections:
+        yield from SECTIONS[name](backend)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = cli.Parser(prog="python -m minigan.check", description="Prove every derivative of minigan numerically.")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default="numpy", help="where the derivatives are computed (default: numpy)"
+    )
+    parser.add_argument("--json", metavar="FILE", default=None, help="write the rows as a JSON list too")
+    values = parser.parse(argv)
+    backend = get_backend(values.backend)
+    rows = []
+    print(f"{'what':<78} {'shapes':<20} {'relative error':>14}  verdict")
+    for result in certificate(backend):
+        rows.append(result)
+        verdict = "passed" if result.passed else "FAILED"
+        print(f"{result.what:<78} {result.shapes:<20} {result.relative_error:>14.2e}  {verdict}")
+    if backend.name == "cupy":
+        print(f"\n{'largest NumPy-to-CuPy difference, float32':<78} {'relative':>14}")
+        for what, difference in differences(backend):
+            print(f"{what:<78} {difference:>14.2e}")
+    if values.json is not None:
+        try:
+            write_bytes(Path(values.json), (json.dumps([asdict(r) for r in rows], indent=1) + "\n").encode())
+        except OSError as error:
+            raise InputError(f"--json {values.json} cannot be written ({error.strerror or error}).") from None
+    failed = [r for r in rows if not r.passed]
+    worst = max(rows, key=lambda r: r.relative_error)
+    print(
+        f"\n{len(rows) - len(failed)} of {len(rows)} passed; largest relative error {worst.relative_error:.1e} ({worst.what})"
+    )
+    if failed:
+        raise CertificateError(f"{len(failed)} of {len(rows)} checks exceed {BOUND}; the first is: {failed[0].what}.")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

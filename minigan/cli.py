@@ -1,0 +1,124 @@
+"""What all commands share: flags made from the configuration, and errors that end in one sentence.
+
+argparse rather than a richer library: it starts in milliseconds and its errors are one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from minigan.config import Config, flag
+from minigan.errors import InputError, MiniganError
+
+TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "tuple[int, ...]": int}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse without abbreviations, whose errors are one sentence with a suggestion."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=Formatter, argument_default=argparse.SUPPRESS, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message.removeprefix('argument ').rstrip('.')}; {self.prog} --help lists the flags.")
+
+    def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """Parse all of argv. Raises: InputError."""
+        values, unknown = self.parse_known_args(argv)
+        if unknown:
+            known = [name for action in self._actions for name in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].split("=")[0], known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"{self.prog} --help lists the flags."
+            raise InputError(f"unknown argument {unknown[0]}; {hint}")
+        return values
+
+
+class Formatter(argparse.HelpFormatter):
+    """Help with room for the names, at most 100 columns."""
+
+    def __init__(self, prog: str) -> None:
+        width = min(100, int(os.environ.get("COLUMNS") or 0) or _terminal_width())
+        super().__init__(prog, max_help_position=30, width=width)
+
+
+def _terminal_width() -> int:
+    try:
+        return os.get_terminal_size().columns
+    except OSError:
+        return 100
+
+
+def add_settings(parser: argparse.ArgumentParser, base: Config) -> None:
+    """One flag for every field of `Config`, whose help says the default in `base`. Only flags given end up in the result."""
+    group: Any = parser
+    for field in dataclasses.fields(Config):
+        meta = field.metadata
+        if meta["section"]:
+            group = parser.add_argument_group(meta["section"])
+        default = getattr(base, field.name)
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        text = f"{meta['help']} (default: {'none' if default is None else shown})".replace("%", "%%")
+        kind = str(field.type).removesuffix(" | None")
+        if kind == "bool":
+            group.add_argument(
+                flag(field.name), action=argparse.BooleanOptionalAction, help=text.replace(": False", ": no")
+            )
+        else:
+            names = "|".join(meta["choices"]) if meta["choices"] else None
+            group.add_argument(
+                flag(field.name),
+                type=TYPES[kind],
+                nargs="+" if kind.startswith("tuple") else None,
+                metavar=names or meta["metavar"] or kind.split("[")[0].replace("tuple", "int").upper(),
+                help=text,
+            )
+
+
+def settings(values: argparse.Namespace) -> dict[str, Any]:
+    """The settings among parsed flags, ready for Config.replace."""
+    names = {field.name for field in dataclasses.fields(Config)}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(values).items()
+        if name in names
+    }
+
+
+def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command: its exit code is main's, or that of the error that ended it, said in one sentence on stderr."""
+    try:
+        code = main(argv)
+    except MiniganError as error:
+        say_error(str(error))
+        code = error.exit_code
+    except KeyboardInterrupt:
+        say_error("interrupted.")
+        code = 130
+    except BrokenPipeError:
+        code = 0  # the reader of our output has left, as `| head` does: nobody is there to be told
+    except MemoryError:
+        say_error("not enough memory; try a smaller --batch-size, --hidden or -n.")
+        code = 2
+    sys.exit(flush(code))
+
+
+def say_error(sentence: str) -> None:
+    """One line on standard error, if there still is one."""
+    with suppress(OSError, ValueError):
+        print(f"minigan: {sentence}", file=sys.stderr, flush=True)
+
+
+def flush(code: int) -> int:
+    """Flush standard output; where its reader has gone, give Python nothing to complain about at exit."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

@@ -1,0 +1,188 @@
+"""Every setting of a run, in one frozen dataclass: the command line, `config.json` and checkpoints are made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from minigan.backend import BACKENDS
+from minigan.errors import InputError
+
+DATA_SETS = ("digits", "mnist", "ring", "grid")
+RECIPES = ("default", "best", "article")
+ACTIVATIONS = ("relu", "leaky-relu", "tanh", "sigmoid", "identity")
+OUTPUTS = ("sigmoid", "tanh", "identity")
+OBJECTIVES = ("minimax", "non-saturating", "least-squares", "hinge", "wasserstein", "relativistic")
+UPDATES = ("alternating", "simultaneous")
+SCHEDULES = ("constant", "linear", "cosine")
+DTYPES = ("float32", "float64")
+
+MAX_COUNT = 2**31 - 1
+
+
+def setting(default: Any, help: str, *, low: float | None = None, high: float | None = None, below: float | None = None,
+            above: float | None = None, choices: tuple[str, ...] | None = None, kind: str = "science",
+            section: str | None = None, metavar: str | None = None) -> Any:  # fmt: skip
+    """A dataclass field with its documentation and its range: low <= value <= high, above < value < below.
+
+    kind: "science" (decides the numbers), "place" (where files are; never in a checkpoint) or "report" (how often
+    something is shown or saved; may change on resume). section: heading in --help, given by its first field.
+    """
+    limits = {"low": low, "high": high, "below": below, "above": above}
+    meta = {"help": help, "choices": choices, "kind": kind, "limits": limits, "section": section, "metavar": metavar}
+    return dataclasses.field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of a training run. A value out of range raises `InputError`, which names its flag and its range."""
+
+    data: str = setting(
+        "digits",
+        "digits, mnist, ring, grid, or the PATH of an .npy, .npz, .csv or folder of images",
+        metavar="NAME|PATH",
+        section="data",
+    )
+    data_dir: str | None = setting(
+        None, "directory with data files (or in its mnist/); with it nothing is downloaded", kind="place", metavar="DIR"
+    )
+    all_data: bool = setting(False, "train on everything but the test images (no validation part held out)")
+    image_size: int = setting(28, "side in pixels to which a folder's images are converted", low=1, high=1024)
+
+    latent: int = setting(
+        64, "size of the latent vector z, drawn from N(0, I)", low=1, high=MAX_COUNT, section="networks"
+    )
+    hidden: tuple[int, ...] = setting(
+        (256, 256), "widths of the hidden layers, generator and discriminator", low=1, high=MAX_COUNT
+    )
+    activation: str = setting("leaky-relu", "activation of the hidden layers", choices=ACTIVATIONS)
+    output: str = setting("tanh", "activation of the generator's output; data are scaled to its range", choices=OUTPUTS)
+    dtype: str = setting("float32", "precision of every array", choices=DTYPES)
+
+    objective: str = setting("relativistic", "adversarial loss", choices=OBJECTIVES, section="objective")
+    label_smoothing: float = setting(
+        0.0, "one-sided: real targets are 1 minus this (minimax, non-saturating)", low=0, below=1
+    )
+    r1: float = setting(0.0, "gamma of the R1 penalty, gamma/2 |dD/dx|^2 on real samples", low=0)
+    r2: float = setting(0.0, "gamma of the R2 penalty, the same on generated samples", low=0)
+    gradient_penalty: float = setting(0.0, "lambda of WGAN-GP, lambda (|dD/dx| - 1)^2 on interpolates", low=0)
+    penalty_every: int = setting(
+        1, "apply penalties every K discriminator steps, K times as strong", low=1, high=MAX_COUNT
+    )
+    penalty_schedule: str = setting("constant", "how penalty weights fall, to a tenth at the end", choices=SCHEDULES)
+
+    steps: int = setting(5000, "training steps (generator updates)", low=1, high=MAX_COUNT, section="optimisation")
+    schedule_steps: int | None = setting(
+        None, "steps over which schedules run (unset: as many as --steps)", low=1, high=MAX_COUNT
+    )
+    batch_size: int = setting(64, "real samples (and as many generated) per step", low=1, high=MAX_COUNT)
+    update: str = setting("alternating", "discriminator then generator, or both from one forward pass", choices=UPDATES)
+    discriminator_steps: int = setting(1, "discriminator updates per generator update", low=1, high=1000)
+    lr_generator: float = setting(1e-3, "Adam's learning rate, generator", above=0)
+    lr_discriminator: float = setting(1e-3, "Adam's learning rate, discriminator", above=0)
+    lr_schedule: str = setting("constant", "how learning rates fall, to 0 at the end", choices=SCHEDULES)
+    beta1: float = setting(0.0, "Adam's decay of the first moment", low=0, below=1)
+    beta2: float = setting(0.99, "Adam's decay of the second moment", low=0, below=1)
+    ema: float = setting(0.999, "decay of the generator's weight average", low=0, below=1)
+    seed: int = setting(0, "decides every random number of the run", low=0, high=2**63 - 1)
+
+    backend: str = setting(
+        "numpy", "numpy (CPU) or cupy (GPU)", choices=BACKENDS, kind="report", section="running and reporting"
+    )
+    recipe: str = setting(
+        "default", "named settings for the data set; any other flag overrides them", choices=RECIPES, kind="report"
+    )
+    log_every: int = setting(100, "steps between lines of metrics.jsonl", low=1, high=MAX_COUNT, kind="report")
+    sample_every: int = setting(500, "steps between sample pictures", low=1, high=MAX_COUNT, kind="report")
+    save_every: int = setting(1000, "steps between checkpoints", low=1, high=MAX_COUNT, kind="report")
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+
+    def replace(self, **changes: Any) -> Config:
+        """A copy with some settings changed (and checked)."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self, *, places: bool = True, report: bool = True) -> dict[str, Any]:
+        """JSON-ready; without `places` no directory is in it, without `report` only what decides the numbers."""
+        left_out = {kind for kind, wanted in (("place", places), ("report", report)) if not wanted}
+        return {
+            f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v
+            for f in dataclasses.fields(self)
+            if f.metadata["kind"] not in left_out
+        }
+
+    @classmethod
+    def from_dict(cls, values: Any, source: str) -> Config:
+        """The inverse of `to_dict`, for untrusted input.
+
+        Raises: InputError, naming `source`, for anything that is not a configuration.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{source}: the configuration is not a JSON object.")
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        unknown = sorted(str(k) for k in values if k not in known)
+        if unknown:
+            raise InputError(f"{source}: unknown setting {unknown[0]!r}; it was written by another version of minigan.")
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        try:
+            return cls(**settings)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a setting: batch_size -> --batch-size."""
+    return "--" + name.replace("_", "-")
+
+
+_TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "bool": bool}
+
+
+def _check(field: dataclasses.Field, value: Any) -> None:
+    """Raise InputError naming the flag unless `value` has the field's type and lies in its range."""
+    name, meta = flag(field.name), field.metadata
+    declared = str(field.type)
+    if value is None and declared.endswith("| None"):
+        return
+    base = declared.removesuffix(" | None")
+    items = value if base == "tuple[int, ...]" else (value,)
+    kind = "int" if base == "tuple[int, ...]" else base
+    if not isinstance(items, tuple) or not items:
+        raise InputError(f"{name} must be one or more whole numbers, not {value!r}.")
+    for item in items:
+        if not isinstance(item, _TYPES[kind]) or (isinstance(item, bool) and kind != "bool"):
+            words = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}[kind]
+            raise InputError(f"{name} must be {words}, not {item!r}.")
+        if meta["choices"] and item not in meta["choices"]:
+            raise InputError(f"{name} {item} is unknown; choose one of: {', '.join(meta['choices'])}.")
+        if kind in ("int", "float") and not _inside(item, meta["limits"]):
+            raise InputError(f"{name} {item} is out of range; it must be {_range_words(kind, meta['limits'])}.")
+
+
+def _inside(value: float, limits: dict[str, float | None]) -> bool:
+    low, high, below, above = (limits[k] for k in ("low", "high", "below", "above"))
+    return (
+        abs(value) <= sys.float_info.max  # not NaN or infinite, nor a whole number beyond every float
+        and (low is None or value >= low)
+        and (high is None or value <= high)
+        and (below is None or value < below)
+        and (above is None or value > above)
+    )
+
+
+def _range_words(kind: str, limits: dict[str, float | None]) -> str:
+    low, high, below, above = (limits[k] for k in ("low", "high", "below", "above"))
+    words = "a whole number" if kind == "int" else "a finite number"
+    if low is not None:
+        words += f" >= {low}"
+    if above is not None:
+        words += f" > {above}"
+    if high is not None and high != MAX_COUNT:
+        words += f" and <= {high}"
+    if below is not None:
+        words += f" and < {below}"
+    return words

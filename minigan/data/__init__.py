@@ -1,0 +1,152 @@
+"""Data sets: bundled digits, MNIST, two mixtures and a person's own files, all as rows with a fixed split."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigan.config import DATA_SETS
+from minigan.data import mixtures, mnist, own
+from minigan.data.files import reason, short
+from minigan.errors import InputError
+from minigan.noise import SPLIT, Noise
+
+__all__ = ["Data", "Space", "load"]
+
+KINDS = ("image", "points", "table")
+
+
+@dataclass(frozen=True)
+class Space:
+    """What one sample is; a checkpoint keeps it, so that sampling needs no data.
+
+    kind: "image", "points" (2 columns, drawn in the plane) or "table"; shape: (h, w) or (d,); columns: the names of
+    the columns of points and tables, () for images.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    columns: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Values in a sample: the product of the shape."""
+        return math.prod(self.shape)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"kind": self.kind, "shape": list(self.shape), "columns": list(self.columns)}
+
+    @classmethod
+    def from_dict(cls, values: Any, source: str) -> Space:
+        """The inverse of `to_dict`, for untrusted input.
+
+        Raises: InputError, naming `source`, for anything that is not a space.
+        """
+        if not isinstance(values, dict) or set(values) != {"kind", "shape", "columns"}:
+            raise InputError(f"{source}: the description of the data must have kind, shape and columns.")
+        kind, shape, columns = values["kind"], values["shape"], values["columns"]
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise InputError(f"{source}: the kind of the data must be one of: {', '.join(KINDS)}.")
+        dimensions = 2 if kind == "image" else 1
+        if not isinstance(shape, list) or len(shape) != dimensions or not all(type(n) is int and n > 0 for n in shape):
+            raise InputError(f"{source}: the shape of the data must be {dimensions} whole number(s) above 0.")
+        if math.prod(shape) > own.MAX_FEATURES:
+            raise InputError(f"{source}: samples have at most {own.MAX_FEATURES:,} values.")
+        if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
+            raise InputError(f"{source}: the columns of the data must be a list of names.")
+        if len(columns) != (0 if kind == "image" else shape[0]) or (kind == "points" and len(columns) != 2):
+            raise InputError(f"{source}: the data have another number of columns than of names for them.")
+        return cls(kind, tuple(shape), tuple(columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set. Rows are *stored* values (n, size), uint8 where the source has 8 bits, else float32.
+
+    A data value is a stored value times `unit`; those of images lie in [0, 1]. `labels` (digits and MNIST) holds uint8
+    arrays under the names of the parts. `test` may have no rows.
+    """
+
+    name: str
+    space: Space
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    labels: dict[str, np.ndarray] | None
+    unit: float
+
+    def part(self, all_data: bool) -> np.ndarray:
+        """What is trained on: the training part, or with `all_data` the validation part too; never the test part."""
+        return np.concatenate([self.train, self.validation]) if all_data else self.train
+
+
+def load(name_or_path: str, data_dir: str | None = None, image_size: int = 28) -> Data:
+    """The data set called so, or a person's own data at that path; `image_size` is the side for a folder's images.
+
+    The split is fixed. MNIST: the first 50,000 training images, the last 10,000 of them, the 10,000 test images.
+    Mixtures: 100,000, 10,000 and 10,000 points. Digits and own data: the last fifth of a fixed shuffle is held out for
+    validation, and no test part.
+
+    Raises: InputError for an unknown name and for data that are missing, damaged or unusable.
+    """
+    try:
+        if name_or_path == "mnist":
+            return _mnist(data_dir)
+        if name_or_path in mixtures.SIGMA:
+            return _mixture(name_or_path)
+        if name_or_path == "digits":
+            return _digits()
+        return _own(name_or_path, image_size)
+    except MemoryError as error:
+        raise InputError(f"{name_or_path} does not fit into memory ({reason(error)}).") from None
+
+
+def _mnist(data_dir: str | None) -> Data:
+    x, y, x_test, y_test = mnist.read(data_dir)
+    labels = {"train": y[:50_000], "validation": y[50_000:], "test": y_test}
+    return Data("mnist", Space("image", (28, 28), ()), x[:50_000], x[50_000:], x_test, labels, 1 / 255)
+
+
+def _mixture(name: str) -> Data:
+    a, b, _ = np.cumsum(mixtures.PARTS)
+    x = mixtures.draw(name)
+    return Data(name, Space("points", (2,), ("x0", "x1")), x[:a], x[a:b], x[b:], None, 1.0)
+
+
+def _digits() -> Data:
+    """The UCI handwritten digits (E. Alpaydin, C. Kaynak; CC BY 4.0), see docs/data.md."""
+    path = Path(__file__).with_name("digits.npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:  # ours, so trusted; damage is found by its checksums
+            x, y = file["x"], file["y"]
+    except Exception as error:
+        raise InputError(f"{path} is missing or damaged ({reason(error)}); install minigan again.") from None
+    order, held = _shuffle(len(x))
+    labels = {"train": y[order[:held]], "validation": y[order[held:]], "test": y[:0]}
+    x = x.reshape(len(x), -1)
+    return Data("digits", Space("image", (8, 8), ()), x[order[:held]], x[order[held:]], x[:0].copy(), labels, 1 / 16)
+
+
+def _own(name: str, image_size: int) -> Data:
+    if not name or not os.path.exists(name):
+        raise InputError(
+            f"--data {short(name, 200)!r} is neither a known data set ({', '.join(DATA_SETS)}) nor an existing .npy, "
+            f".npz or .csv file or folder of images."
+        )
+    raw = own.read(Path(name), image_size)
+    kind = "image" if not raw.columns else "points" if len(raw.columns) == 2 else "table"
+    order, held = _shuffle(len(raw.rows))
+    train, validation = raw.rows[order[:held]], raw.rows[order[held:]]
+    stem = Path(name).resolve().stem or "data"
+    return Data(stem, Space(kind, raw.shape, raw.columns), train, validation, raw.rows[:0].copy(), None, raw.unit)
+
+
+def _shuffle(n: int) -> tuple[np.ndarray, int]:
+    """A fixed order of n rows, and where in it the last fifth begins."""
+    return Noise(0).permutation(n, SPLIT, 0), n - n // 5

@@ -1,0 +1,289 @@
+"""One training step of a generative adversarial network, written as the chain rule.
+
+The batch is joined: real rows first, generated rows after them (and interpolates after those, for WGAN-GP), so that one
+pass through the discriminator serves all. The generator writes its samples straight into their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from minigan import noise as streams
+from minigan.backend import Array, Backend
+from minigan.config import Config
+from minigan.network import Network, Tape
+from minigan.noise import Noise
+from minigan.objectives import OBJECTIVES
+from minigan.optim import Adam, WeightAverage, schedule
+from minigan.penalties import interpolate, one_centred_direction, penalised_gradient, zero_centred_direction
+
+PENALTY_END = 0.1
+"""Scheduled penalty weights fall to this share of their value."""
+
+CHUNK = 256
+"""Latents to sample from are drawn in chunks of this many rows: sample i does not depend on how many are asked for."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a step saw: both losses and mean D(x), D(G(z)), each just before the update that used it."""
+
+    loss_d: float
+    loss_g: float
+    d_real: float
+    d_fake: float
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of the discriminator's joined batch: samples x (n, d), logit gradients ds (n, 1) and their tape."""
+
+    x: Array
+    ds: Array
+    tape: Tape
+
+    def part(self, lo: int, hi: int) -> Rows:
+        return Rows(self.x[lo:hi], self.ds[lo:hi], self.tape.rows(lo, hi))
+
+    @property
+    def s(self) -> Array:
+        """The logits D(x) (n, 1) of the last forward pass."""
+        return self.tape.y[-1]
+
+
+class GAN:
+    """Generator, discriminator, their optimisers and the weight average; `step` counts the training steps done.
+
+    size: the number of values in one sample. All arrays are made here, once; a training step makes none.
+    """
+
+    def __init__(self, config: Config, size: int, backend: Backend) -> None:
+        batch, dtype = config.batch_size, config.dtype
+        self.config = config
+        self.backend = backend
+        self.ops = backend.ops
+        self.step = 0
+        self.noise = Noise(config.seed, backend)
+
+        self.generator = Network(
+            (config.latent, *config.hidden, size), config.activation, config.output, backend, dtype
+        )
+        self.generator.initialise(self.noise, streams.INIT_GENERATOR)
+        self.grad_g = self.generator.parameters()
+        self.adam_g = Adam(self.generator.count, backend, dtype, config.beta1, config.beta2)
+        self.average = WeightAverage(self.generator.theta.flat, config.ema, backend)
+
+        self.discriminator = Network((size, *config.hidden, 1), config.activation, "identity", backend, dtype)
+        self.discriminator.initialise(self.noise, streams.INIT_DISCRIMINATOR)
+        self.grad_d = self.discriminator.parameters()
+        self.adam_d = Adam(self.discriminator.count, backend, dtype, config.beta1, config.beta2)
+        self.objective = OBJECTIVES[config.objective](self.ops, batch, dtype, config.label_smoothing)
+
+        weights = (config.r1, config.r2, config.gradient_penalty)  # of real, generated and interpolated rows
+        penalised = [block for block, weight in enumerate(weights) if weight > 0]
+        n = (3 if config.gradient_penalty > 0 else 2) * batch
+        tape = self.discriminator.tape(n, tangents=bool(penalised))
+        self.joined = Rows(backend.zeros((n, size), dtype), backend.zeros((n, 1), dtype), tape)
+        self.pair = self.joined.part(0, 2 * batch)
+        self.real = self.joined.part(0, batch)
+        self.fake = self.joined.part(batch, 2 * batch)
+        self.z = backend.zeros((batch, config.latent), dtype)
+        self.tape_g = self.generator.tape(batch)
+        self.tape_g.y[-1] = self.fake.x  # the generator's output rows are the discriminator's input rows
+
+        self.penalises = bool(penalised)
+        if penalised:
+            self.first_penalised = penalised[0] * batch
+            self.penalised = self.joined.part(self.first_penalised, (penalised[-1] + 1) * batch)
+            self.scratch_d = self.discriminator.parameters()
+        if config.gradient_penalty > 0:
+            self.between = self.joined.part(2 * batch, 3 * batch)
+            self.mix = backend.zeros((batch, 1), dtype)
+
+    # ------------------------------------------------------------------------------------------- one training step
+
+    def train_step(self, fill: Callable[[Array, int], None], *, measure: bool = False) -> Measurement | None:
+        """`discriminator_steps` updates of the discriminator and one of the generator; advances `step`.
+
+        fill(out, i) writes the i-th real minibatch into `out` (B, size). Returns what the step saw if `measure` is true.
+        """
+        first = self.step * self.config.discriminator_steps
+        last = first + self.config.discriminator_steps - 1
+        for i in range(first, last + 1):
+            fill(self.real.x, i)
+            self.noise.normal(self.z, streams.LATENT, i)
+            self.generator.forward(self.z, self.tape_g)  # x_fake = G(z)
+            if i < last or self.config.update == "alternating":
+                seen = self.discriminator_update(i, measure)
+        if self.config.update == "alternating":
+            seen = self.generator_update(seen)
+        else:
+            seen = self.simultaneous_update(last, measure)
+        self.step += 1
+        self.average.update(self.generator.theta.flat, self.step)
+        return seen
+
+    def discriminator_update(self, i: int, measure: bool) -> Measurement | None:
+        """theta_D <- Adam(dL_D/dtheta_D): the i-th update of the discriminator, generated samples held fixed."""
+        rows = self.discriminate(i)
+        seen = self.measurement() if measure else None
+        self.discriminator_logit_gradient()
+        if self.penalty_due(i):
+            self.discriminator.backward(rows.tape.ones, rows.tape, want_dx=False)
+            self.discriminator.input_gradient(self.penalised.tape)  # dD/dx
+            self.penalty_directions()
+            self.penalised_gradient()
+        else:
+            self.discriminator.backward(rows.ds, rows.tape, into=self.grad_d, want_dx=False)  # dL_D/dtheta_D
+        self.discriminator_adam(i)
+        return seen
+
+    def generator_update(self, seen: Measurement | None) -> Measurement | None:
+        """theta_G <- Adam(dL_G/dtheta_G), through the discriminator that has just been updated."""
+        rows = self.pair if self.objective.needs_real else self.fake
+        self.discriminator.forward(rows.x, rows.tape)  # D(G(z)), and D(x) where the loss needs it
+        if seen is not None:
+            seen = Measurement(
+                seen.loss_d, float(self.objective.generator(self.real.s, self.fake.s)), seen.d_real, seen.d_fake
+            )
+        self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.ds)  # dL_G/ds
+        dx = self.discriminator.backward(self.fake.ds, self.fake.tape)  # dL_G/dx_fake: D's own gradients are not wanted
+        self.generator.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)  # dL_G/dtheta_G
+        self.generator_adam()
+        return seen
+
+    def simultaneous_update(self, i: int, measure: bool) -> Measurement | None:
+        """Both players from one forward and one backward pass through D, as in the article's code.
+
+        D gives one logit per sample, so for either player dL/dx_i = dL/ds_i dD/dx_i. The pass is seeded with ones; its
+        deltas are weighted by dL_D/ds for the weights, its dx by dL_G/ds for the generator.
+        """
+        rows = self.discriminate(i)
+        seen = self.measurement() if measure else None
+        self.discriminator.backward(rows.tape.ones, rows.tape, want_dx=False)
+        if self.penalty_due(i):
+            self.discriminator.input_gradient(rows.tape)  # dD/dx
+            self.penalty_directions()
+        dx = self.discriminator.input_gradient(self.fake.tape)
+        self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.ds)  # dL_G/ds
+        self.ops.xp.multiply(dx, self.fake.ds, out=dx)  # dL_G/dx_fake
+        self.generator.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)  # dL_G/dtheta_G
+        self.discriminator_logit_gradient()
+        if self.penalty_due(i):
+            self.penalised_gradient()
+        else:
+            self.discriminator.weighted_gradient(rows.tape, rows.ds, self.grad_d)  # dL_D/dtheta_D
+        self.discriminator_adam(i)
+        self.generator_adam()
+        return seen
+
+    # ---------------------------------------------------------------------------------------------- its few parts
+
+    def discriminate(self, i: int) -> Rows:
+        """D(x) and D(G(z)), and D at interpolates where update i penalises them; returns the rows passed through."""
+        rows = self.joined if self.penalty_due(i) else self.pair
+        if rows is self.joined and self.config.gradient_penalty > 0:
+            self.noise.uniform(self.mix, streams.INTERPOLATION, i)
+            interpolate(self.ops, self.real.x, self.fake.x, self.mix, self.between.x)
+        self.discriminator.forward(rows.x, rows.tape)
+        return rows
+
+    def discriminator_logit_gradient(self) -> None:
+        """dL_D/ds, into the real and the generated rows of ds; interpolates have no loss of their own and keep 0."""
+        self.objective.discriminator_gradient(self.real.s, self.fake.s, self.real.ds, self.fake.ds)
+
+    def penalty_due(self, i: int) -> bool:
+        """Whether discriminator update i applies the penalties: every `penalty_every`-th does."""
+        return self.penalises and i % self.config.penalty_every == 0
+
+    def penalty_directions(self) -> None:
+        """v = dP/d(dD/dx), from the dD/dx on the tape; `penalty_every` times as strong as in every update."""
+        c = self.config
+        strength = c.penalty_every * schedule(c.penalty_schedule, self.step, self.horizon, PENALTY_END)
+        if c.r1 > 0:
+            zero_centred_direction(self.ops, self.real.tape.dx, c.r1 * strength, self.real.tape.v)
+        if c.r2 > 0:
+            zero_centred_direction(self.ops, self.fake.tape.dx, c.r2 * strength, self.fake.tape.v)
+        if c.gradient_penalty > 0:
+            tape = self.between.tape
+            one_centred_direction(self.ops, tape.dx, c.gradient_penalty * strength, tape.v, self.mix)
+
+    def penalised_gradient(self) -> None:
+        """dL_D/dtheta_D and the penalties' gradient, from unit-seeded deltas."""
+        rows = self.joined
+        penalised_gradient(
+            self.discriminator,
+            rows.tape,
+            self.penalised.tape,
+            self.first_penalised,
+            rows.ds,
+            self.grad_d,
+            self.scratch_d,
+        )
+
+    def discriminator_adam(self, i: int) -> None:
+        self.adam_d.update(
+            self.discriminator.theta.flat, self.grad_d.flat, i + 1, self.rate(self.config.lr_discriminator)
+        )
+
+    def generator_adam(self) -> None:
+        self.adam_g.update(
+            self.generator.theta.flat, self.grad_g.flat, self.step + 1, self.rate(self.config.lr_generator)
+        )
+
+    def rate(self, base: float) -> float:
+        """The scheduled learning rate of this step."""
+        return base * schedule(self.config.lr_schedule, self.step, self.horizon, 0.0)
+
+    @property
+    def horizon(self) -> int:
+        """Steps over which schedules run."""
+        return self.config.schedule_steps or self.config.steps
+
+    def measurement(self) -> Measurement:
+        """Losses and mean sigmoid of the logits, from the forward pass just made. Waits for the device."""
+        xp, r, f = self.ops.xp, self.real.s, self.fake.s
+        return Measurement(
+            loss_d=float(self.objective.discriminator(r, f)),
+            loss_g=float(self.objective.generator(r, f)),
+            d_real=float((0.5 * (1 + xp.tanh(r / 2))).mean()),
+            d_fake=float((0.5 * (1 + xp.tanh(f / 2))).mean()),
+        )
+
+    # ------------------------------------------------------------------------------------------- state and samples
+
+    def state(self) -> dict[str, Array]:
+        """Everything that training changes, besides `step`: seven flat vectors. Noise and order are functions of the step."""
+        return {
+            "generator": self.generator.theta.flat,
+            "generator.average": self.average.mean,
+            "generator.adam.m": self.adam_g.m,
+            "generator.adam.v": self.adam_g.v,
+            "discriminator": self.discriminator.theta.flat,
+            "discriminator.adam.m": self.adam_d.m,
+            "discriminator.adam.v": self.adam_d.v,
+        }
+
+    def sample(self, n: int, *, seed: int | None = None, stream: int = streams.SAMPLE, raw: bool = False) -> Array:
+        """n generated samples (n, size) in model units, a host array; of the weight average unless `raw`."""
+        flat = self.generator.theta.flat if raw else self.average.mean
+        g = Network(
+            self.generator.sizes, self.config.activation, self.config.output, self.backend, self.config.dtype, flat
+        )
+        return sample(g, n, self.config.seed if seed is None else seed, stream)
+
+
+def sample(generator: Network, n: int, seed: int, stream: int = streams.SAMPLE) -> Array:
+    """n samples (n, size) of `generator`, z ~ N(0, I) a function of (seed, stream) alone; a host array."""
+    backend = generator.backend
+    noise = Noise(seed, backend)
+    z = backend.empty((CHUNK, generator.sizes[0]), generator.dtype)
+    tape = generator.tape(CHUNK)
+    rows = []
+    for chunk in range(-(-n // CHUNK)):
+        noise.normal(z, stream, chunk)
+        rows.append(backend.to_host(generator.forward(z, tape)).copy())
+    return np.concatenate(rows)[:n]

@@ -1,0 +1,172 @@
+"""The mathematics, and the reference that every faster kernel is held to.
+
+Notation (docs/math.md derives each line): batch B, layer widths I (in) and O (out); row vectors, so one dense step is
+`Y = phi(X W + b)` with X (B, I), W (I, O), b (O,). `dname` is dLoss/dname and has name's shape. Every function writes to
+`out` arrays that the caller owns and allocates nothing.
+
+phi' and phi'' are taken from the *output* y = phi(z), so that only outputs need keeping:
+
+    activation   phi(z)                      phi'(z) = slope(y)        phi''/phi' = curvature(y)
+    relu         max(z, 0)                   [y > 0]                   0
+    leaky-relu   max(z, a z), a = 0.2        [y > 0] + a [y <= 0]      0
+    tanh         tanh z                      1 - y^2                   -2 y
+    sigmoid      1 / (1 + e^-z)              y (1 - y)                 1 - 2 y
+    identity     z                           1                         0
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from minigan.backend import Array, Backend
+
+LEAK = 0.2
+"""Slope a of the leaky ReLU for z < 0 (Maas et al. 2013; 0.2 as in DCGAN, Radford et al. 2016)."""
+
+ActivationName = Literal["relu", "leaky-relu", "tanh", "sigmoid", "identity"]
+ACTIVATIONS: tuple[str, ...] = ("relu", "leaky-relu", "tanh", "sigmoid", "identity")
+CURVED: tuple[str, ...] = ("tanh", "sigmoid")
+"""Activations with phi'' != 0: gradient penalties through them need one more reverse pass."""
+
+
+class Ops:
+    """The operations on one backend's arrays. A backend may override some with fused kernels, held to these by a test."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.xp = backend.xp
+
+    # ---------------------------------------------------------------------------------------------- activations
+
+    def activation(self, name: str, z: Array, scratch: Array) -> None:
+        """z <- phi(z), in place; `scratch` is overwritten."""
+        xp = self.xp
+        if name == "relu":
+            xp.maximum(z, 0, out=z)
+        elif name == "leaky-relu":
+            xp.multiply(z, LEAK, out=scratch)
+            xp.maximum(z, scratch, out=z)
+        elif name == "tanh":
+            xp.tanh(z, out=z)
+        elif name == "sigmoid":
+            self.sigmoid(z, z, scratch)
+        elif name != "identity":
+            raise ValueError(f"unknown activation {name!r}")
+
+    def slope(self, name: str, y: Array, out: Array) -> None:
+        """out = phi'(z), from y = phi(z). At the kink of ReLU and leaky ReLU (z = 0) the left slope is taken."""
+        xp = self.xp
+        if name == "relu":
+            xp.greater(y, 0, out=out)
+        elif name == "leaky-relu":
+            xp.greater(y, 0, out=out)
+            xp.multiply(out, 1 - LEAK, out=out)
+            xp.add(out, LEAK, out=out)
+        elif name == "tanh":
+            xp.multiply(y, y, out=out)
+            xp.subtract(1, out, out=out)
+        elif name == "sigmoid":
+            xp.subtract(1, y, out=out)
+            xp.multiply(out, y, out=out)
+        elif name == "identity":
+            out.fill(1)
+        else:
+            raise ValueError(f"unknown activation {name!r}")
+
+    def curvature(self, name: str, y: Array, out: Array) -> None:
+        """out = phi''(z) / phi'(z), from y = phi(z); 0 for piecewise-linear activations."""
+        xp = self.xp
+        if name == "tanh":
+            xp.multiply(y, -2, out=out)
+        elif name == "sigmoid":
+            xp.multiply(y, -2, out=out)
+            xp.add(out, 1, out=out)
+        else:
+            out.fill(0)
+
+    # ----------------------------------------------------------------------------------------- the dense step
+
+    def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
+        """Y = phi(X W + b): x (B, I), W (I, O), b (O,) -> y (B, O)."""
+        xp = self.xp
+        xp.matmul(x, W, out=y)
+        xp.add(y, b, out=y)
+        self.activation(name, y, scratch)
+
+    def activation_backward(self, dy: Array, y: Array, name: str, slope: Array, dz: Array) -> None:
+        """dZ = dY * phi'(Y); the slope phi'(Y) is left in `slope` for a tangent pass."""
+        if name == "identity":
+            self.xp.copyto(dz, dy)
+        else:
+            self.slope(name, y, slope)
+            self.xp.multiply(dy, slope, out=dz)
+
+    def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
+        """dW = X^T dZ and db = sum_B dZ."""
+        self.xp.matmul(x.T, dz, out=dW)
+        self.xp.sum(dz, axis=0, out=db)
+
+    def input_gradient(self, dz: Array, W: Array, dx: Array) -> None:
+        """dX = dZ W^T."""
+        self.xp.matmul(dz, W.T, out=dx)
+
+    def dense_tangent(self, t: Array, W: Array, name: str, slope: Array, u: Array, t_out: Array) -> None:
+        """U = T_in W and T_out = U * phi'(Y): how the output moves when the input moves along T_in.
+
+        `slope` is phi'(Y) as `activation_backward` left it. `u` and `t_out` may be one array where U is not needed.
+        """
+        self.xp.matmul(t, W, out=u)
+        if name != "identity":
+            self.xp.multiply(u, slope, out=t_out)
+        elif t_out is not u:
+            self.xp.copyto(t_out, u)
+
+    # ------------------------------------------------------------------------------------ functions of logits
+
+    def sigmoid(self, s: Array, out: Array, scratch: Array) -> None:
+        """out = 1 / (1 + e^-s) = e^min(s, 0) / (1 + e^-|s|): no overflow, and no cancellation in either tail.
+
+        `out` may be `s`.
+        """
+        xp = self.xp
+        xp.abs(s, out=scratch)
+        xp.negative(scratch, out=scratch)
+        xp.exp(scratch, out=scratch)
+        xp.add(scratch, 1, out=scratch)
+        xp.minimum(s, 0, out=out)
+        xp.exp(out, out=out)
+        xp.divide(out, scratch, out=out)
+
+    def softplus(self, s: Array, out: Array) -> None:
+        """out = log(1 + e^s), the stable -log(sigmoid(-s)); its derivative is sigmoid(s)."""
+        self.xp.logaddexp(s, 0, out=out)
+
+    # ---------------------------------------------------------------------------------------------- optimiser
+
+    def adam(self, theta: Array, grad: Array, m: Array, v: Array, beta1: float, beta2: float, step_size: float,
+             epsilon: float, scratch: Array) -> None:  # fmt: skip
+        """One Adam update (Kingma and Ba 2015, Algorithm 1) on one flat vector, in place.
+
+        m and v are the paper's moments divided by (1 - beta1) and (1 - beta2), and `step_size` and `epsilon` carry
+        those factors and the bias correction (see `optim.Adam.update`), which saves three passes over memory:
+
+            m <- beta1 m + g        v <- beta2 v + g^2        theta <- theta - step_size m / (sqrt(v) + epsilon)
+        """
+        xp = self.xp
+        xp.multiply(m, beta1, out=m)
+        xp.add(m, grad, out=m)
+        xp.multiply(v, beta2, out=v)
+        xp.multiply(grad, grad, out=scratch)
+        xp.add(v, scratch, out=v)
+        xp.sqrt(v, out=scratch)
+        xp.add(scratch, epsilon, out=scratch)
+        xp.divide(m, scratch, out=scratch)
+        xp.multiply(scratch, step_size, out=scratch)
+        xp.subtract(theta, scratch, out=theta)
+
+    def average(self, mean: Array, theta: Array, weight: float, scratch: Array) -> None:
+        """mean <- mean + weight (theta - mean), the exponential moving average."""
+        xp = self.xp
+        xp.subtract(theta, mean, out=scratch)
+        xp.multiply(scratch, weight, out=scratch)
+        xp.add(mean, scratch, out=mean)

@@ -1,0 +1,92 @@
+"""Adam on one flat vector, schedules, and the generator's weight average."""
+
+from __future__ import annotations
+
+import math
+
+from minigan.backend import Array, Backend
+
+EPSILON = 1e-8
+"""Adam's epsilon, the paper's value."""
+
+BLOCK = 32768
+"""Floats per block on the CPU: five arrays of this length stay in the second-level cache through Adam's ten passes."""
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015, Algorithm 1) with exact bias correction, over one flat vector.
+
+    The paper's update for t = 1, 2, ... with gradient g is
+
+        m_t = beta1 m + (1 - beta1) g              v_t = beta2 v + (1 - beta2) g^2
+        theta <- theta - lr mhat / (sqrt(vhat) + eps),   mhat = m_t / (1 - beta1^t),  vhat = v_t / (1 - beta2^t)
+
+    We keep m / (1 - beta1) and v / (1 - beta2), and multiply numerator and denominator by
+    c = sqrt((1 - beta2^t) / (1 - beta2)), so that all factors fold into two scalars:
+
+        step_size = lr c (1 - beta1) / (1 - beta1^t)          epsilon = eps c
+
+    The state is (m, v); the update count t is the caller's, so nothing hidden has to be saved.
+    """
+
+    def __init__(self, count: int, backend: Backend, dtype: str, beta1: float, beta2: float) -> None:
+        self.ops = backend.ops
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.m = backend.zeros((count,), dtype)
+        self.v = backend.zeros((count,), dtype)
+        block = BLOCK if backend.name == "numpy" else max(count, 1)
+        self.scratch = backend.empty((min(block, count),), dtype)
+        self.slices = [slice(lo, min(lo + block, count)) for lo in range(0, count, block)]
+
+    def factors(self, t: int, lr: float) -> tuple[float, float]:
+        """(step_size, epsilon) of the t-th update, t = 1, 2, ..."""
+        c = math.sqrt((1 - self.beta2**t) / (1 - self.beta2))
+        return lr * c * (1 - self.beta1) / (1 - self.beta1**t), EPSILON * c
+
+    def update(self, theta: Array, grad: Array, t: int, lr: float) -> None:
+        """theta <- theta - lr mhat / (sqrt(vhat) + eps), in place; t counts updates from 1."""
+        step_size, epsilon = self.factors(t, lr)
+        for s in self.slices:
+            scratch = self.scratch[: s.stop - s.start]
+            self.ops.adam(
+                theta[s], grad[s], self.m[s], self.v[s], self.beta1, self.beta2, step_size, epsilon, scratch
+            )  # fmt: skip
+
+
+class WeightAverage:
+    """Exponential moving average of the generator's weights: what is sampled from.
+
+        mean <- mean + (1 - d_t) (theta - mean),      d_t = min(decay, (1 + t) / (10 + t))
+
+    The ramp d_t lets the average forget the random start at once (as TensorFlow's ExponentialMovingAverage does).
+    """
+
+    def __init__(self, theta: Array, decay: float, backend: Backend) -> None:
+        self.ops = backend.ops
+        self.decay = decay
+        self.mean = theta.copy()
+        block = BLOCK if backend.name == "numpy" else max(theta.size, 1)
+        self.scratch = backend.empty((min(block, theta.size),), theta.dtype)
+        self.slices = [slice(lo, min(lo + block, theta.size)) for lo in range(0, theta.size, block)]
+
+    def update(self, theta: Array, t: int) -> None:
+        """Take in the weights after step t = 1, 2, ..."""
+        weight = 1 - min(self.decay, (1 + t) / (10 + t))
+        for s in self.slices:
+            self.ops.average(self.mean[s], theta[s], weight, self.scratch[: s.stop - s.start])
+
+
+def schedule(name: str, step: int, total: int, end: float) -> float:
+    """The factor at `step`, from 1 at step 0 to `end` at step `total` and after; p = min(step / total, 1).
+
+    constant: 1.    linear: 1 - (1 - end) p.    cosine: end + (1 - end) (1 + cos(pi p)) / 2 (Loshchilov and Hutter 2017).
+    """
+    p = min(step / total, 1.0)
+    if name == "constant":
+        return 1.0
+    if name == "linear":
+        return 1 - (1 - end) * p
+    if name == "cosine":
+        return end + (1 - end) * (1 + math.cos(math.pi * p)) / 2
+    raise ValueError(f"unknown schedule {name!r}")

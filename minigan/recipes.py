@@ -1,0 +1,83 @@
+"""Named settings per data set. A flag given on the command line overrides the recipe's value.
+
+default   quick, and good enough to look at
+best      the highest quality found, for those who can wait
+article   the networks and schedule of the article that this project starts from (docs/article.md)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigan.config import DATA_SETS, Config
+from minigan.errors import InputError
+
+# Relativistic pairing loss with zero-centred penalties on both sides (R3GAN, Huang et al. 2024), the penalties applied
+# lazily (StyleGAN2, Karras et al. 2020, section 4.1): many cheap steps beat few dear ones. See docs/results.md.
+_STABLE = {
+    "objective": "relativistic",
+    "r1": 1.0,
+    "r2": 1.0,
+    "penalty_every": 8,
+    "penalty_schedule": "linear",
+    "lr_schedule": "cosine",
+    "beta1": 0.0,
+    "beta2": 0.99,
+    "lr_generator": 1e-3,
+    "lr_discriminator": 1e-3,
+    "activation": "leaky-relu",
+    "ema": 0.999,
+    "batch_size": 64,
+}
+_IMAGES = {**_STABLE, "latent": 64, "hidden": (256, 256), "output": "tanh"}
+_POINTS = {**_STABLE, "latent": 2, "hidden": (128, 128, 128), "output": "identity", "batch_size": 128}
+_ARTICLE = {
+    "latent": 100,
+    "hidden": (256, 256),
+    "activation": "relu",
+    "output": "sigmoid",
+    "objective": "non-saturating",
+    "update": "simultaneous",
+    "steps": 10_000,
+    "batch_size": 100,
+    "lr_generator": 2e-4,
+    "lr_discriminator": 2e-4,
+    "beta1": 0.5,
+    "beta2": 0.999,
+    "ema": 0.0,
+}
+
+# "image" and "table" stand for a person's own data
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "default": {
+        "digits": {**_IMAGES, "hidden": (128, 128), "steps": 20_000, "log_every": 200, "sample_every": 1000},
+        "mnist": {**_IMAGES, "steps": 40_000, "log_every": 500, "sample_every": 2000, "save_every": 5000},
+        "ring": {**_POINTS, "steps": 10_000, "sample_every": 500},
+        "grid": {**_POINTS, "steps": 10_000, "sample_every": 500},
+        "image": {**_IMAGES, "steps": 15_000, "log_every": 200, "sample_every": 1000},
+        "table": {
+            **_POINTS,
+            "latent": 16,
+            "hidden": (128, 128),
+            "steps": 10_000,
+            "log_every": 200,
+            "sample_every": 1000,
+        },
+    },
+    "best": {},
+    "article": dict.fromkeys((*DATA_SETS, "image"), _ARTICLE),
+}
+
+
+def recipe(name: str, family: str) -> Config:
+    """The settings of recipe `name` for a data set, or for own data ("image", "table").
+
+    Raises: InputError where there is no such recipe.
+    """
+    if name not in RECIPES:
+        raise InputError(f"--recipe {name} is unknown; choose one of: {', '.join(RECIPES)}.")
+    table = RECIPES[name]
+    if family not in table:
+        raise InputError(f"--recipe {name} has no settings for {family} data; choose --recipe default.")
+    values = table[family]
+    return Config(**{"data": family if family in DATA_SETS else "digits", "recipe": name, **values})

@@ -1,0 +1,403 @@
+"""python -m minigan.train: train a generative adversarial network and leave its pictures, metrics and checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigan import checkpoint, cli, recipes
+from minigan import noise as streams
+from minigan.backend import Backend, get_backend
+from minigan.config import DATA_SETS, Config, flag
+from minigan.errors import DivergenceError, InputError, OutputError
+from minigan.run import Run, load_config
+
+if TYPE_CHECKING:  # imported when needed: --help and errors come at once
+    from minigan.data import Data
+    from minigan.data.scaling import Scaler
+    from minigan.gan import GAN, Measurement
+
+PREVIEW_IMAGES, PREVIEW_POINTS = 64, 1000
+"""Samples in a picture."""
+
+
+# ------------------------------------------------------------------------------------------------- the command line
+
+
+def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
+    """The configuration that the flags ask for, and the flags that are not part of it. Raises: InputError.
+
+    First the few flags that choose the defaults are read, then all of them: so --help says the defaults that hold.
+    """
+    early = cli.Parser(prog="python -m minigan.train", add_help=False)
+    for name in ("--data", "--recipe", "--config", "--resume"):
+        early.add_argument(name)
+    chosen, _ = early.parse_known_args(argv)
+    base = base_config(chosen)
+
+    parser = cli.Parser(
+        prog="python -m minigan.train",
+        usage="%(prog)s [flags]",
+        description="Train a GAN. Defaults shown are those of the chosen --data and --recipe; any flag overrides them.",
+    )
+    place = parser.add_argument_group("run")
+    place.add_argument("--out", metavar="DIR", help="fresh run directory (default: runs/NAME-001, -002, ...)")
+    place.add_argument("--resume", metavar="DIR", help="continue the run in DIR; needs no other flag")
+    place.add_argument("--config", metavar="FILE", help="take all settings from a run's config.json")
+    place.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    cli.add_settings(parser, base)
+    values = parser.parse(argv)
+    for name, default in (("out", None), ("resume", None), ("config", None), ("quiet", False)):
+        values.__dict__.setdefault(name, default)
+    given = cli.settings(values)
+    values.given = given
+    if values.resume is not None:
+        if values.out is not None or values.config is not None:
+            raise InputError("--resume continues in its own directory; leave out --out and --config.")
+        return resumed_config(base, given), values
+    if values.config is not None and "recipe" in given:
+        raise InputError("--config already holds every setting; leave out --recipe.")
+    return base.replace(**given), values
+
+
+def base_config(chosen: argparse.Namespace) -> Config:
+    """The settings before flags: a run's own, a file's, or a recipe's. Raises: InputError."""
+    if "resume" in chosen:
+        path = Path(chosen.resume)
+        if not (path / "config.json").is_file():
+            raise InputError(f"--resume {path}: no run is there (no config.json).")
+        return load_config(path / "config.json")
+    if "config" in chosen:
+        return load_config(chosen.config)
+    data = getattr(chosen, "data", "digits")
+    base = recipes.recipe(getattr(chosen, "recipe", "default"), family(data))
+    return base.replace(data=data, data_dir=os.environ.get("MINIGAN_DATA") or None)
+
+
+def family(data: str) -> str:
+    """Which recipes hold for --data: a set's own name, or "image" or "table" for a person's own."""
+    if data in DATA_SETS:
+        return data
+    if data.lower().endswith((".npy", ".npz")) and Path(data).is_file():
+        from minigan.data import own
+
+        return "table" if own.read(Path(data), 1).columns else "image"
+    return "image" if Path(data).is_dir() else "table"
+
+
+MAY_CHANGE = ("steps", "schedule_steps", "data", "data_dir")
+
+
+def resumed_config(base: Config, given: dict[str, Any]) -> Config:
+    """A run's settings with the few changes that resuming allows. Raises: InputError, with both values."""
+    fixed = [f.name for f in dataclasses.fields(Config) if f.metadata["kind"] == "science" and f.name not in MAY_CHANGE]
+    for name in fixed:
+        if given.get(name, getattr(base, name)) != getattr(base, name):
+            raise InputError(
+                f"{flag(name)} cannot change on --resume: the run has {getattr(base, name)}, you gave {given[name]}."
+            )
+    if given.get("steps", base.steps) != base.steps:
+        given = {"schedule_steps": base.schedule_steps or base.steps, **given}  # schedules end where they would have
+    return base.replace(**given)
+
+
+# ------------------------------------------------------------------------------------------------------ the training
+
+
+@dataclass
+class Session:
+    """One process's training of one run: the parts, wired together."""
+
+    config: Config
+    backend: Backend
+    data: Data
+    identity: dict[str, Any]
+    scaler: Scaler
+    gan: GAN
+    run: Run
+    quiet: bool
+
+    def say(self, line: str) -> None:
+        """Print for people; a closed standard output does not stop training."""
+        if not self.quiet:
+            try:
+                print(line, flush=True)
+            except (OSError, ValueError):
+                self.quiet = True
+
+    def save(self) -> None:
+        checkpoint.save(self.run.checkpoint, self.gan, self.data.space, self.scaler, self.identity)
+
+    def preview(self, raw: bool = False) -> np.ndarray:
+        """The samples that pictures show: always the same latent points. In data units."""
+        n = PREVIEW_IMAGES if self.data.space.kind == "image" else PREVIEW_POINTS
+        return self.scaler.to_data(self.gan.sample(n, stream=streams.PREVIEW, raw=raw), self.data.space)
+
+    def real(self) -> np.ndarray:
+        """As many real samples, always the same. In data units."""
+        rows = self.data.train[: PREVIEW_IMAGES if self.data.space.kind == "image" else PREVIEW_POINTS]
+        return (rows * np.float32(self.data.unit)).astype(np.float32)
+
+    def draw_progress(self) -> None:
+        from minigan import plots
+
+        fake, real = self.preview(), self.real()
+        plots.progress(
+            self.run.picture(self.gan.step),
+            self.data.space,
+            fake,
+            step=self.gan.step,
+            real=real,
+            field=self.field(real, fake),
+        )
+
+    def field(self, real: np.ndarray, fake: np.ndarray) -> Any:
+        """On 2-D data: D's logits over the plane, and the direction in which D pushes each generated point."""
+        if self.data.space.kind != "points":
+            return None
+        from minigan import plots
+
+        xs, ys = plots.plane(real)
+        grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+        logits, _ = self.discriminate(grid)
+        at = fake[:200]
+        _, gradient = self.discriminate(at)
+        # every generator loss falls where the logit rises; back from model units to data units
+        return plots.Field(xs, ys, logits.reshape(len(ys), len(xs)), at, gradient * self.scaler.scale)
+
+    def discriminate(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """D's logits (n, 1) at points x (n, d) in data units, and dD/dx (n, d) in model units; host arrays."""
+        d = self.gan.discriminator
+        tape = d.tape(len(x))
+        logits = d.forward(self.backend.asarray(self.scaler.to_model(x).astype(self.config.dtype)), tape)
+        gradient = d.backward(tape.ones, tape)
+        return self.backend.to_host(logits), self.backend.to_host(gradient)
+
+    def finish(self) -> None:
+        """The pictures that sum up the run."""
+        from minigan import plots
+
+        fake, real = self.preview(), self.real()
+        plots.comparison(self.run.samples, self.data.space, fake, real, field=self.field(real, fake))
+        plots.curves(self.run.curves, self.run.records())
+        plots.animation(self.run.animation, self.run.frames())
+
+
+def prepare(config: Config, values: argparse.Namespace) -> Session:
+    """Load the data, build the networks, open the run directory: all that can be refused, before anything is written."""
+    from minigan.data import load
+    from minigan.data.scaling import Scaler
+    from minigan.gan import GAN
+
+    backend = get_backend(config.backend)
+    data = load(config.data, config.data_dir, config.image_size)
+    rows = data.part(config.all_data)
+    if "batch_size" not in values.given and values.resume is None and config.batch_size > len(rows):
+        config = config.replace(batch_size=len(rows))  # the recipe's size is a suggestion, a given one is an order
+    if config.batch_size > len(rows):
+        raise InputError(
+            f"--batch-size {config.batch_size} is larger than the training part, which has {len(rows)} samples."
+        )
+    scaler = Scaler.fit(data.space, rows, config.output, data.unit)
+    identity = {
+        "name": data.name,
+        "samples": len(rows),
+        "sha256": hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest(),
+    }
+    gan = GAN(config, data.space.size, backend)
+    if values.resume is None:
+        run = Run.create(values.out, data.name)
+        session = Session(config, backend, data, identity, scaler, gan, run, values.quiet)
+        try:
+            run.write_config(config, backend)
+            session.save()
+        except OSError as error:
+            raise InputError(f"{run.path}: cannot be written to ({error.strerror or error}).") from None
+    else:
+        run = Run.open(values.resume)
+        saved = checkpoint.load(run.path)
+        if saved.data != identity:
+            raise InputError(
+                f"--resume {run.path}: trained on {describe(saved.data)}, but --data {config.data} now holds {describe(identity)}."
+            )
+        now, then = checkpoint.portable(config, data.name), saved.config.to_dict(places=False, report=False)
+        for name in now:
+            if name not in MAY_CHANGE and now[name] != then[name]:
+                raise InputError(
+                    f"--resume {run.path}: {flag(name)} is {now[name]} in config.json, {then[name]} in the checkpoint."
+                )
+        saved.restore(gan)
+        session = Session(config, backend, data, identity, scaler, gan, run, values.quiet)
+        run.rewind(gan.step)
+        run.write_config(config, backend)
+    return session
+
+
+def describe(identity: dict[str, Any]) -> str:
+    """A data set's identity, for people."""
+    return f"{identity.get('name')} ({identity.get('samples')} samples, SHA-256 {str(identity.get('sha256'))[:12]})"
+
+
+def train(session: Session, stop: Stop) -> None:
+    """Run the steps that are left, logging, drawing and saving on the way. Raises: DivergenceError, OSError."""
+    from tqdm import tqdm
+
+    from minigan.data.batches import Batches
+
+    config, gan, run, data = session.config, session.gan, session.run, session.data
+    batches = Batches(
+        data.part(config.all_data),
+        data.unit,
+        session.scaler,
+        config.batch_size,
+        config.seed,
+        session.backend,
+        config.dtype,
+    )
+    if gan.step == 0:
+        session.draw_progress()
+    saved, began, since = gan.step, time.perf_counter(), gan.step
+    terminal = sys.stderr.isatty()
+    bar = tqdm(
+        total=config.steps, initial=gan.step, unit="step", disable=session.quiet, file=Progress(sys.stderr),
+        mininterval=0.2 if terminal else 5, dynamic_ncols=terminal, ascii=not terminal, smoothing=0.05,
+    )  # fmt: skip
+    with bar:
+        while gan.step < config.steps and not stop.requested:
+            due = (gan.step + 1) % config.log_every == 0 or gan.step + 1 == config.steps
+            seen = gan.train_step(batches.fill, measure=due)
+            bar.update()
+            if seen is not None:
+                now = time.perf_counter()
+                speed = (gan.step - since) / max(now - began, 1e-9)
+                began, since = now, gan.step
+                check_finite(gan, seen)
+                run.append({"step": gan.step, **asdict(seen), "steps_per_second": round(speed, 2)})
+                bar.set_postfix_str(
+                    f"loss D {seen.loss_d:.3f} G {seen.loss_g:.3f}, D(x) {seen.d_real:.2f}, D(G(z)) {seen.d_fake:.2f}",
+                    refresh=False,
+                )
+            if gan.step % config.sample_every == 0 or gan.step == config.steps:
+                session.draw_progress()
+            if gan.step % config.save_every == 0 or gan.step == config.steps:
+                session.save()
+                saved = gan.step
+    if saved != gan.step:
+        session.save()
+
+
+def check_finite(gan: GAN, seen: Measurement) -> None:
+    """Stop on the first non-finite number. Raises: DivergenceError naming step, network and layer."""
+    for player, network, loss in (
+        ("discriminator", gan.discriminator, seen.loss_d),
+        ("generator", gan.generator, seen.loss_g),
+    ):
+        for number, (W, b) in enumerate(network.theta.layers, 1):
+            if not (math.isfinite(float(W.sum())) and math.isfinite(float(b.sum()))):
+                raise DivergenceError(
+                    f"step {gan.step}: layer {number} of the {player} holds a number that is not finite; the last good "
+                    f"checkpoint is kept. Try a smaller --lr-{player}, or --r1 1."
+                )
+        if not math.isfinite(loss):
+            raise DivergenceError(
+                f"step {gan.step}: the loss of the {player} is {loss}; the last good checkpoint is kept. "
+                f"Try a smaller --lr-{player}, or --r1 1."
+            )
+
+
+class Progress:
+    """A stream that swallows errors: a closed terminal must not end a training run."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self.stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self.stream.flush()
+
+
+class Stop:
+    """The first Ctrl-C or SIGTERM asks the loop to finish its step and save; the second ends the process at once."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    @property
+    def requested(self) -> bool:
+        return self.signal != 0
+
+    @contextmanager
+    def listening(self) -> Iterator[Stop]:
+        def note(number: int, frame: Any) -> None:
+            if self.signal:
+                os._exit(128 + number)
+            self.signal = number
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    config, values = parse(argv)
+    session = prepare(config, values)
+    config, gan, run = session.config, session.gan, session.run
+    stop = Stop()
+    session.say(f"backend {session.backend.name} on {session.backend.device}, {config.dtype}")
+    session.say(
+        f"data {session.data.name}: {session.identity['samples']} samples of {session.data.space.size} values; "
+        f"generator {gan.generator.count:,} parameters, discriminator {gan.discriminator.count:,}"
+    )
+    verb = f"resuming at step {gan.step}" if gan.step else "training"
+    session.say(f"{verb}, {config.objective}, batch {config.batch_size}, to step {config.steps}, in {run.path}")
+    began = time.perf_counter()
+    first = gan.step
+    try:
+        with stop.listening(), np.errstate(all="ignore"):  # check_finite says it better than NumPy's warnings
+            train(session, stop)
+            session.backend.synchronize()
+            seconds = time.perf_counter() - began
+            session.finish()
+    except OSError as error:
+        what = error.filename or run.path
+        raise OutputError(
+            f"step {gan.step}: {what} could not be written ({error.strerror or error}); the last checkpoint is intact. "
+            f"Make room, then continue with --resume {run.path}."
+        ) from None
+    finally:
+        run.release()
+    steps = gan.step - first
+    if stop.requested:
+        session.say(f"stopped and saved at step {gan.step}; continue with: python -m minigan.train --resume {run.path}")
+        return 128 + stop.signal
+    session.say(f"{steps} steps in {seconds:.1f} s ({steps / max(seconds, 1e-9):.0f} steps/s)")
+    session.say(f"pictures: {run.samples}, {run.curves}, {run.animation}, {run.pictures}{os.sep}")
+    session.say(f"more samples: python -m minigan.sample {run.path} -n 64 -o more.png")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
