@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import os
+
+# Set before NumPy is imported. Test networks are small, and two pytest workers with two spinning BLAS threads each would
+# fight over two cores: ten times slower. What must hold for any thread count is checked in processes of its own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import functools
 import tempfile
 from typing import Any
 

@@ -12,19 +12,25 @@ if TYPE_CHECKING:
     from minigan.backend import get_backend
     from minigan.config import Config
     from minigan.data import load
+    from minigan.data.batches import Batches
+    from minigan.data.scaling import Scaler
     from minigan.gan import GAN
     from minigan.network import Network
+    from minigan.recipes import recipe
 
 __version__ = "0.1.0"
 
-__all__ = ["GAN", "Config", "Network", "__version__", "get_backend", "load"]
+__all__ = ["GAN", "Batches", "Config", "Network", "Scaler", "__version__", "get_backend", "load", "recipe"]
 
 _HOMES = {
+    "Batches": "minigan.data.batches",
     "Config": "minigan.config",
     "GAN": "minigan.gan",
     "Network": "minigan.network",
+    "Scaler": "minigan.data.scaling",
     "get_backend": "minigan.backend",
     "load": "minigan.data",
+    "recipe": "minigan.recipes",
 }
 
 

@@ -443,9 +443,10 @@ class Step:
         self.backend, self.shape, self.objective = backend, shape, objective
         rng = np.random.default_rng((6, draw))
         output = {"sigmoid": "sigmoid", "identity": "identity"}.get(activation, "tanh")
+        rate = 0.01 if shape.every_entry else 1e-4  # of Adam; so many weights must not move D into saturation at once
         self.config = Config(objective=objective, activation=activation, output=output, update=update, latent=shape.latent,
-                             hidden=shape.hidden, batch_size=shape.batch, dtype="float64", seed=draw, lr_generator=0.01,
-                             lr_discriminator=0.01, beta1=0.5, **penalty, **settings)  # fmt: skip
+                             hidden=shape.hidden, batch_size=shape.batch, dtype="float64", seed=draw, lr_generator=rate,
+                             lr_discriminator=rate, beta1=0.5, **penalty, **settings)  # fmt: skip
         self.gan = GAN(self.config, shape.size, backend)
         for net in (self.gan.generator, self.gan.discriminator):
             for W, b in net.theta.layers:
@@ -477,14 +478,18 @@ def steps(backend: Backend) -> Iterator[Row]:
     """The whole discriminator and generator step for every objective, penalty, activation and update rule."""
     for case in itertools.product(OBJECTIVES, PENALTIES, ACTIVATIONS, ("alternating", "simultaneous"), "DG"):
         yield informative(partial(whole_step, backend, TINY, *case))
-    for case in itertools.product(("non-saturating",), PENALTIES, ACTIVATIONS, ("alternating",), "DG"):
-        yield informative(partial(whole_step, backend, ARTICLE, *case))
     combined = {"r1": 0.4, "r2": 0.9, "gradient_penalty": 1.1, "penalty_every": 3}
     label = "all penalties, every 3rd step"
     for name, update in itertools.product(("relu", "tanh"), ("alternating", "simultaneous")):
         yield informative(
             partial(whole_step, backend, TINY, "relativistic", label, name, update, "D", penalty=combined)
         )
+
+
+def article_steps(backend: Backend) -> Iterator[Row]:
+    """The same at the article's sizes, along random directions."""
+    for case in itertools.product(("non-saturating",), PENALTIES, ACTIVATIONS, ("alternating",), "DG"):
+        yield informative(partial(whole_step, backend, ARTICLE, *case))
 
 
 def whole_step(backend: Backend, shape: Shape, objective: str, label: str, activation: str, update: str, player: str,
@@ -615,6 +620,7 @@ SECTIONS: dict[str, Callable[[Backend], Iterator[Row]]] = {
     "penalties": penalties,
     "optimisers": optimisers,
     "steps": steps,
+    "article steps": article_steps,
 }
 
 

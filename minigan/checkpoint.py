@@ -170,7 +170,9 @@ def _check_header(path: Path, head: bytes, size: int) -> None:
     if not known:
         raise InputError(f"{path}: holds tensors of a type that minigan does not write.")
     if type(end) is not int or 8 + length + end != size:
-        raise InputError(f"{path}: its header promises {8 + length + end} bytes, the file has {size}; copy it again.")
+        raise InputError(
+            f"{path}: its header promises {str(8 + length + end)[:20]} bytes, the file has {size}; copy it again."
+        )
 
 
 def _interpret(path: Path, tensors: dict[str, np.ndarray], meta: Any) -> Checkpoint:

@@ -10,8 +10,9 @@ import dataclasses
 import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from minigan.config import Config, flag
@@ -34,7 +35,8 @@ class Parser(argparse.ArgumentParser):
         values, unknown = self.parse_known_args(argv)
         if unknown:
             known = [name for action in self._actions for name in action.option_strings]
-            near = difflib.get_close_matches(unknown[0].split("=")[0], known, 1)
+            name = unknown[0].split("=")[0]
+            near = [k for k in known if k.startswith(name)] or difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"{self.prog} --help lists the flags."
             raise InputError(f"unknown argument {unknown[0]}; {hint}")
         return values
@@ -93,6 +95,8 @@ def settings(values: argparse.Namespace) -> dict[str, Any]:
 
 def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command: its exit code is main's, or that of the error that ended it, said in one sentence on stderr."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the output's encoding does not
     try:
         code = main(argv)
     except MiniganError as error:
@@ -109,8 +113,19 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
     sys.exit(flush(code))
 
 
+@contextmanager
+def saying_warnings() -> Iterator[None]:
+    """Warnings raised inside are said in one line each, without the source line that Python would show."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        say_error(str(warning.message))
+
+
 def say_error(sentence: str) -> None:
-    """One line on standard error, if there still is one."""
+    """One line on standard error, if there still is one; what came from a file must not steer the terminal."""
+    sentence = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in sentence)
     with suppress(OSError, ValueError):
         print(f"minigan: {sentence}", file=sys.stderr, flush=True)
 

@@ -59,6 +59,7 @@ class Config:
     )
     activation: str = setting("leaky-relu", "activation of the hidden layers", choices=ACTIVATIONS)
     output: str = setting("tanh", "activation of the generator's output; data are scaled to its range", choices=OUTPUTS)
+    spread: float = setting(1.0, "standard deviation that data are scaled to where the output is identity", above=0)
     dtype: str = setting("float32", "precision of every array", choices=DTYPES)
 
     objective: str = setting("relativistic", "adversarial loss", choices=OBJECTIVES, section="objective")
@@ -151,8 +152,8 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     base = declared.removesuffix(" | None")
     items = value if base == "tuple[int, ...]" else (value,)
     kind = "int" if base == "tuple[int, ...]" else base
-    if not isinstance(items, tuple) or not items:
-        raise InputError(f"{name} must be one or more whole numbers, not {value!r}.")
+    if not isinstance(items, tuple):
+        raise InputError(f"{name} must be whole numbers, not {value!r}.")
     for item in items:
         if not isinstance(item, _TYPES[kind]) or (isinstance(item, bool) and kind != "bool"):
             words = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}[kind]

@@ -21,8 +21,8 @@ from minigan.backend import Array
 from minigan.network import Network, Parameters, Tape
 from minigan.ops import CURVED, Ops
 
-TINY = 1e-30
-"""Guards |g| = 0 in WGAN-GP's division; far below any norm that matters, and its square is never taken."""
+TINY = 1e-18
+"""Floor of |g| in WGAN-GP's division: below it the squares leave float32, and g / |g| must not exceed a unit vector."""
 
 
 def zero_centred(g: Array, gamma: float) -> float:

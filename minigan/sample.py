@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -111,11 +110,8 @@ def write(path: Path, saved: Checkpoint, x: np.ndarray) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     values = parse(argv)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with cli.saying_warnings():
         saved = checkpoint.load(values.run)
-    for warning in caught:
-        cli.say_error(str(warning.message))
     x = draw(saved, values)
     try:
         write(values.out, saved, x)

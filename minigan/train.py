@@ -211,7 +211,7 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
         raise InputError(
             f"--batch-size {config.batch_size} is larger than the training part, which has {len(rows)} samples."
         )
-    scaler = Scaler.fit(data.space, rows, config.output, data.unit)
+    scaler = Scaler.fit(data.space, rows, config.output, data.unit, config.spread)
     identity = {
         "name": data.name,
         "samples": len(rows),
@@ -228,7 +228,8 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
             raise InputError(f"{run.path}: cannot be written to ({error.strerror or error}).") from None
     else:
         run = Run.open(values.resume)
-        saved = checkpoint.load(run.path)
+        with cli.saying_warnings():
+            saved = checkpoint.load(run.path)
         if saved.data != identity:
             raise InputError(
                 f"--resume {run.path}: trained on {describe(saved.data)}, but --data {config.data} now holds {describe(identity)}."

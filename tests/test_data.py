@@ -130,6 +130,10 @@ def test_the_pool_is_fixed_and_its_parts_are_disjoint() -> None:
     assert not any(bytes(r) in rows for r in a.test)
 
 
+FIRST = [[0.7000233, -0.6962746], [-0.0029294, 1.0074882]]
+"""The first two training points of the ring."""
+
+
 @needs_mnist
 def test_mnist_from_a_directory() -> None:
     data = load("mnist", MNIST_DIR)
@@ -214,17 +218,20 @@ JSON = st.recursive(
     lambda x: st.lists(x, max_size=4) | st.dictionaries(st.text(max_size=8), x, max_size=4),
     max_leaves=8,
 )
-KEYS = ("kind", "shape", "columns", "offset", "scale")
 
 
 @settings(max_examples=60)
-@given(st.dictionaries(st.sampled_from(KEYS), JSON | st.sampled_from(["image", "points", [2], [1.0], ["a"], [2, 2]])))
-def test_any_json_is_a_space_and_a_scaler_or_refused(values: dict) -> None:
-    for make in (lambda: Space.from_dict(values, "f"), lambda: Scaler.from_dict(values, SPACES[2], "f")):
-        try:
-            make()
-        except InputError as error:
-            assert str(error).startswith("f: ")
+@given(
+    st.dictionaries(
+        st.sampled_from(["kind", "shape", "columns"]),
+        JSON | st.sampled_from(["image", "points", [2], [1.0], ["a"], [2, 2]]),
+    )
+)
+def test_any_json_is_a_space_or_refused(values: dict) -> None:
+    try:
+        assert Space.from_dict(values, "f").to_dict() == values
+    except InputError as error:
+        assert str(error).startswith("f: ")
 
 
 # --- own arrays -------------------------------------------------------------------------------------------------------
@@ -525,8 +532,8 @@ def folder_of(folder: Path, files: dict[str, bytes]) -> Path:
 
 def test_a_folder_of_images(tmp_path: Path) -> None:
     images = [grey() for _ in range(10)]
-    suffixes = ["png", "PNG", "bmp", "pgm", "tif", "png", "png", "png", "webp", "png"]
-    kinds = {"pgm": "ppm", "tif": "tiff"}
+    suffixes = ["png", "PNG", "bmp", "pgm", "PNG", "png", "png", "png", "webp", "png"]
+    kinds = {"pgm": "ppm"}
     files = {
         f"{9 - i}.{suffix}": picture(image, kinds.get(suffix, suffix), lossless=True)
         for i, (suffix, image) in enumerate(zip(suffixes, images, strict=True))
@@ -563,7 +570,7 @@ def test_images_of_every_mode_become_grey(tmp_path: Path) -> None:
     assert (one_image(tmp_path, picture(Image.fromarray(flat > 0)), 4) == 255).all()
     sixteen = Image.fromarray(np.full((6, 6), 100 * 257, np.uint16))
     assert (one_image(tmp_path, picture(sixteen), 4) == 100).all()
-    assert (one_image(tmp_path, picture(sixteen, "tiff"), 4, ".tif") == 100).all()
+    assert (one_image(tmp_path, picture(sixteen, "ppm"), 4, ".pgm") == 100).all()
     clear = Image.new("RGBA", (6, 6), (0, 0, 0, 0))
     assert (one_image(tmp_path, picture(clear), 4) == 255).all()  # what is transparent lies on white
     assert (one_image(tmp_path, picture(clear.convert("LA")), 4) == 255).all()
@@ -595,7 +602,7 @@ def png_claiming(width: int, height: int, pixels: bytes = b"", colour: int = 0) 
 GOOD_PNG = picture(grey())
 BAD_IMAGES = {
     "empty": (b"", "is empty"),
-    "garbage": (bytes(range(256)), "not a usable image"),
+    "garbage": (bytes(range(256)), "not a usable image", "cannot identify image file."),
     "text": (b"<svg/>", "not a usable image"),
     "truncated": (GOOD_PNG[:-40], "not a usable image"),
     "header only": (GOOD_PNG[:33], "not a usable image"),
@@ -604,7 +611,8 @@ BAD_IMAGES = {
     "small bomb": (png_claiming(4097, 4096), "4,097 x 4,096"),
     "short pixels": (png_claiming(4000, 4000, b"\0" * 100), "not a usable image"),
     "no pixels": (png_claiming(0, 4), "not a usable image"),
-    "32 bits": (picture(Image.fromarray(np.ones((4, 4), np.float32)), "tiff"), "32 bits"),
+    "floats": (picture(Image.fromarray(np.ones((4, 4), np.float32)), "ppm"), "8-bit grey"),
+    "tiff": (picture(grey(), "tiff"), "convert it to PNG"),
     "gif bomb": (b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\2\2\0\0\0;", "bomb"),
     "bmp bomb": (b"BM" + struct.pack("<4I2i2H2I2i2I", 99, 0, 54, 40, 90_000, 90_000, 1, 24, *[0] * 6), "bomb"),
     "pgm bomb": (b"P5 60000 60000 255 ", "bomb"),
@@ -707,14 +715,22 @@ def test_a_bad_idx_is_refused(tmp_path: Path, case: str, pack: Callable[[bytes],
     refused(path, *(words if body or pack is bytes else ["not an IDX"]), by=lambda p: idx.read(p, SHAPE))
 
 
-@pytest.mark.parametrize(
-    ("body", "word"),
-    [(gzip.compress(idx_bytes())[:-1], "damaged"), (gzip.compress(idx_bytes())[:20], "damaged"),
-     (gzip.compress(idx_bytes()) + b"more", "damaged"), (flipped(gzip.compress(idx_bytes()), -6 + 97), "damaged"),
-     (b"\x1f\x8b", "damaged"), (b"\x1f\x8b" + bytes(98), "damaged"),
-     (gzip.compress(idx_bytes() + bytes(8 << 20), 9), "goes on")],
-)  # fmt: skip
-def test_damaged_gzip_and_bombs(tmp_path: Path, body: bytes, word: str) -> None:
+GZIP = gzip.compress(idx_bytes(), mtime=0)
+BAD_GZIP = {
+    "cut in the checksum": (GZIP[:-1], "damaged"),
+    "cut in the values": (GZIP[:40], "damaged"),
+    "extended": (GZIP + b"more", "damaged"),
+    "bit in the values": (flipped(GZIP, 60), "damaged"),
+    "bit in the checksum": (flipped(GZIP, len(GZIP) - 6), "damaged"),
+    "magic only": (GZIP[:2], "damaged"),
+    "zeros": (GZIP[:2] + bytes(98), "damaged"),
+    "bomb": (gzip.compress(idx_bytes() + bytes(8 << 20), 9, mtime=0), "goes on"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_GZIP)
+def test_damaged_gzip_and_bombs(tmp_path: Path, case: str) -> None:
+    body, word = BAD_GZIP[case]
     path = tmp_path / "file.gz"
     path.write_bytes(body)
     tracemalloc.start()
@@ -776,6 +792,8 @@ def test_the_worst_files_cost_little_memory_and_time(tmp_path: Path) -> None:
     at = progressive.index(b"\xff\xc2") + 5
     jpeg = progressive[:at] + struct.pack(">HH", 4096, 4096) + progressive[at + 4 :]
     folder_of(tmp_path / "jpeg", {**image, "bomb.jpg": jpeg[:-40]})
+    webp = b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f\xff\xff\xff\x0f" + bytes(13)  # 16,384 x 16,384
+    folder_of(tmp_path / "webp", {**image, "bomb.webp": webp})
     paths = list(tmp_path.iterdir())
     result = subprocess.run([sys.executable, "-c", WORST, *map(str, paths)], capture_output=True, text=True, check=True)
     *problems, peak = result.stdout.split("\n")[:-1]
@@ -876,9 +894,8 @@ def test_any_text_is_a_csv_or_refused(place: Path, text: str) -> None:
 
 IMAGE_SEEDS = {
     kind: [picture(Image.fromarray(pixels), kind) for pixels in (IMAGES[0], IMAGES[:, :, :1].repeat(3, axis=2))]
-    for kind in ("png", "jpeg", "gif", "bmp", "ppm", "webp", "tiff")
+    for kind in ("png", "jpeg", "gif", "bmp", "ppm", "webp")
 }
-IMAGE_SEEDS["tiff"].append(picture(grey(), "tiff", compression="tiff_lzw"))
 
 
 @pytest.mark.parametrize("kind", IMAGE_SEEDS)
@@ -1129,8 +1146,6 @@ def test_there_and_back(output: str, space: Space, rows: np.ndarray, unit: float
     scaler, x = Scaler.fit(space, rows, output, unit), rows.astype(np.float64) * unit
     back = scaler.to_data(scaler.to_model(x), space)
     assert back.dtype == np.float32 and (abs(back - x) <= 1e-6 * np.ptp(x, axis=0) + 2e-7 * abs(x)).all()
-    again = Scaler.from_dict(scaler.to_dict(), space, "f")
-    assert (again.offset == scaler.offset).all() and (again.scale == scaler.scale).all()
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "tanh", "identity"])
@@ -1153,15 +1168,9 @@ def test_generated_images_are_clipped_and_tables_are_not() -> None:
     assert scaler.to_data(wild[:, 1:], WIDE).tolist() == [[0.5, 1, 5]]
 
 
-def test_bad_scalers_are_refused() -> None:
+def test_an_unknown_output_lists_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"--output softmax .*sigmoid, tanh, identity"):
         Scaler.fit(IMAGE, PHOTOS, "softmax")
-    good = Scaler.fit(WIDE, COLUMNS, "tanh").to_dict()
-    scales = [{"scale": value} for value in ([0.0] * 3, [1.0], [1.0] * 2, [-1.0] * 3)]
-    offsets = [{"offset": value} for value in ([float("nan")] * 3, [10**400] * 3, [True] * 3, "abc", None)]
-    for bad in (None, {}, [], *({**good, **change} for change in scales + offsets)):
-        with pytest.raises(InputError, match=r"^here: the scaling"):
-            Scaler.from_dict(bad, WIDE, "here")
 
 
 # --- minibatches ------------------------------------------------------------------------------------------------------
@@ -1190,7 +1199,7 @@ def test_an_epoch_serves_each_row_at_most_once_scaled(backend: Backend, rows: np
     scaled = Scaler.fit(space, rows, "tanh", unit).to_model(rows.astype(np.float64) * unit)
     epoch = np.concatenate([served(source, backend, step, d, dtype) for step in range(6)])
     which = [int(abs(scaled - row).max(axis=1).argmin()) for row in epoch]
-    assert abs(scaled[which] - epoch).max() < 2e-6
+    assert abs(scaled[which] - epoch).max() < 2e-5
     if rows is COLUMNS:
         assert len(set(which)) == 48  # no row twice
     later = np.concatenate([served(source, backend, step, d, dtype) for step in range(6, 12)])

@@ -22,7 +22,7 @@ import numpy as np
 from minigan.data.files import BLOCK, opened, read_exactly, reason, short
 from minigan.errors import InputError
 
-IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm")
 MAX_PIXELS = 4096 * 4096
 """Pixels of one image file: decoding this many stays well under 200 MB."""
@@ -342,12 +342,11 @@ def read_image(path: Path, size: int) -> np.ndarray:
     """An image file as (size, size) uint8: upright, on white where transparent, grey, centre-cropped, resized."""
     from PIL import Image, ImageOps  # here, because only this function needs it and importing it takes a while
 
-    with (
-        opened(path) as (file, _),
-        _parsing(path, "is not a usable image, so remove or replace it"),
-        Image.open(file, formats=IMAGE_FORMATS) as opened_image,
-    ):
-        image: Any = opened_image
+    with opened(path) as (file, _), _parsing(path, "is not a usable image, so remove or replace it"):
+        if file.read(4) in (b"II*\0", b"MM\0*"):  # its decoders write to standard error by themselves
+            raise InputError(f"{path} is a TIFF, which is not read; convert it to PNG.")
+        file.seek(0)
+        image: Any = Image.open(file, formats=IMAGE_FORMATS)
         if image.width * image.height > MAX_PIXELS:  # only the header has been read so far
             raise InputError(
                 f"{path} claims {image.width:,} x {image.height:,} pixels; at most {MAX_PIXELS:,} are read, so "
@@ -356,10 +355,10 @@ def read_image(path: Path, size: int) -> np.ndarray:
         image.draft("L", (size, size))  # lets the JPEG decoder skip detail that would be thrown away
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-        if image.mode.startswith("I;16") or (image.mode == "I" and opened_image.format == "PNG"):
+        if image.mode == "I" or image.mode.startswith("I;16"):  # 16-bit PNG and PGM
             image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))  # convert("L") would clip
-        elif image.mode in ("I", "F"):
-            raise InputError(f"{path} has 32 bits a pixel and no known range; convert it to 8-bit grey.")
+        elif image.mode == "F":
+            raise InputError(f"{path} holds floats of no known range; convert it to 8-bit grey.")
         elif image.has_transparency_data:
             image = image if image.mode == "RGBA" else image.convert("RGBA")
             page = Image.new("L", image.size, "white")
@@ -392,4 +391,5 @@ def _parsing(path: Path, what: str, why: bool = True) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{path} {what}{f': {reason(error)}' if why else ''}.") from None
+        said = ": " + reason(error).split(" <_io")[0] if why else ""  # Pillow shows the file object
+        raise InputError(f"{path} {what}{said}.") from None

@@ -28,12 +28,13 @@ class Scaler:
     scale: np.ndarray
 
     @classmethod
-    def fit(cls, space: Space, rows: np.ndarray, output: str, unit: float = 1.0) -> Scaler:
+    def fit(cls, space: Space, rows: np.ndarray, output: str, unit: float = 1.0, spread: float = 1.0) -> Scaler:
         """The scaler for training rows (n, d), of which rows * unit are data values, and an output activation.
 
-        images: sigmoid -> as they are, [0, 1]; tanh -> [-1, 1]; identity -> one mean and standard deviation.
+        images: sigmoid -> as they are, [0, 1]; tanh -> [-1, 1]; identity -> mean 0 and
+        standard deviation `spread` of all pixels together.
         points, tables, per column: sigmoid -> [0, 1]; tanh -> [-1, 1], both by minimum and maximum; identity -> mean 0
-        and standard deviation 1. Columns that do not vary get scale 1.
+        and standard deviation `spread`. Columns that do not vary get scale 1.
 
         Raises: InputError for an unknown output activation.
         """
@@ -47,6 +48,7 @@ class Scaler:
             rows = rows.reshape(-1, 1)
         if output == "identity":
             offset, scale = _moments(rows)
+            scale = scale / spread
         else:
             low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
             offset, scale = (low, high - low) if output == "sigmoid" else ((low + high) / 2, (high - low) / 2)
@@ -70,27 +72,6 @@ class Scaler:
         for i in range(0, len(rows), step):
             out[i : i + step] = formula(rows[i : i + step].astype(np.float64))
         return out
-
-    def to_dict(self) -> dict[str, list[float]]:
-        """JSON-ready, exact."""
-        return {"offset": self.offset.tolist(), "scale": self.scale.tolist()}
-
-    @classmethod
-    def from_dict(cls, values: Any, space: Space, source: str) -> Scaler:
-        """The inverse of `to_dict`, for untrusted input.
-
-        Raises: InputError, naming `source`, for anything that is not a scaler of `space`.
-        """
-        arrays = []
-        for key in ("offset", "scale"):
-            numbers = values.get(key) if isinstance(values, dict) else None
-            good = isinstance(numbers, list) and len(numbers) in (1, space.size)
-            if not good or not all(type(v) in (int, float) and abs(v) < 1e38 for v in numbers or ()):
-                raise InputError(f"{source}: the scaling of the data has no usable {key!r}.")
-            arrays.append(np.array(numbers, np.float64))
-        if not (arrays[1] > 0).all() or len(arrays[0]) != len(arrays[1]):
-            raise InputError(f"{source}: the scaling of the data must have as many positive scales as offsets.")
-        return cls(*arrays)
 
 
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

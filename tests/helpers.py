@@ -1,0 +1,86 @@
+"""What several tests share: small GANs, gradients by differences on any backend, and commands as a person runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigan import cli
+from minigan.backend import Array, Backend
+from minigan.config import Config
+from minigan.gan import GAN
+from minigan.gradcheck import numerical_gradient
+
+ROOT = Path(__file__).parents[1]
+
+TINY = ["--batch-size", "8", "--hidden", "8", "--latent", "3", "--log-every", "2", "--sample-every", "4", "--quiet"]
+"""Flags of a run that takes a fraction of a second."""
+
+
+def differences(f: Callable[[], Any], array: Array, backend: Backend) -> np.ndarray:
+    """The gradient of the scalar f() with respect to `array` of any backend, by central differences; array is restored."""
+    host = np.array(backend.to_host(array))
+
+    def value() -> float:
+        array[...] = backend.asarray(host)
+        return float(f())
+
+    gradient = numerical_gradient(value, host)
+    array[...] = backend.asarray(host)
+    return gradient
+
+
+def normal(backend: Backend, *shape: int, seed: int = 0, scale: float = 1.0, dtype: Any = np.float64) -> Array:
+    """Normal numbers on the backend."""
+    return backend.asarray((scale * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(dtype))
+
+
+def tiny_gan(
+    backend: Backend, size: int = 4, scale: float = 0.7, **settings: Any
+) -> tuple[GAN, Callable[[Array, int], None]]:
+    """A float64 GAN with random weights *and biases*, and a `fill` that serves a fixed minibatch per step."""
+    config = Config(**{"batch_size": 4, "latent": 3, "hidden": (5, 6), "dtype": "float64", "seed": 3, **settings})
+    gan = GAN(config, size, backend)
+    for seed, network in enumerate((gan.generator, gan.discriminator)):
+        network.theta.flat[...] = normal(backend, network.count, seed=seed, scale=scale, dtype=config.dtype)
+
+    def fill(out: Array, step: int) -> None:
+        out[...] = normal(backend, config.batch_size, size, seed=step, dtype=config.dtype)
+
+    return gan, fill
+
+
+def flats(gan: GAN) -> dict[str, np.ndarray]:
+    """A host copy of everything that training changes."""
+    return {name: np.array(gan.backend.to_host(array)) for name, array in gan.state().items()}
+
+
+def exit_code(main: Callable[[Sequence[str] | None], int], *argv: object) -> int:
+    """Run a command in this process as `python -m` would; its exit code."""
+    with pytest.raises(SystemExit) as caught:
+        cli.run(main, [str(a) for a in argv])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def start(*argv: object, cwd: Path, **options: Any) -> subprocess.Popen[str]:
+    """Start `python -m argv` in another process."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", *map(str, argv)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen(command, cwd=cwd, env=environment, text=True, **pipes)
+
+
+def tree(directory: Path) -> dict[str, bytes | None]:
+    """Every file below a directory with its content, and every directory (None)."""
+    return {
+        str(p.relative_to(directory)): p.read_bytes() if p.is_file() else None for p in sorted(directory.rglob("*"))
+    }

@@ -1,0 +1,139 @@
+"""The backend: NumPy or CuPy, chosen explicitly, refused in one sentence."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigan.backend import INSTALL_CUPY, Backend, get_backend
+from minigan.errors import InputError
+from minigan.ops import Ops
+
+
+def test_numpy_is_the_default() -> None:
+    found = get_backend()
+    assert (found.name, found.xp) == ("numpy", np)
+    assert found.device.startswith("CPU")
+
+
+@pytest.mark.parametrize("name", ["torch", "", "NumPy"])
+def test_an_unknown_backend_lists_the_known_ones(name: str) -> None:
+    with pytest.raises(InputError, match=f"--backend {name} is unknown; choose one of: numpy, cupy."):
+        get_backend(name)
+
+
+def with_cupy(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    """Let `import cupy` give `answer`, or raise it."""
+    real = importlib.import_module
+
+    def fake(name: str, *args: Any) -> Any:
+        if name != "cupy":
+            return real(name, *args)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(importlib, "import_module", fake)
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("No module named 'cupy'\nlong help"), ImportError(), ModuleNotFoundError("x")]
+)
+def test_without_cupy_one_sentence_names_the_cause_and_the_install_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    with_cupy(monkeypatch, error)
+    with pytest.raises(InputError) as caught:
+        get_backend("cupy")
+    message = str(caught.value)
+    assert message.startswith("--backend cupy needs CuPy") and INSTALL_CUPY in message and "\n" not in message
+
+
+def cupy_like(count: Any) -> types.SimpleNamespace:
+    def get_count() -> int:
+        if isinstance(count, Exception):
+            raise count
+        return count
+
+    runtime = types.SimpleNamespace(getDeviceCount=get_count, getDeviceProperties=lambda i: {"name": b"Card 9"})
+    cuda = types.SimpleNamespace(runtime=runtime, Device=lambda: types.SimpleNamespace(id=0))
+    zeros = lambda n: types.SimpleNamespace(sum=lambda: types.SimpleNamespace(get=lambda: 0.0))  # noqa: E731
+    return types.SimpleNamespace(cuda=cuda, zeros=zeros)
+
+
+@pytest.mark.parametrize(
+    "count", [0, RuntimeError("cudaErrorNoDevice: none\nmore"), OSError("libcuda.so.1"), RuntimeError()]
+)
+def test_cupy_without_a_device_is_refused_and_never_replaced_by_numpy(
+    monkeypatch: pytest.MonkeyPatch, count: Any
+) -> None:
+    with_cupy(monkeypatch, cupy_like(count))
+    with pytest.raises(InputError) as caught:
+        get_backend("cupy")
+    message = str(caught.value)
+    assert "no usable CUDA device" in message and "--backend numpy" in message and INSTALL_CUPY in message
+    assert "\n" not in message
+
+
+def test_a_device_is_probed_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_cupy(monkeypatch, cupy_like(1))
+    assert get_backend("cupy").device == "Card 9"
+
+
+def test_choosing_numpy_does_not_import_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def guarded(name: str, *args: Any, **kwargs: Any) -> Any:
+        assert not name.startswith("cupy")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", guarded)
+    with_cupy(monkeypatch, AssertionError("cupy was imported"))
+    get_backend("numpy").ops  # noqa: B018
+
+
+def test_arrays_go_there_and_back_unchanged(backend: Backend) -> None:
+    for dtype in ("float32", "float64", "uint8", "int64"):
+        host = np.arange(12).reshape(3, 4).astype(dtype)
+        there = backend.asarray(host)
+        assert isinstance(there, backend.xp.ndarray) and there.dtype == dtype
+        np.testing.assert_array_equal(backend.to_host(there), host)
+
+
+def test_new_arrays_have_the_shape_and_type_asked_for(backend: Backend) -> None:
+    zeros = backend.zeros((2, 3), "float32")
+    assert zeros.shape == (2, 3) and zeros.dtype == "float32" and not backend.to_host(zeros).any()
+    empty = backend.empty((4,), "float64")
+    assert empty.shape == (4,) and empty.dtype == "float64"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_take_gathers_rows_into_the_callers_array(backend: Backend, dtype: str) -> None:
+    array = backend.asarray(np.arange(20).reshape(10, 2).astype(dtype))
+    out = backend.zeros((4, 2), dtype)
+    backend.take(array, backend.asarray(np.array([9, 0, 3, 3])), out)
+    np.testing.assert_array_equal(backend.to_host(out), [[18, 19], [0, 1], [6, 7], [6, 7]])
+
+
+def test_an_array_of_the_other_backend_is_refused_with_the_remedy(backend: Backend) -> None:
+    backend.check(backend.zeros((1,), "float32"), "x")
+    with pytest.raises(
+        InputError, match=rf"x is a builtins.list, but the backend is {backend.name}; convert it first with"
+    ):
+        backend.check([1.0], "x")
+    if backend.name == "cupy":
+        with pytest.raises(InputError, match="x is a numpy.ndarray.*backend.asarray"):
+            backend.check(np.zeros(1), "x")
+
+
+def test_operations_are_made_once_and_know_their_backend(backend: Backend) -> None:
+    assert isinstance(backend.ops, Ops)
+    assert backend.ops is backend.ops
+    assert backend.ops.xp is backend.xp and backend.ops.backend is backend
+    backend.synchronize()
+    assert backend.name in repr(backend)

@@ -1,0 +1,171 @@
+"""What commands share: flags from the configuration, and every error in one sentence with its exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, exit_code, start
+
+from minigan import __main__ as overview
+from minigan import __version__, cli
+from minigan.config import Config, flag
+from minigan.errors import DivergenceError, InputError, MiniganError, OutputError
+
+
+def parser(base: Config | None = None) -> cli.Parser:
+    result = cli.Parser(prog="prog")
+    cli.add_settings(result, base or Config())
+    return result
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (InputError("--x is wrong."), 2, "minigan: --x is wrong.\n"),
+        (DivergenceError("step 3: no."), 3, "minigan: step 3: no.\n"),
+        (OutputError("disk full."), 4, "minigan: disk full.\n"),
+        (MiniganError("other."), 1, "minigan: other.\n"),
+        (KeyboardInterrupt(), 130, "minigan: interrupted.\n"),
+        (BrokenPipeError(), 0, ""),
+        (MemoryError(), 2, "minigan: not enough memory; try a smaller --batch-size, --hidden or -n.\n"),
+    ],
+)
+def test_every_error_is_one_sentence_and_an_exit_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, sentence: str
+) -> None:
+    def main(argv: Sequence[str] | None) -> int:
+        raise error
+
+    assert exit_code(main) == code
+    assert capsys.readouterr() == ("", sentence)
+
+
+def test_mains_own_exit_code_is_handed_on() -> None:
+    assert exit_code(lambda argv: len(argv or []), "a", "b") == 2
+
+
+def test_a_bug_is_not_hidden() -> None:
+    def main(argv: Sequence[str] | None) -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cli.run(main, [])
+
+
+def test_what_came_from_a_file_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.say_error("a\x1b[2Jb\nc\rd\u202ee é")
+    said = capsys.readouterr().err
+    assert said == "minigan: a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}c\N{REPLACEMENT CHARACTER}d\N{REPLACEMENT CHARACTER}e é\n"
+
+
+def test_warnings_are_said_in_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    with cli.saying_warnings():
+        warnings.warn("Mind the gap.", stacklevel=1)
+        warnings.warn("And the step.", stacklevel=1)
+    assert capsys.readouterr().err == "minigan: Mind the gap.\nminigan: And the step.\n"
+
+
+def test_every_setting_is_a_flag_that_comes_back_as_given() -> None:
+    argv, expected = [], {}
+    for field in dataclasses.fields(Config):
+        kind = str(field.type).removesuffix(" | None")
+        if kind == "bool":
+            text, value = [], True
+        elif kind == "int":
+            text, value = ["7"], 7
+        elif kind == "float":
+            text, value = ["0.25"], 0.25
+        elif kind == "str":
+            text = value = (field.metadata["choices"] or ["x"])[-1]
+            text = [text]
+        else:
+            text, value = ["3", "4"], (3, 4)
+        argv += [flag(field.name), *text]
+        expected[field.name] = value
+    assert cli.settings(parser().parse(argv)) == expected
+    Config(**expected)
+
+
+def test_only_flags_that_were_given_are_in_the_result() -> None:
+    assert cli.settings(parser().parse([])) == {}
+    assert cli.settings(parser().parse(["--steps", "5000"])) == {"steps": 5000}, "even where it is the default"
+    assert cli.settings(parser().parse(["--no-all-data"])) == {"all_data": False}
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--step", "3"], "unknown argument --step; did you mean --steps?"),
+        (["--batchsize=3"], "unknown argument --batchsize=3; did you mean --batch-size?"),
+        (["--lr", "3"], "unknown argument --lr; did you mean --lr-generator?"),
+        (["--zzz"], "unknown argument --zzz; prog --help lists the flags."),
+        (["stray"], "unknown argument stray; prog --help lists the flags."),
+        (["--steps", "many"], "--steps: invalid int value: 'many'; prog --help lists the flags."),
+        (["--steps", "1.5"], "--steps: invalid int value: '1.5'; prog --help lists the flags."),
+        (["--steps"], "--steps: expected one argument; prog --help lists the flags."),
+        (["--hidden"], "--hidden: expected at least one argument; prog --help lists the flags."),
+    ],
+)
+def test_flags_that_cannot_be_read_are_refused_with_a_hint(argv: list[str], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parser().parse(argv)
+    assert str(caught.value) == words
+
+
+def test_help_says_every_flag_with_its_default(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    base = Config(steps=1234, hidden=(9, 8))
+    with pytest.raises(SystemExit) as caught:
+        parser(base).parse(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 100
+    text = " ".join(text.split())
+    for field in dataclasses.fields(Config):
+        assert flag(field.name) in text
+        assert field.metadata["help"] in text
+    assert "(default: 1234)" in text and "(default: 9 8)" in text and "(default: none)" in text and "(default: no)" in text
+
+
+def test_python_m_minigan_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in ([], ["--help"]):
+        assert overview.main(argv) == 0
+        out = capsys.readouterr().out
+        for name in ("train", "sample"):
+            assert f"python -m minigan.{name}" in out
+    assert overview.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+    assert overview.main(["train"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and "python -m minigan.NAME" in captured.err
+
+
+def test_only_commands_that_exist_are_listed() -> None:
+    text = overview.overview()
+    for name in overview.COMMANDS:
+        assert (f"minigan.{name}" in text) == (ROOT / "minigan" / f"{name}.py").exists()
+
+
+def test_a_reader_that_leaves_is_nothing_to_complain_about(tmp_path: Path) -> None:
+    """As `python -m minigan.train --help | head -1`."""
+    process = start("minigan.train", "--help", cwd=tmp_path)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 0
+    process.stderr.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
+def test_output_that_cannot_be_encoded_is_escaped() -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from minigan import cli; cli.run(lambda a: print('\\udcff é') or 0, [])"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\udcff \\xe9\n", "")

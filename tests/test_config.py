@@ -1,0 +1,224 @@
+"""The configuration: every range, and nothing but a configuration or one sentence from untrusted JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minigan.config import ACTIVATIONS, DTYPES, MAX_COUNT, OBJECTIVES, OUTPUTS, SCHEDULES, UPDATES, Config, flag
+from minigan.data import Space
+from minigan.errors import InputError
+from minigan.network import Network
+from minigan.objectives import OBJECTIVES as IMPLEMENTED_OBJECTIVES
+from minigan.ops import ACTIVATIONS as IMPLEMENTED_ACTIVATIONS
+from minigan.optim import schedule
+from minigan.recipes import RECIPES, recipe
+
+TOO_LARGE = 10**400
+"""A whole number beyond every float: JSON and argparse can hold it."""
+
+COUNT = ([1, 2, MAX_COUNT], [0, -1, MAX_COUNT + 1, TOO_LARGE], ">= 1")
+PENALTY = ([0, 0.5, 1e6], [-1e-9, math.inf, -TOO_LARGE, TOO_LARGE], ">= 0")
+RATE = ([1e-12, 1, 1e30], [0, 0.0, -1.0, math.inf, TOO_LARGE], "> 0")
+FRACTION = ([0, 0.0, 0.999999], [1, 1.0, -0.1, math.inf], ">= 0 and < 1")
+NUMBERS = {
+    "image_size": ([1, 1024], [0, 1025], ">= 1 and <= 1024"),
+    "latent": COUNT,
+    "label_smoothing": FRACTION,
+    "r1": PENALTY,
+    "r2": PENALTY,
+    "gradient_penalty": PENALTY,
+    "penalty_every": COUNT,
+    "steps": COUNT,
+    "schedule_steps": COUNT,
+    "batch_size": COUNT,
+    "discriminator_steps": ([1, 1000], [0, 1001], ">= 1 and <= 1000"),
+    "lr_generator": RATE,
+    "lr_discriminator": RATE,
+    "beta1": FRACTION,
+    "beta2": FRACTION,
+    "ema": FRACTION,
+    "seed": ([0, 2**63 - 1], [-1, 2**63], f">= 0 and <= {2**63 - 1}"),
+    "log_every": COUNT,
+    "sample_every": COUNT,
+    "save_every": COUNT,
+}
+WHOLE = {f.name for f in dataclasses.fields(Config) if str(f.type).startswith("int")}
+CHOICES = {
+    "activation": ACTIVATIONS,
+    "output": OUTPUTS,
+    "dtype": DTYPES,
+    "objective": OBJECTIVES,
+    "penalty_schedule": SCHEDULES,
+    "update": UPDATES,
+    "lr_schedule": SCHEDULES,
+    "backend": ("numpy", "cupy"),
+    "recipe": ("default", "best", "article"),
+}
+REST = {"data", "data_dir", "all_data", "hidden"}
+
+
+def refusal(**values: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        Config(**values)
+    return str(caught.value)
+
+
+def test_the_tables_above_hold_every_setting() -> None:
+    assert {f.name for f in dataclasses.fields(Config)} == {*NUMBERS, *CHOICES, *REST}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_out_of_range_are_refused_naming_flag_and_range(name: str) -> None:
+    good, bad, words = NUMBERS[name]
+    for value in good:
+        assert getattr(Config(**{name: value}), name) == value
+    kind = "a whole number" if name in WHOLE else "a finite number"
+    for value in bad:
+        assert refusal(**{name: value}) == f"{flag(name)} {value} is out of range; it must be {kind} {words}."
+    for value in [
+        "1",
+        [1],
+        True,
+        {},
+        1j,
+        *([] if name == "schedule_steps" else [None]),
+        *([1.0] if name in WHOLE else []),
+    ]:
+        assert refusal(**{name: value}) == f"{flag(name)} must be {kind.replace('finite ', '')}, not {value!r}."
+    if name not in WHOLE:
+        assert f"{flag(name)} nan is out of range" in refusal(**{name: math.nan})
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_unknown_names_list_the_known_ones(name: str) -> None:
+    for value in CHOICES[name]:
+        assert getattr(Config(**{name: value}), name) == value
+    assert (
+        refusal(**{name: "nonsense"}) == f"{flag(name)} nonsense is unknown; choose one of: {', '.join(CHOICES[name])}."
+    )
+    assert refusal(**{name: 3}) == f"{flag(name)} must be text, not 3."
+
+
+def test_other_settings_are_held_to_their_types() -> None:
+    assert Config(hidden=(3,)).hidden == (3,)
+    for value in ((), [3], 3, None, "3"):
+        assert refusal(hidden=value) == f"--hidden must be one or more whole numbers, not {value!r}."
+    assert refusal(hidden=(3, 0)) == "--hidden 0 is out of range; it must be a whole number >= 1."
+    assert refusal(hidden=(3, 2.0)) == "--hidden must be a whole number, not 2.0."
+    assert refusal(all_data=1) == "--all-data must be true or false, not 1."
+    assert refusal(data=None) == "--data must be text, not None."
+    assert refusal(data_dir=3) == "--data-dir must be text, not 3."
+    assert Config(data_dir="x").data_dir == "x"
+
+
+def test_settings_cannot_be_changed_afterwards_only_replaced() -> None:
+    config = Config()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.steps = 3  # type: ignore[misc]
+    assert config.replace(steps=3).steps == 3
+    assert config.steps == 5000
+    with pytest.raises(InputError, match="--steps 0"):
+        config.replace(steps=0)
+
+
+def test_every_setting_has_documentation_and_a_kind() -> None:
+    for field in dataclasses.fields(Config):
+        assert field.metadata["help"] and field.metadata["kind"] in ("science", "place", "report")
+    assert flag("batch_size") == "--batch-size"
+
+
+def test_every_choice_is_implemented(backend: Any) -> None:
+    assert set(OBJECTIVES) == set(IMPLEMENTED_OBJECTIVES)
+    assert {*ACTIVATIONS, *OUTPUTS} <= set(IMPLEMENTED_ACTIVATIONS)
+    for name in SCHEDULES:
+        schedule(name, 1, 2, 0.0)
+    for dtype in DTYPES:
+        assert Network((1, 1), "relu", "tanh", backend, dtype).theta.flat.dtype == dtype
+
+
+NAMES = st.sampled_from([f.name for f in dataclasses.fields(Config)])
+CONFIGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "seed": st.integers(0, 2**63 - 1),
+        "hidden": st.lists(st.integers(1, 9999), min_size=1).map(tuple),
+        "data": st.text(),
+        "data_dir": st.none() | st.text(),
+        "beta1": st.floats(0, 1, exclude_max=True),
+        "lr_generator": st.floats(0, exclude_min=True, allow_infinity=False),
+        "schedule_steps": st.none() | st.integers(1, MAX_COUNT),
+        "all_data": st.booleans(),
+        "objective": st.sampled_from(OBJECTIVES),
+        "penalty_schedule": st.sampled_from(SCHEDULES),
+    },
+).map(lambda values: Config(**values))
+
+
+@given(CONFIGS)
+def test_a_configuration_survives_json(config: Config) -> None:
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict())), "x") == config
+
+
+def test_what_is_left_out_of_a_dictionary() -> None:
+    whole = Config(data_dir="/home/somebody").to_dict()
+    assert set(whole) == {f.name for f in dataclasses.fields(Config)}
+    assert "data_dir" not in Config(data_dir="/home/somebody").to_dict(places=False)
+    science = set(Config().to_dict(places=False, report=False))
+    assert set(whole) - science == {"data_dir", "backend", "recipe", "log_every", "sample_every", "save_every"}
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from([TOO_LARGE, -TOO_LARGE]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | NAMES, inner, max_size=3),
+)
+
+
+@given(ANYTHING | st.dictionaries(NAMES, ANYTHING, max_size=4))
+def test_untrusted_values_give_a_configuration_or_one_sentence(values: Any) -> None:
+    try:
+        config = Config.from_dict(values, "file.json")
+    except InputError as error:
+        assert str(error).startswith("file.json: ")
+    else:
+        assert Config.from_dict(config.to_dict(), "x") == config
+
+
+def test_untrusted_keys_are_not_guessed_at() -> None:
+    with pytest.raises(InputError, match="c.json: unknown setting 'stepz'; it was written by another version"):
+        Config.from_dict({"stepz": 3}, "c.json")
+    with pytest.raises(InputError, match="c.json: the configuration is not a JSON object."):
+        Config.from_dict([1], "c.json")
+    with pytest.raises(InputError, match="c.json: --steps 0 is out of range"):
+        Config.from_dict({"steps": 0}, "c.json")
+
+
+def test_every_recipe_is_a_valid_configuration() -> None:
+    for name, table in RECIPES.items():
+        for kind in table:
+            config = recipe(name, kind)
+            assert config.recipe == name
+            assert config.data == (kind if kind in ("digits", "mnist", "ring", "grid") else "digits")
+    with pytest.raises(InputError, match="--recipe bests is unknown; choose one of: default, best, article."):
+        recipe("bests", "digits")
+    with pytest.raises(InputError, match="--recipe article has no settings for table data"):
+        recipe("article", "table")
+
+
+def test_the_article_recipe_is_the_articles() -> None:
+    c = recipe("article", "mnist")
+    assert (c.latent, c.hidden, c.activation, c.output) == (100, (256, 256), "relu", "sigmoid")
+    assert (c.update, c.objective, c.steps, c.batch_size) == ("simultaneous", "non-saturating", 10_000, 100)
+    assert (c.lr_generator, c.lr_discriminator, c.beta1, c.beta2) == (2e-4, 2e-4, 0.5, 0.999)
+    assert Space("image", (28, 28), ()).size == 784

@@ -1,0 +1,187 @@
+"""The documents keep their promises: a derivation per function, links and flags that exist, a layout that is true."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from minigan.__main__ import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DERIVED = ("ops", "objectives", "penalties", "optim")
+"""Every public function of these modules has a section in docs/math.md."""
+NAMED = (*DERIVED, "network", "noise", "gan", "gradcheck")
+"""A section of docs/math.md may be about a function of these."""
+
+
+def prose(path: Path) -> str:
+    """A document without its fenced code blocks."""
+    return re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def headings(path: Path) -> list[str]:
+    return re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
+
+
+def public_functions(name: str) -> set[str]:
+    """Public functions and methods defined in minigan.NAME: methods of Ops by their own name, others as Class.method."""
+    module = importlib.import_module(f"minigan.{name}")
+    names = set()
+    for key, value in vars(module).items():
+        if key.startswith("_") or getattr(value, "__module__", None) != module.__name__:
+            continue
+        if inspect.isfunction(value):
+            names.add(key)
+        elif inspect.isclass(value):
+            methods = [m for m, f in vars(value).items() if inspect.isfunction(f) and not m.startswith("_")]
+            names.update(m if key == "Ops" else f"{key}.{m}" for m in methods)
+    return names
+
+
+def public_classes(name: str) -> set[str]:
+    module = importlib.import_module(f"minigan.{name}")
+    return {k for k, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module.__name__}
+
+
+def sections() -> set[str]:
+    """The code names in the headings of docs/math.md."""
+    return {code for heading in headings(ROOT / "docs" / "math.md") for code in re.findall(r"`([^`]+)`", heading)}
+
+
+@pytest.mark.parametrize("module", DERIVED)
+def test_every_public_function_is_derived(module: str) -> None:
+    missing = public_functions(module) - sections()
+    assert not missing, f"docs/math.md has no section for these of minigan.{module}: {sorted(missing)}"
+
+
+def test_every_section_of_the_mathematics_names_a_function_that_exists() -> None:
+    known = set().union(*(public_functions(name) | public_classes(name) for name in NAMED))
+    assert sections() <= known, f"no function is called: {sorted(sections() - known)}"
+    assert len(sections()) > 50  # the headings were found at all
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub and MyST give a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_relative_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, fragment = target.partition("#")
+        there = path.parent / file if file else path
+        assert there.exists(), f"{path.name} links to {target}, which does not exist"
+        if fragment:
+            assert fragment in map(anchor, headings(there)), f"{path.name} links to {target}: no such heading"
+
+
+def test_every_page_is_linked_from_the_readme_and_the_index() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    toctree = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split("{toctree}")[1].splitlines()
+    for page in set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "index.md"}:
+        assert f"(docs/{page.name})" in readme, f"README.md does not link to docs/{page.name}"
+        assert page.stem in toctree, f"the toctree of docs/index.md does not list {page.stem}"
+
+
+def commands() -> list[str]:
+    return [name for name in COMMANDS if find_spec(f"minigan.{name}")]
+
+
+def flags(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """The flags in the help of python -m minigan.COMMAND."""
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"minigan.{command}").main(["--help"])
+    return set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", capsys.readouterr().out))
+
+
+def test_every_flag_in_a_document_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    known = {command: flags(command, capsys) for command in commands()}
+    anywhere = set().union(*known.values())
+    for path in DOCUMENTS:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            for span in re.findall(r"`([^`]+)`", line) or [line.partition(" #")[0]]:
+                called = re.search(r"python -m minigan\.(\w+)(.*)", span)
+                if called:
+                    assert called[1] in known, f"{path.name}: there is no python -m minigan.{called[1]}"
+                for flag in re.findall(r"(?:^|(?<=\s))--[a-z][a-z0-9-]*", called[2] if called else span):
+                    among = known[called[1]] if called else anywhere
+                    assert flag in among, (
+                        f"{path.name}: {flag} is no flag of python -m minigan.{called[1] if called else '*'}"
+                    )
+
+
+def test_the_readme_lists_the_commands() -> None:
+    listed = re.findall(
+        r"^\| `python -m minigan\.(\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert listed == commands()
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+def test_no_document_names_a_machine(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(r"(?<![\w.)])/(?:home|work|tmp|root|opt|Users|mnt|var)/\S*|[A-Z]:\\\S+", text)
+    assert not found, f"{path.name} names a path of one machine: {found}"
+    assert not re.search(r"(pypi|pythonhosted|anaconda)\.org", text), f"{path.name} names a package registry"
+
+
+# ------------------------------------------------------------------------------------------- the layout is the truth
+
+
+def layout() -> list[str]:
+    """The modules and packages that docs/design.md lists, in its order."""
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    block = text.split("    minigan/\n", 1)[1].split("\n\n", 1)[0]
+    return re.findall(r"^      (\w+)(?:\.py|/) ", block, re.MULTILINE)
+
+
+def test_the_layout_lists_every_module() -> None:
+    package = ROOT / "minigan"
+    files = {p.stem for p in package.glob("*.py")} | {p.parent.name for p in package.glob("*/__init__.py")}
+    assert set(layout()) == files - {"__init__", "__main__"}
+
+
+def imports_at_once(path: Path) -> set[str]:
+    """The minigan modules that importing a file imports: not those inside functions or for type checking alone."""
+    found: set[str] = set()
+    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while pending:
+        for node in ast.iter_child_nodes(pending.pop()):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minigan":
+                parts = (node.module or "").split(".")
+                found.update([parts[1]] if len(parts) > 1 else [alias.name for alias in node.names])
+            elif isinstance(node, ast.Import):
+                found.update(a.name.split(".")[1] for a in node.names if a.name.startswith("minigan."))
+            elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                pending.extend(node.orelse)
+            elif not isinstance(node, ast.FunctionDef):
+                pending.append(node)
+    return found - {"__version__"}
+
+
+@pytest.mark.parametrize("name", layout())
+def test_a_module_imports_only_what_stands_above_it(name: str) -> None:
+    order, package = layout(), ROOT / "minigan"
+    files = [package / f"{name}.py"] if (package / f"{name}.py").exists() else sorted((package / name).rglob("*.py"))
+    for path in files:
+        above = {*order[: order.index(name)], name if len(files) > 1 or path.stem == "__init__" else ""}
+        wrong = imports_at_once(path) - above
+        assert not wrong, f"{path.relative_to(ROOT)} imports what stands below it in docs/design.md: {sorted(wrong)}"
+
+
+def test_the_library_does_not_import_pictures_or_data_for_help() -> None:
+    """--help comes at once: importing the command line brings neither matplotlib nor a data set."""
+    import subprocess
+
+    code = "import sys, minigan.train; sys.exit('matplotlib' in sys.modules or 'minigan.plots' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,454 @@
+"""One training step: the right network moves by the right gradient, and nothing is allocated on the way."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import differences, flats, normal, tiny_gan
+
+from minigan import noise as streams
+from minigan.backend import Array, Backend
+from minigan.config import ACTIVATIONS, OBJECTIVES, UPDATES, Config
+from minigan.gan import CHUNK, GAN
+from minigan.gradcheck import relative_error
+from minigan.network import Network
+from minigan.noise import Noise
+from minigan.optim import Adam
+
+TOLERANCE = 1e-8
+STATE = ["discriminator", "discriminator.adam.m", "discriminator.adam.v"]
+STATE += ["generator", "generator.adam.m", "generator.adam.v", "generator.average"]
+
+
+def copy_of(network: Network) -> Network:
+    """The same network over a copy of its weights."""
+    hidden, output = network.activations[0], network.activations[-1]
+    return Network(network.sizes, hidden, output, network.backend, network.dtype, network.theta.flat.copy())
+
+
+# --------------------------------------------------------------------------------------- the gradients of whole steps
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_both_whole_gradients_agree_with_differences(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, objective: str, update: str, smoothing: float
+) -> None:
+    gan, fill = tiny_gan(backend, objective=objective, update=update, label_smoothing=smoothing)
+    monkeypatch.setattr(gan, "discriminator_adam", lambda i: None)
+    monkeypatch.setattr(gan, "generator_adam", lambda: None)
+    gan.train_step(fill)
+    got_d, got_g = (backend.to_host(g.flat).copy() for g in (gan.grad_d, gan.grad_g))
+    D, G = gan.discriminator, gan.generator
+    tape_d, tape_g = D.tape(4), G.tape(4)
+    real = backend.zeros((4, 4), "float64")
+    fill(real, 0)
+
+    def logits() -> tuple[Array, Array]:
+        r = D.forward(real, tape_d).copy()
+        return r, D.forward(G.forward(gan.z, tape_g), tape_d)
+
+    loss_d = differences(lambda: gan.objective.discriminator(*logits()), D.theta.flat, backend)
+    loss_g = differences(lambda: gan.objective.generator(*logits()), G.theta.flat, backend)
+    assert relative_error(got_d, loss_d) < TOLERANCE
+    assert relative_error(got_g, loss_g) < TOLERANCE
+
+
+def naive_step(gan: GAN, fill: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What a step must make of both networks: a pass per player and per kind of sample, each on a tape of its own."""
+    backend, c = gan.backend, gan.config
+    D, G = copy_of(gan.discriminator), copy_of(gan.generator)
+    adam_d, adam_g = (Adam(n.count, backend, c.dtype, c.beta1, c.beta2) for n in (D, G))
+    for adam, original in ((adam_d, gan.adam_d), (adam_g, gan.adam_g)):
+        adam.m[...], adam.v[...] = original.m, original.v
+    real, z = backend.zeros((c.batch_size, G.sizes[-1]), c.dtype), backend.zeros((c.batch_size, c.latent), c.dtype)
+    fill(real, gan.step)
+    Noise(c.seed, backend).normal(z, streams.LATENT, gan.step)
+    tape_g, tape_r, tape_f = G.tape(c.batch_size), D.tape(c.batch_size), D.tape(c.batch_size)
+    fake = G.forward(z, tape_g)
+
+    def logits() -> tuple[Array, Array]:
+        return D.forward(real, tape_r), D.forward(fake, tape_f)
+
+    def generator_gradient() -> Array:
+        ds, grad = backend.zeros((c.batch_size, 1), c.dtype), G.parameters()
+        gan.objective.generator_gradient(*logits(), ds)
+        G.backward(D.backward(ds, tape_f), tape_g, into=grad)
+        return grad.flat
+
+    def discriminator_gradient() -> Array:
+        dr, df = (backend.zeros((c.batch_size, 1), c.dtype) for _ in range(2))
+        of_real, of_fake = D.parameters(), D.parameters()
+        gan.objective.discriminator_gradient(*logits(), dr, df)
+        D.backward(dr, tape_r, into=of_real)
+        D.backward(df, tape_f, into=of_fake)
+        return of_real.flat + of_fake.flat
+
+    before = generator_gradient()
+    adam_d.update(D.theta.flat, discriminator_gradient(), gan.step + 1, c.lr_discriminator)
+    gradient = before if c.update == "simultaneous" else generator_gradient()
+    adam_g.update(G.theta.flat, gradient, gan.step + 1, c.lr_generator)
+    return backend.to_host(D.theta.flat), backend.to_host(G.theta.flat)
+
+
+@pytest.mark.parametrize("activation", ["leaky-relu", "tanh"])
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_steps_equal_the_naive_computation(backend: Backend, objective: str, update: str, activation: str) -> None:
+    """Also the simultaneous step, whose one backward pass serves both players; hinge has logit gradients of 0."""
+    gan, fill = tiny_gan(
+        backend, scale=1.5, objective=objective, update=update, activation=activation, lr_discriminator=0.02
+    )
+    for _ in range(4):
+        d, g = naive_step(gan, fill)
+        gan.train_step(fill)
+        np.testing.assert_allclose(backend.to_host(gan.discriminator.theta.flat), d, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(backend.to_host(gan.generator.theta.flat), g, rtol=1e-9, atol=1e-11)
+
+
+def test_alternating_and_simultaneous_differ_only_in_the_generator_at_first(backend: Backend) -> None:
+    (a, fill), (b, _) = (tiny_gan(backend, update=update) for update in UPDATES)
+    a.train_step(fill)
+    b.train_step(fill)
+    one, other = flats(a), flats(b)
+    np.testing.assert_allclose(one["discriminator"], other["discriminator"], rtol=1e-12)
+    assert relative_error(one["generator.adam.m"], other["generator.adam.m"]) > 1e-6
+
+
+# --------------------------------------------------------------------------------------- which network moves, and when
+
+PENALISED: dict[str, Any] = {"r1": 0.3, "r2": 0.3, "gradient_penalty": 0.5}
+
+
+@pytest.mark.parametrize("penalties", [{}, PENALISED], ids=["plain", "penalised"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_each_update_moves_its_own_network_and_leaves_the_other_bit_identical(
+    backend: Backend, objective: str, penalties: dict[str, Any]
+) -> None:
+    gan, fill = tiny_gan(backend, objective=objective, **penalties)
+    fill(gan.real.x, 0)
+    gan.noise.normal(gan.z, streams.LATENT, 0)
+    gan.generator.forward(gan.z, gan.tape_g)
+    start = flats(gan)
+    gan.discriminator_update(0, False)
+    middle = flats(gan)
+    gan.generator_update(None)
+    end = flats(gan)
+    for name in STATE:
+        moves_d, moves_g = (not np.array_equal(a[name], b[name]) for a, b in ((start, middle), (middle, end)))
+        assert moves_d == name.startswith("discriminator")
+        assert moves_g == (name.startswith("generator") and name != "generator.average")
+
+
+@pytest.mark.parametrize("adam", ["discriminator_adam", "generator_adam"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_simultaneous_step_without_one_players_adam_leaves_that_player_bit_identical(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, objective: str, adam: str
+) -> None:
+    gan, fill = tiny_gan(backend, objective=objective, update="simultaneous", **PENALISED)
+    monkeypatch.setattr(gan, adam, lambda *_: None)
+    start = flats(gan)
+    gan.train_step(fill)
+    end = flats(gan)
+    for name in ("generator", "discriminator"):
+        assert np.array_equal(start[name], end[name]) == adam.startswith(name)
+
+
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_layer_of_both_networks_moves(backend: Backend, objective: str, update: str) -> None:
+    """A generator gradient that never crosses the critic is the classic bug: the generator would stand still."""
+    gan, fill = tiny_gan(backend, objective=objective, update=update, activation="tanh")
+    before = [
+        [(backend.to_host(W).copy(), backend.to_host(b).copy()) for W, b in n.theta.layers]
+        for n in (gan.generator, gan.discriminator)
+    ]
+    gan.train_step(fill)
+    for layers, network in zip(before, (gan.generator, gan.discriminator), strict=True):
+        for k, ((W0, b0), (W, b)) in enumerate(zip(layers, network.theta.layers, strict=True)):
+            assert (backend.to_host(W) != W0).all()
+            last_bias_cancels = (
+                network is gan.discriminator and k == 2 and objective in ("wasserstein", "relativistic", "hinge")
+            )
+            if not last_bias_cancels:
+                assert (backend.to_host(b) != b0).all()
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_both_players_see_the_same_fakes(backend: Backend, monkeypatch: pytest.MonkeyPatch, update: str) -> None:
+    gan, fill = tiny_gan(backend, update=update)
+    seen, drawn = [], []
+    forward, draw = gan.discriminator.forward, gan.noise.normal
+    monkeypatch.setattr(
+        gan.discriminator,
+        "forward",
+        lambda x, tape: (seen.append(backend.to_host(gan.fake.x).copy()), forward(x, tape))[1],
+    )
+    monkeypatch.setattr(
+        gan.noise, "normal", lambda out, stream, step: (drawn.append((stream, step)), draw(out, stream, step))
+    )
+    gan.train_step(fill)
+    gan.train_step(fill)
+    assert drawn == [(streams.LATENT, 0), (streams.LATENT, 1)]
+    passes = 1 if update == "simultaneous" else 2
+    assert len(seen) == 2 * passes
+    assert len({x.tobytes() for x in seen[:passes]}) == 1
+    assert seen[0].tobytes() != seen[-1].tobytes()
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_discriminator_steps_and_lazy_penalties_follow_their_counts(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, update: str
+) -> None:
+    gan, fill = tiny_gan(
+        backend, update=update, discriminator_steps=3, r1=1.0, penalty_every=2, lr_schedule="linear", steps=4
+    )
+    batches, updates_d, updates_g, penalised = [], [], [], []
+    monkeypatch.setattr(gan.adam_d, "update", lambda theta, grad, t, lr: updates_d.append((t, lr)))
+    monkeypatch.setattr(gan.adam_g, "update", lambda theta, grad, t, lr: updates_g.append((t, lr)))
+    gradient = gan.penalised_gradient
+    monkeypatch.setattr(gan, "penalised_gradient", lambda: (penalised.append(len(updates_d)), gradient()))
+
+    def counting(out: Array, i: int) -> None:
+        batches.append(i)
+        fill(out, i)
+
+    for _ in range(4):
+        gan.train_step(counting)
+    assert gan.step == 4
+    assert batches == list(range(12))
+    assert updates_d == [(i + 1, 1e-3 * (1 - (i // 3) / 4)) for i in range(12)]
+    assert updates_g == [(i + 1, 1e-3 * (1 - i / 4)) for i in range(4)]
+    assert penalised == [0, 2, 4, 6, 8, 10]
+
+
+def test_penalties_and_rates_fall_over_schedule_steps(backend: Backend) -> None:
+    gan, _ = tiny_gan(backend, r1=2.0, penalty_schedule="linear", lr_schedule="cosine", steps=10, schedule_steps=20)
+    assert gan.horizon == 20
+    assert tiny_gan(backend, steps=10)[0].horizon == 10
+    gan.real.tape.dx.fill(1)
+    seen = []
+    for gan.step in (0, 10, 20, 30):
+        gan.penalty_directions()
+        seen.append((float(gan.real.tape.v[0, 0]), gan.rate(1.0)))
+    np.testing.assert_allclose(seen, [(2 / 4, 1), (2 / 4 * 0.55, 0.5), (2 / 4 * 0.1, 0), (2 / 4 * 0.1, 0)], atol=1e-12)
+
+
+# ------------------------------------------------------------------------------------------------- what a step reports
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_measuring_reports_the_losses_and_changes_nothing(backend: Backend, update: str) -> None:
+    (a, fill), (b, _) = (tiny_gan(backend, update=update, objective="non-saturating", **PENALISED) for _ in range(2))
+    D0 = copy_of(a.discriminator)
+    for _ in range(3):
+        fake = a.generator.forward(a.z, a.generator.tape(4)) * 1.0
+        D0 = copy_of(a.discriminator)
+        G0 = copy_of(a.generator)
+        seen = a.train_step(fill, measure=True)
+        assert b.train_step(fill) is None
+    assert seen is not None
+    real = backend.zeros((4, 4), "float64")
+    fill(real, 2)
+    fake = G0.forward(a.z, G0.tape(4))
+    r, f = D0.forward(real, D0.tape(4)), D0.forward(fake, D0.tape(4))
+    assert seen.loss_d == pytest.approx(float(a.objective.discriminator(r, f)), rel=1e-12)
+    assert seen.d_real == pytest.approx((1 / (1 + np.exp(-backend.to_host(r)))).mean(), rel=1e-12)
+    assert seen.d_fake == pytest.approx((1 / (1 + np.exp(-backend.to_host(f)))).mean(), rel=1e-12)
+    judge = a.discriminator if update == "alternating" else D0
+    f = judge.forward(fake, judge.tape(4))
+    assert seen.loss_g == pytest.approx(float(a.objective.generator(r, f)), rel=1e-12)
+    for one, other in zip(flats(a).values(), flats(b).values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_d_of_x_is_a_probability_even_where_logits_are_enormous(backend: Backend) -> None:
+    gan, fill = tiny_gan(backend, scale=1e3, dtype="float32", activation="relu")
+    with np.errstate(over="raise", invalid="raise"):
+        seen = gan.train_step(fill, measure=True)
+    assert seen is not None and 0 <= seen.d_real <= 1 and 0 <= seen.d_fake <= 1
+    assert all(map(math.isfinite, (seen.loss_d, seen.loss_g)))
+
+
+# ------------------------------------------------------------------------------------------ memory, state and samples
+
+
+@pytest.mark.parametrize(
+    ("batch", "hidden"), [(32768, (8,)), (32, (300, 300))], ids=["arrays of the batch", "arrays of the weights"]
+)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"update": "simultaneous", "objective": "non-saturating"},
+        {"r1": 1.0, "r2": 1.0, "penalty_every": 2},
+        {"activation": "tanh", "objective": "hinge", "gradient_penalty": 1.0, "r1": 0.1},
+        {"activation": "sigmoid", "update": "simultaneous", "gradient_penalty": 1.0, "objective": "wasserstein"},
+        {"objective": "least-squares", "discriminator_steps": 2, "dtype": "float64"},
+        {"objective": "minimax", "label_smoothing": 0.1, "output": "sigmoid", "activation": "relu"},
+    ],
+    ids=lambda s: "-".join(map(str, s.values())) or "default",
+)
+def test_a_training_step_allocates_no_array(
+    backend: Backend, batch: int, hidden: tuple[int, ...], settings: dict[str, Any]
+) -> None:
+    """Any array of the batch has at least 128 kB here, any of the larger weights 360 kB; NumPy's casting buffers up to 66 kB."""
+    if backend.name != "numpy":
+        pytest.skip("tracemalloc sees only what is allocated on the host")
+    gan = GAN(Config(batch_size=batch, hidden=hidden, latent=2, **settings), 3, backend)
+    real = normal(backend, batch, 3, dtype=gan.config.dtype)
+    for _ in range(3):
+        gan.train_step(lambda out, i: np.copyto(out, real))
+    tracemalloc.start()
+    try:
+        base = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        gan.train_step(lambda out, i: np.copyto(out, real))
+        gan.train_step(lambda out, i: np.copyto(out, real))
+        peak = tracemalloc.get_traced_memory()[1] - base
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
+
+
+def test_the_allocation_test_would_see_one_logit_array() -> None:
+    tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        base = tracemalloc.get_traced_memory()[0]
+        np.negative(np.zeros((32768, 1), np.float32))
+        assert tracemalloc.get_traced_memory()[1] - base > 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_state_is_seven_flat_vectors_and_enough_to_continue(backend: Backend) -> None:
+    """Two GANs with the same state and step take the same next steps, whatever else they did before."""
+    (a, fill), (b, _) = (tiny_gan(backend, **PENALISED, penalty_every=2, discriminator_steps=2) for _ in range(2))
+    assert sorted(a.state()) == STATE
+    for _ in range(3):
+        a.train_step(fill)
+    for _ in range(4):
+        b.train_step(fill)
+    for name, array in b.state().items():
+        assert array.ndim == 1
+        array[...] = a.state()[name]
+    b.step = a.step
+    for _ in range(3):
+        a.train_step(fill)
+        b.train_step(fill)
+    for one, other in zip(flats(a).values(), flats(b).values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_training_is_a_function_of_the_seed(backend: Backend) -> None:
+    def trained(seed: int) -> dict[str, np.ndarray]:
+        gan = GAN(Config(seed=seed, batch_size=4, hidden=(5,), latent=2), 3, backend)
+        for step in range(3):
+            gan.train_step(lambda out, i, step=step: out.fill(step))
+        return flats(gan)
+
+    one, same, other = trained(1), trained(1), trained(2)
+    for name in STATE:
+        np.testing.assert_array_equal(one[name], same[name])
+        assert (one[name] != other[name]).any()
+
+
+def test_float32_follows_float64(backend: Backend) -> None:
+    """The same noise and start in both precisions: after a few steps they differ by rounding only."""
+    state = {}
+    for dtype in ("float32", "float64"):
+        gan = GAN(Config(dtype=dtype, batch_size=16, hidden=(8, 8), latent=2, r1=0.5, r2=0.5, beta1=0.5), 3, backend)
+        real = normal(backend, 16, 3, dtype=dtype)
+        for _ in range(5):
+            gan.train_step(lambda out, i, real=real: backend.xp.copyto(out, real))
+        state[dtype] = flats(gan)
+    assert relative_error(state["float32"]["generator"], state["float64"]["generator"]) < 1e-3
+    assert relative_error(state["float32"]["generator.average"], state["float64"]["generator.average"]) < 1e-3
+
+
+def test_the_first_samples_do_not_depend_on_how_many_are_asked_for(backend: Backend) -> None:
+    gan, fill = tiny_gan(backend, dtype="float32")
+    gan.train_step(fill)
+    few, some = gan.sample(16), gan.sample(64)
+    assert few.shape == (16, 4) and some.shape == (64, 4)
+    np.testing.assert_array_equal(few, some[:16])
+    many = gan.sample(2 * CHUNK + 3)
+    assert many.shape == (2 * CHUNK + 3, 4)
+    np.testing.assert_array_equal(many[:64], some)
+    assert len(np.unique(many, axis=0)) == len(many), "chunks draw different latent points"
+
+
+def test_samples_are_the_generators_output_for_documented_latent_points(backend: Backend) -> None:
+    gan, fill = tiny_gan(backend)
+    gan.train_step(fill)
+    z = backend.zeros((CHUNK, 3), "float64")
+    Noise(9, backend).normal(z, streams.SAMPLE, 0)
+    expected = backend.to_host(gan.generator.forward(z, gan.generator.tape(CHUNK)))[:5]
+    np.testing.assert_array_equal(gan.sample(5, seed=9, raw=True), expected)
+
+
+def test_sampling_uses_the_average_unless_raw_and_disturbs_no_training(backend: Backend) -> None:
+    (a, fill), (b, _) = (tiny_gan(backend, lr_generator=0.1) for _ in range(2))
+    for _ in range(3):
+        a.train_step(fill)
+        b.train_step(fill)
+        average, raw = a.sample(5), a.sample(5, raw=True)
+        assert (average != raw).all()
+    np.testing.assert_array_equal(a.sample(5), average)
+    for different in (a.sample(5, seed=8), a.sample(5, stream=streams.PREVIEW)):
+        assert (different != average).all()
+    average[...] = 0  # a copy
+    for one, other in zip(flats(a).values(), flats(b).values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+# ------------------------------------------------------------------------------------------------------- it does learn
+
+
+@pytest.mark.parametrize(
+    ("objective", "update"), [*itertools.product(["non-saturating", "relativistic"], UPDATES), ("hinge", "alternating")]
+)
+def test_a_toy_is_learnt(backend: Backend, objective: str, update: str) -> None:
+    """A Gaussian at (2, -1): the generated mean comes close, and the spread does not collapse."""
+    config = Config(
+        objective=objective, update=update, r1=0.1, r2=0.1, batch_size=64, latent=2, hidden=(32,), output="identity",
+        lr_generator=5e-3, lr_discriminator=5e-3, ema=0.98,
+    )  # fmt: skip
+    gan, noise = GAN(config, 2, backend), Noise(1, backend)
+    centre = backend.asarray(np.array([2, -1], np.float32))
+
+    def fill(out: Array, i: int) -> None:
+        noise.normal(out, streams.DATA, i)
+        out *= 0.5
+        out += centre
+
+    def distance() -> float:
+        return float(np.linalg.norm(gan.sample(1000).mean(axis=0) - [2, -1]))
+
+    before = distance()
+    for _ in range(600):
+        gan.train_step(fill)
+    assert before > 1.5
+    assert distance() < 0.2
+    assert 0.2 < gan.sample(1000).std(axis=0).min() and gan.sample(1000).std(axis=0).max() < 0.9
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_discriminator_alone_lowers_its_loss(backend: Backend, activation: str) -> None:
+    gan, fill = tiny_gan(backend, activation=activation, objective="non-saturating", lr_discriminator=0.01)
+    fill(gan.real.x, 0)
+    gan.noise.normal(gan.z, streams.LATENT, 0)
+    gan.generator.forward(gan.z, gan.tape_g)
+    losses = []
+    for i in range(30):
+        seen = gan.discriminator_update(i, True)
+        assert seen is not None
+        losses.append(seen.loss_d)
+    assert losses[-1] < 0.9 * losses[0]

@@ -1,0 +1,85 @@
+"""The checker is itself checked: it measures derivatives, finds planted errors and refuses what proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from minigan.gradcheck import numerical_derivative, numerical_gradient, relative_error
+
+X = np.random.default_rng(0).normal(size=(3, 4))
+A = np.random.default_rng(1).normal(size=(4, 5))
+
+
+def value(x: np.ndarray) -> Callable[[], float]:
+    return lambda: float(np.tanh(x @ A).sum() ** 2)
+
+
+def gradient(x: np.ndarray) -> np.ndarray:
+    y = np.tanh(x @ A)
+    return 2 * y.sum() * (1 - y**2) @ A.T
+
+
+def test_a_right_gradient_passes() -> None:
+    x = X.copy()
+    assert relative_error(gradient(x), numerical_gradient(value(x), x)) < 1e-9
+    u = np.random.default_rng(2).normal(size=x.shape)
+    assert relative_error((gradient(x) * u).sum(), numerical_derivative(value(x), x, u)) < 1e-9
+
+
+PLANTED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "a sign": lambda g: -g,
+    "a factor": lambda g: 1.00001 * g,
+    "one entry": lambda g: g + 1e-4 * abs(g).max() * np.eye(*g.shape),
+    "a dropped 1/B": lambda g: len(g) * g,
+    "rows exchanged": lambda g: g[::-1],
+    "nothing at all": lambda g: 0 * g,
+}
+
+
+@pytest.mark.parametrize("error", PLANTED)
+def test_a_planted_error_is_found(error: str) -> None:
+    x = X.copy()
+    assert relative_error(PLANTED[error](gradient(x)), numerical_gradient(value(x), x)) > 1e-6
+
+
+def test_x_is_restored_bit_for_bit_even_where_the_step_is_rounded() -> None:
+    x = X * 1e7
+    kept = x.copy()
+    numerical_gradient(value(x), x)
+    numerical_derivative(value(x), x, np.ones(x.shape))
+    np.testing.assert_array_equal(x, kept)
+
+
+def test_the_derivative_along_a_direction_is_scaled_by_it() -> None:
+    x = np.array([1.0, 2.0])
+    assert numerical_derivative(lambda: float(x @ x), x, np.array([3.0, 0.0])) == pytest.approx(6, rel=1e-9)
+
+
+def test_two_zeros_are_refused() -> None:
+    with pytest.raises(ValueError, match="both gradients are zero"):
+        relative_error(np.zeros(3), np.zeros(3))
+    with pytest.raises(ValueError, match="both gradients are zero"):
+        relative_error(0.0, 0.0)
+
+
+def test_one_zero_is_an_error_of_one() -> None:
+    assert relative_error(np.zeros(3), np.ones(3)) == 1
+    assert relative_error(np.ones(3), np.zeros(3)) == 1
+
+
+def test_shapes_that_differ_are_refused_rather_than_broadcast() -> None:
+    with pytest.raises(ValueError, match="differ in shape"):
+        relative_error(np.ones((3, 1)), np.ones((1, 3)))
+
+
+def test_not_a_number_does_not_pass() -> None:
+    assert not relative_error(np.array([1.0, np.nan]), np.ones(2)) < 1e-6
+
+
+def test_the_error_is_symmetric_and_between_zero_and_two() -> None:
+    a, b = np.array([1.0, 2.0]), np.array([2.0, 1.0])
+    assert relative_error(a, b) == relative_error(b, a) == pytest.approx((2 / 5) ** 0.5)
+    assert relative_error(a, -a) == 2

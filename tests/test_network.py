@@ -1,0 +1,228 @@
+"""Networks over one flat vector: gradients, tangents, tapes that do not clobber each other, initialisation."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from helpers import differences, normal
+
+from minigan.backend import Backend
+from minigan.gradcheck import relative_error
+from minigan.network import Network, Parameters
+from minigan.noise import Noise
+from minigan.ops import ACTIVATIONS
+
+HIDDEN_AND_OUTPUT = [
+    *itertools.product(ACTIVATIONS, ["identity"]),
+    ("leaky-relu", "tanh"),
+    ("tanh", "sigmoid"),
+    ("relu", "relu"),
+]
+TOLERANCE = 1e-8
+
+
+def network(
+    backend: Backend, hidden: str = "tanh", output: str = "identity", sizes: tuple[int, ...] = (3, 5, 4, 2)
+) -> Network:
+    """A float64 network with random weights and random, non-zero biases."""
+    net = Network(sizes, hidden, output, backend, "float64")
+    net.theta.flat[...] = normal(backend, net.count, seed=8, scale=0.8)
+    return net
+
+
+def test_parameters_are_views_of_one_vector_in_the_documented_order(backend: Backend) -> None:
+    flat = backend.asarray(np.arange(3 * 2 + 2 + 2 * 1 + 1, dtype=np.float64))
+    p = Parameters((3, 2, 1), flat)
+    (W1, b1), (W2, b2) = p.layers
+    assert [a.shape for a in (W1, b1, W2, b2)] == [(3, 2), (2,), (2, 1), (1,)]
+    assert backend.to_host(W1).tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert [backend.to_host(a).ravel().tolist() for a in (b1, W2, b2)] == [[6, 7], [8, 9], [10]]
+    W2.fill(-1)
+    assert backend.to_host(flat)[8:10].tolist() == [-1, -1]
+    for wrong in (10, 12):
+        with pytest.raises(ValueError, match=f"layers \\(3, 2, 1\\) need 11 parameters, the vector has {wrong}"):
+            Parameters((3, 2, 1), backend.zeros((wrong,), "float64"))
+
+
+def test_a_network_can_look_at_other_weights(backend: Backend) -> None:
+    net = network(backend)
+    other = normal(backend, net.count, seed=9)
+    twin = Network(net.sizes, "tanh", "identity", backend, "float64", other)
+    assert twin.theta.flat is other
+    assert twin.count == net.count == 4 * 5 + 6 * 4 + 5 * 2
+
+
+@pytest.mark.parametrize(("hidden", "output"), HIDDEN_AND_OUTPUT)
+def test_gradients_agree_with_differences(backend: Backend, hidden: str, output: str) -> None:
+    net = network(backend, hidden, output)
+    x, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 2, seed=2)
+    tape, into = net.tape(6), net.parameters()
+    loss = lambda: float((net.forward(x, tape) * dy).sum())  # noqa: E731
+    loss()
+    dx = net.backward(dy, tape, into)
+    assert dx is tape.dx
+    analytic = [backend.to_host(a).copy() for a in (into.flat, dx)]
+    for gradient, array in zip(analytic, (net.theta.flat, x), strict=True):
+        assert relative_error(gradient, differences(loss, array, backend)) < TOLERANCE
+
+
+def test_backward_gives_only_what_is_asked_for(backend: Backend) -> None:
+    net = network(backend)
+    x, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 2, seed=2)
+    tape, into = net.tape(6), net.parameters()
+    net.forward(x, tape)
+    dx = backend.to_host(net.backward(dy, tape)).copy()
+    assert net.backward(dy, tape, into, want_dx=False) is None
+    weights = backend.to_host(into.flat).copy()
+    np.testing.assert_array_equal(backend.to_host(net.input_gradient(tape)), dx)
+    into.flat.fill(7)
+    net.backward(dy, tape, into)
+    np.testing.assert_array_equal(backend.to_host(into.flat), weights)  # written, not added to
+
+
+def test_backward_changes_neither_its_upstream_gradient_nor_the_parameters(backend: Backend) -> None:
+    for hidden, output in HIDDEN_AND_OUTPUT:
+        net = network(backend, hidden, output)
+        x, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 2, seed=2)
+        kept = [backend.to_host(a).copy() for a in (x, dy, net.theta.flat)]
+        tape = net.tape(6)
+        net.forward(x, tape)
+        net.backward(dy, tape, net.parameters())
+        for array, before in zip((x, dy, net.theta.flat), kept, strict=True):
+            np.testing.assert_array_equal(backend.to_host(array), before)
+
+
+@pytest.mark.parametrize("hidden", ACTIVATIONS)
+def test_two_tapes_coexist(backend: Backend, hidden: str) -> None:
+    """A second forward pass must not clobber what the backward pass of the first one reads."""
+    net = network(backend, hidden)
+    x, other, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 3, seed=5), normal(backend, 6, 2, seed=2)
+    alone, first, second = net.tape(6), net.tape(6), net.tape(6)
+    expected, got = net.parameters(), net.parameters()
+    net.forward(x, alone)
+    dx = backend.to_host(net.backward(dy, alone, expected)).copy()
+
+    y = net.forward(x, first)
+    kept = backend.to_host(y).copy()
+    net.forward(other, second)
+    net.backward(dy, second, net.parameters())
+    np.testing.assert_array_equal(backend.to_host(y), kept)
+    np.testing.assert_array_equal(backend.to_host(net.backward(dy, first, got)), dx)
+    np.testing.assert_array_equal(backend.to_host(got.flat), backend.to_host(expected.flat))
+
+
+def test_nothing_but_the_parameters_is_kept_on_the_network(backend: Backend) -> None:
+    net = network(backend)
+    before = set(vars(net))
+    tape = net.tape(6, tangents=True)
+    net.forward(normal(backend, 6, 3), tape)
+    net.backward(normal(backend, 6, 2), tape, net.parameters())
+    net.tangent(normal(backend, 6, 3), tape)
+    assert set(vars(net)) == before
+    assert not [name for name, value in vars(net).items() if isinstance(value, backend.xp.ndarray)]
+
+
+def same_memory(a: object, b: object) -> bool:
+    """Whether writing to `a` is seen in `b`."""
+    a.fill(123)  # type: ignore[attr-defined]
+    return bool((b == 123).all())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("hidden", ["leaky-relu", "tanh"])
+@pytest.mark.parametrize("tangents", [False, True])
+def test_rows_of_a_tape_are_views(backend: Backend, hidden: str, tangents: bool) -> None:
+    net = network(backend, hidden)
+    tape = net.tape(6, tangents=tangents)
+    part = tape.rows(2, 5)
+    assert part.batch == 3
+    assert set(vars(part)) == set(vars(tape))
+    seen = 0
+    for name, value in vars(tape).items():
+        for whole, view in zip(
+            *((v, getattr(part, name)) if isinstance(v := value, list) else ([v], [getattr(part, name)])), strict=True
+        ):
+            if whole is not None and name != "batch":
+                assert view.shape == (3, *whole.shape[1:])
+                assert same_memory(view, whole[2:5])
+                seen += 1
+    assert seen >= (16 if tangents else 11)
+
+
+def test_a_pass_over_some_rows_equals_those_rows_of_the_whole_pass(backend: Backend) -> None:
+    net = network(backend, "leaky-relu")
+    x, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 2, seed=2)
+    tape = net.tape(6)
+    whole = backend.to_host(net.forward(x, tape)).copy()
+    dx = backend.to_host(net.backward(dy, tape)).copy()
+    part = net.tape(6).rows(2, 5)
+    np.testing.assert_allclose(backend.to_host(net.forward(x[2:5], part)), whole[2:5], rtol=1e-12)
+    np.testing.assert_allclose(backend.to_host(net.backward(dy[2:5], part)), dx[2:5], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("hidden", "output"), HIDDEN_AND_OUTPUT)
+def test_the_tangent_is_the_directional_derivative(backend: Backend, hidden: str, output: str) -> None:
+    net = network(backend, hidden, output)
+    x, v, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 3, seed=3), normal(backend, 6, 2, seed=2)
+    tape, probe = net.tape(6, tangents=True), net.tape(6)
+    h = 1e-5
+    above = backend.to_host(net.forward(x + h * v, probe)).copy()
+    below = backend.to_host(net.forward(x - h * v, probe)).copy()
+    net.forward(x, tape)
+    dx = backend.to_host(net.backward(dy, tape)).copy()
+    tangent = backend.to_host(net.tangent(v, tape))
+    assert relative_error(tangent, (above - below) / (2 * h)) < TOLERANCE
+    # forward and reverse mode are adjoint: dy . (J v) = (J^T dy) . v
+    assert (tangent * backend.to_host(dy)).sum() == pytest.approx((dx * backend.to_host(v)).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("hidden", ACTIVATIONS)
+def test_weighted_gradient_is_the_gradient_with_those_logit_gradients(backend: Backend, hidden: str) -> None:
+    net = network(backend, hidden, sizes=(3, 5, 4, 1))
+    x, ds = normal(backend, 6, 3, seed=1), normal(backend, 6, 1, seed=2)
+    ds[2:4] = 0  # as the hinge loss has it
+    tape, expected, got = net.tape(6), net.parameters(), net.parameters()
+    net.forward(x, tape)
+    net.backward(ds, tape, expected)
+    net.backward(tape.ones, tape)
+    net.weighted_gradient(tape, ds, got)
+    np.testing.assert_allclose(backend.to_host(got.flat), backend.to_host(expected.flat), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("activation", "variance"),
+    [
+        ("relu", 2 / 300),
+        ("leaky-relu", 2 / (1.04 * 300)),
+        ("tanh", 2 / 700),
+        ("sigmoid", 2 / 700),
+        ("identity", 2 / 700),
+    ],
+)
+def test_weights_start_with_the_variance_of_he_or_glorot(backend: Backend, activation: str, variance: float) -> None:
+    net = Network((300, 400, 300), activation, "identity", backend)
+    net.theta.flat.fill(5)
+    net.initialise(Noise(1, backend), 1)
+    (W1, b1), (W2, b2) = ((backend.to_host(W), backend.to_host(b)) for W, b in net.theta.layers)
+    assert W1.var() == pytest.approx(variance, rel=0.02) and abs(W1.mean()) < 0.001
+    assert W2.var() == pytest.approx(2 / 700, rel=0.02), "the output is linear"
+    assert not b1.any() and not b2.any()
+    assert abs(np.corrcoef(W1.ravel(), W2.ravel())[0, 1]) < 0.02, "layers draw different numbers"
+
+
+def test_initial_weights_are_a_function_of_seed_and_stream(backend: Backend) -> None:
+    def weights(seed: int, stream: int) -> np.ndarray:
+        net = Network((3, 4, 2), "relu", "tanh", backend)
+        net.initialise(Noise(seed, backend), stream)
+        return backend.to_host(net.theta.flat).copy()
+
+    np.testing.assert_array_equal(weights(1, 1), weights(1, 1))
+    assert (weights(1, 1) != weights(2, 1)).any() and (weights(1, 1) != weights(1, 2)).any()
+
+
+def test_a_network_without_hidden_layers_is_one_dense_step(backend: Backend) -> None:
+    net = network(backend, "relu", "sigmoid", (3, 2))
+    (W, b), x = net.theta.layers[0], normal(backend, 6, 3)
+    expected = 1 / (1 + np.exp(-(backend.to_host(x) @ backend.to_host(W) + backend.to_host(b))))
+    np.testing.assert_allclose(backend.to_host(net.forward(x, net.tape(6))), expected, rtol=1e-12)

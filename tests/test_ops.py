@@ -1,0 +1,173 @@
+"""The mathematics: values against scalar formulas, derivatives against central differences."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from helpers import differences, normal
+
+from minigan.backend import Backend
+from minigan.gradcheck import relative_error
+from minigan.ops import ACTIVATIONS, CURVED, LEAK
+
+TOLERANCE = 1e-8
+
+
+def scalar(name: str, z: float) -> float:
+    """phi(z) as a textbook has it."""
+    return {
+        "relu": max(z, 0.0),
+        "leaky-relu": z if z > 0 else LEAK * z,
+        "tanh": math.tanh(z),
+        "sigmoid": 1 / (1 + math.exp(-z)),
+        "identity": z,
+    }[name]
+
+
+def phi(backend: Backend, name: str, z: np.ndarray) -> np.ndarray:
+    there = backend.asarray(z.copy())
+    backend.ops.activation(name, there, backend.zeros(z.shape, z.dtype))
+    return backend.to_host(there)
+
+
+def from_output(backend: Backend, what: str, name: str, y: np.ndarray) -> np.ndarray:
+    out = backend.zeros(y.shape, y.dtype)
+    out.fill(9)
+    getattr(backend.ops, what)(name, backend.asarray(y), out)
+    return backend.to_host(out)
+
+
+Z = np.concatenate([np.linspace(-6, 6, 40), [-0.01, 0.013]]).reshape(6, 7)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_are_the_textbooks(backend: Backend, name: str, dtype: str) -> None:
+    z = Z.astype(dtype)
+    expected = np.vectorize(lambda v: scalar(name, v))(z.astype(np.float64))
+    np.testing.assert_allclose(phi(backend, name, z), expected, rtol=1e-6 if dtype == "float32" else 1e-14)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_slope_is_the_activations_derivative(backend: Backend, name: str) -> None:
+    h = 1e-5
+    central = (phi(backend, name, Z + h) - phi(backend, name, Z - h)) / (2 * h)
+    slope = from_output(backend, "slope", name, phi(backend, name, Z))
+    np.testing.assert_allclose(slope, central, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_curvature_is_the_slopes_relative_derivative(backend: Backend, name: str) -> None:
+    h = 1e-5
+
+    def slope(z: np.ndarray) -> np.ndarray:
+        return from_output(backend, "slope", name, phi(backend, name, z))
+
+    central = (slope(Z + h) - slope(Z - h)) / (2 * h)
+    curvature = from_output(backend, "curvature", name, phi(backend, name, Z))
+    np.testing.assert_allclose(curvature * slope(Z), central, rtol=1e-6, atol=1e-10)
+    assert curvature.any() == (name in CURVED)
+
+
+@pytest.mark.parametrize(("name", "slope"), [("relu", 0), ("leaky-relu", LEAK)])
+def test_at_the_kink_the_left_slope_is_taken(backend: Backend, name: str, slope: float) -> None:
+    assert from_output(backend, "slope", name, np.zeros((1, 1))) == pytest.approx(slope)
+
+
+def test_unknown_activations_are_refused(backend: Backend) -> None:
+    x = backend.zeros((1, 1), "float64")
+    with pytest.raises(ValueError, match="unknown activation 'swish'"):
+        backend.ops.activation("swish", x, x)
+    with pytest.raises(ValueError, match="unknown activation 'swish'"):
+        backend.ops.slope("swish", x, x)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_dense_step_gradients_agree_with_differences(backend: Backend, name: str) -> None:
+    ops, xp = backend.ops, backend.xp
+    x, W = normal(backend, 4, 3, seed=1), normal(backend, 3, 5, seed=2)
+    b, dy = normal(backend, 5, seed=3), normal(backend, 4, 5, seed=4)
+    y, scratch, slope, dz = (backend.zeros((4, 5), "float64") for _ in range(4))
+    dW, db, dx = backend.zeros((3, 5), "float64"), backend.zeros((5,), "float64"), backend.zeros((4, 3), "float64")
+
+    def loss() -> float:
+        ops.dense_forward(x, W, b, name, y, scratch)
+        return float(xp.sum(xp.multiply(y, dy)))
+
+    loss()
+    assert abs(backend.to_host(xp.matmul(x, W) + b)).min() > 1e-3, "no pre-activation near a kink"
+    ops.activation_backward(dy, y, name, slope, dz)
+    ops.weight_gradient(x, dz, dW, db)
+    ops.input_gradient(dz, W, dx)
+    for analytic, array in ((dW, W), (db, b), (dx, x)):
+        assert relative_error(backend.to_host(analytic), differences(loss, array, backend)) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_dense_tangent_is_the_directional_derivative(backend: Backend, name: str) -> None:
+    ops = backend.ops
+    x, W, b, t = (normal(backend, *s, seed=i) for i, s in enumerate([(4, 3), (3, 5), (5,), (4, 3)]))
+    y, scratch, slope, dz, u, t_out = (backend.zeros((4, 5), "float64") for _ in range(6))
+
+    def output(step: float) -> np.ndarray:
+        ops.dense_forward(x + step * t, W, b, name, y, scratch)
+        return backend.to_host(y).copy()
+
+    central = (output(1e-5) - output(-1e-5)) / 2e-5
+    output(0)
+    ops.activation_backward(y, y, name, slope, dz)
+    ops.dense_tangent(t, W, name, slope, u, t_out)
+    assert relative_error(backend.to_host(t_out), central) < TOLERANCE
+    np.testing.assert_allclose(backend.to_host(u), backend.to_host(t) @ backend.to_host(W), rtol=1e-12)
+    ops.dense_tangent(t, W, name, slope, u, u)
+    np.testing.assert_array_equal(backend.to_host(u), backend.to_host(t_out))
+
+
+def logits(dtype: str) -> np.ndarray:
+    exact = [0.0, 1e-9, 1e-3, 0.5, 1.0, 5.0, 16.0, 20.0, 37.0, 60.0, 80.0]
+    far = [100.0, 700.0, 1e4]
+    values = exact + ([] if dtype == "float32" else [100.0, 300.0, 700.0])
+    return np.array([sign * v for v in values + far for sign in (1, -1)], dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_sigmoid_is_accurate_in_both_tails_and_finite_everywhere(backend: Backend, dtype: str) -> None:
+    s = logits(dtype)
+    out, scratch = backend.zeros(s.shape, dtype), backend.zeros(s.shape, dtype)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        backend.ops.sigmoid(backend.asarray(s), out, scratch)
+    expected = [1 / (1 + math.exp(-v)) if v > 0 else math.exp(v) / (1 + math.exp(v)) for v in map(float, s)]
+    tiny = float(np.finfo(dtype).tiny)
+    np.testing.assert_allclose(backend.to_host(out), expected, rtol=5e-7 if dtype == "float32" else 1e-14, atol=tiny)
+    in_place = backend.asarray(s.copy())
+    backend.ops.sigmoid(in_place, in_place, scratch)
+    np.testing.assert_array_equal(backend.to_host(in_place), backend.to_host(out))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softplus_is_accurate_in_both_tails_and_finite_everywhere(backend: Backend, dtype: str) -> None:
+    s = logits(dtype)
+    out = backend.zeros(s.shape, dtype)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        backend.ops.softplus(backend.asarray(s), out)
+    expected = [v + math.log1p(math.exp(-v)) if v > 0 else math.log1p(math.exp(v)) for v in map(float, s)]
+    tiny = float(np.finfo(dtype).tiny)
+    np.testing.assert_allclose(backend.to_host(out), expected, rtol=5e-7 if dtype == "float32" else 1e-14, atol=tiny)
+
+
+def test_softplus_is_the_antiderivative_of_the_sigmoid(backend: Backend) -> None:
+    s, h = np.linspace(-8, 8, 33), 1e-5
+    plus, minus, sigmoid, scratch = (backend.zeros(s.shape, "float64") for _ in range(4))
+    backend.ops.softplus(backend.asarray(s + h), plus)
+    backend.ops.softplus(backend.asarray(s - h), minus)
+    backend.ops.sigmoid(backend.asarray(s), sigmoid, scratch)
+    np.testing.assert_allclose(backend.to_host((plus - minus) / (2 * h)), backend.to_host(sigmoid), rtol=1e-6)
+
+
+def test_the_average_moves_by_its_weight(backend: Backend) -> None:
+    mean, theta = normal(backend, 7, seed=1), normal(backend, 7, seed=2)
+    expected = 0.75 * backend.to_host(mean) + 0.25 * backend.to_host(theta)
+    backend.ops.average(mean, theta, 0.25, backend.zeros((7,), "float64"))
+    np.testing.assert_allclose(backend.to_host(mean), expected, rtol=1e-14)
