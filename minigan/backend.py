@@ -23,17 +23,20 @@ Array = Any
 """A numpy.ndarray or a cupy.ndarray: the two share no common type to name here."""
 
 BACKENDS = ("numpy", "cupy")
+KERNELS = ("reference", "numba")
 INSTALL_CUPY = "pip install 'minigan[cuda13]' (CUDA 13) or 'minigan[cuda12]' (CUDA 12)"
 
 
 class Backend:
     """An array module with the few things that differ between host and device.
 
-    Attributes: `name` ("numpy" or "cupy"), `xp` (the module), `device` (a description for people).
+    Attributes: `name` ("numpy" or "cupy"), `xp` (the module), `device` (a description for people), `kernels` (which
+    implementation of the operations: "reference", or "numba" for compiled loops on the CPU).
     """
 
-    def __init__(self, name: str, xp: ModuleType, device: str) -> None:
+    def __init__(self, name: str, xp: ModuleType, device: str, kernels: str = "reference") -> None:
         self.name = name
+        self.kernels = kernels
         self.xp = xp
         self.device = device
 
@@ -42,8 +45,13 @@ class Backend:
 
     @cached_property
     def ops(self) -> Ops:
-        """The operations of this backend: the reference mathematics of `ops.py`."""
-        from minigan.ops import Ops  # here, because ops stands below backend in the import order
+        """The operations of this backend: the reference mathematics of `ops.py`, or faster twins of some."""
+        # imported here, because these stand below backend in the import order
+        if self.kernels == "numba":
+            from minigan.kernels.cpu import NumbaOps
+
+            return NumbaOps(self)
+        from minigan.ops import Ops
 
         return Ops(self)
 
@@ -85,16 +93,29 @@ class Backend:
             raise InputError(f"{what} is a {kind}, but the backend is {self.name}; convert it first with {remedy}.")
 
 
-def get_backend(name: str = "numpy") -> Backend:
-    """The backend called `name`.
+def get_backend(name: str = "numpy", kernels: str = "reference") -> Backend:
+    """The backend called `name`, with its reference operations or the faster ones called `kernels`.
 
-    Raises: InputError for an unknown name, a missing CuPy, or a CuPy that finds no device.
+    Raises: InputError for an unknown name, a missing package, or a CuPy that finds no device.
     """
+    if kernels not in KERNELS:
+        raise InputError(f"--kernels {kernels} is unknown; choose one of: {', '.join(KERNELS)}.")
+    if kernels == "numba":
+        _require_numba(name)
     if name == "numpy":
-        return Backend("numpy", np, f"CPU ({platform.machine() or 'unknown machine'})")
+        return Backend("numpy", np, f"CPU ({platform.machine() or 'unknown machine'})", kernels)
     if name == "cupy":
         return _cupy_backend()
     raise InputError(f"--backend {name} is unknown; choose one of: {', '.join(BACKENDS)}.")
+
+
+def _require_numba(name: str) -> None:
+    if name != "numpy":
+        raise InputError(f"--kernels numba is for the CPU; leave it out with --backend {name}.")
+    try:
+        importlib.import_module("numba")
+    except ImportError as error:
+        raise InputError(f"--kernels numba needs Numba ({error}): pip install 'minigan[fast]'.") from None
 
 
 def _cupy_backend() -> Backend:

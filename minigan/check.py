@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from minigan import cli
-from minigan.backend import BACKENDS, Backend, get_backend
+from minigan.backend import BACKENDS, KERNELS, Backend, get_backend
 from minigan.config import Config
 from minigan.errors import InputError, MiniganError
 from minigan.files import write_bytes
@@ -635,9 +635,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--backend", choices=BACKENDS, default="numpy", help="where the derivatives are computed (default: numpy)"
     )
+    parser.add_argument(
+        "--kernels", choices=KERNELS, default="reference", help="implementation of the operations (default: reference)"
+    )
     parser.add_argument("--json", metavar="FILE", default=None, help="write the rows as a JSON list too")
     values = parser.parse(argv)
-    backend = get_backend(values.backend)
+    backend = get_backend(values.backend, values.kernels)
     rows = []
     print(f"{'what':<78} {'shapes':<20} {'relative error':>14}  verdict")
     for result in certificate(backend):

@@ -7,6 +7,7 @@ and a SHA-256 over the tensors. (One key, because safetensors writes several in 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,10 +23,11 @@ import safetensors.numpy
 from minigan import __version__
 from minigan.backend import Backend
 from minigan.config import Config
-from minigan.data import Space
+from minigan.data import Data, Space
+from minigan.data.files import short
 from minigan.data.scaling import Scaler
 from minigan.errors import DivergenceError, InputError
-from minigan.files import write_bytes
+from minigan.files import reading, replacing
 from minigan.gan import GAN, sample
 from minigan.network import Network
 
@@ -33,13 +35,16 @@ FORMAT = 1
 KEY = "minigan"
 NAME = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
+BEST = "checkpoint.best.safetensors"
 MAX_HEADER = 1 << 20
-DTYPES = {"F32": 4, "F64": 8}
+DTYPES = {"F32": "float32", "F64": "float64"}
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""How file systems without hard links (FAT, some network shares) refuse one."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint in memory."""
+    """A verified checkpoint in memory; `path` is the file that it was read from."""
 
     config: Config
     step: int
@@ -47,6 +52,7 @@ class Checkpoint:
     scaler: Scaler
     data: dict[str, Any]
     tensors: dict[str, np.ndarray]
+    path: Path
 
     def generator(self, backend: Backend, *, raw: bool = False) -> Network:
         """The trained generator: its weight average, or the weights of the last step if `raw`."""
@@ -90,8 +96,14 @@ def save(path: Path, gan: GAN, space: Space, scaler: Scaler, data: dict[str, Any
     tensors = {name: np.ascontiguousarray(gan.backend.to_host(array)) for name, array in gan.state().items()}
     for name, array in tensors.items():
         if not np.isfinite(array).all():
+            player = name.partition(".")[0]
+            layers = getattr(gan, player).parameters(array).layers
+            layer = next(
+                i for i, (W, b) in enumerate(layers, 1) if not np.isfinite(W).all() or not np.isfinite(b).all()
+            )
             raise DivergenceError(
-                f"step {gan.step}: {name} holds a number that is not finite; no checkpoint was written."
+                f"step {gan.step}: {name} holds a number that is not finite in layer {layer}; no checkpoint was "
+                f"written, the one before is kept. Try a smaller --lr-{player}, or --r1 1."
             )
     tensors["scaler.offset"] = np.ascontiguousarray(scaler.offset)
     tensors["scaler.scale"] = np.ascontiguousarray(scaler.scale)
@@ -105,11 +117,34 @@ def save(path: Path, gan: GAN, space: Space, scaler: Scaler, data: dict[str, Any
         "sha256": digest(tensors),
     }
     content = safetensors.numpy.save(tensors, {KEY: json.dumps(meta, sort_keys=True)})
-    if path.exists():
-        previous = path.with_name(PREVIOUS)
-        previous.unlink(missing_ok=True)
-        os.link(path, previous)  # a second name, so that there is a checkpoint under the first at every moment
-    write_bytes(path, content)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        if path.name == NAME and path.exists():
+            _keep(path)
+
+
+def _keep(path: Path) -> None:
+    """Give the file its second name, so that there is a checkpoint under the first at every moment. Raises: OSError."""
+    previous = path.with_name(PREVIOUS)
+    previous.unlink(missing_ok=True)
+    try:
+        os.link(path, previous)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        os.replace(path, previous)  # `load` finds it there
+
+
+def identify(data: Data, all_data: bool) -> dict[str, Any]:
+    """What tells a model's training data from others: name, number of samples, SHA-256 of the stored rows."""
+    rows = data.part(all_data)
+    sha256 = hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
+    return {"name": data.name, "samples": len(rows), "sha256": sha256}
+
+
+def describe(identity: dict[str, Any]) -> str:
+    """A data set's identity, for people."""
+    return f"{identity.get('name')} ({identity.get('samples')} samples, SHA-256 {str(identity.get('sha256'))[:12]})"
 
 
 def portable(config: Config, data_name: str) -> dict[str, Any]:
@@ -139,67 +174,72 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _read(path: Path) -> Checkpoint:
+    """First all that the header says is checked, against the size of the file and against itself; then it is read."""
+    with reading(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        shapes, text = _header(path, file.read(8 + MAX_HEADER), size)
+        config, space, step, data, sha256 = _meta(path, text)
+        _check_shapes(path, config, space, shapes)
+        file.seek(0)
+        content = file.read(size + 1)
     try:
-        with open(path, "rb") as file:
-            _check_header(path, file.read(8 + MAX_HEADER), os.fstat(file.fileno()).st_size)
-            file.seek(0)
-            content = file.read()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    try:
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         tensors = safetensors.numpy.load(content)
-        meta = json.loads(header["__metadata__"][KEY])
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except safetensors.SafetensorError as error:
         raise InputError(f"{path}: not a minigan checkpoint, or damaged ({str(error)[:80]}).") from None
-    return _interpret(path, tensors, meta)
+    if sha256 != digest(tensors):
+        raise InputError(f"{path}: its SHA-256 does not match its tensors: the file is damaged.")
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{path}: {name} holds a number that is not finite.")
+    scaler = Scaler(tensors.pop("scaler.offset"), tensors.pop("scaler.scale"))
+    if not (scaler.scale > 0).all():
+        raise InputError(f"{path}: scaler.scale must be positive.")
+    return Checkpoint(config, step, space, scaler, data, tensors, path)
 
 
-def _check_header(path: Path, head: bytes, size: int) -> None:
-    """Refuse a file whose header claims more than the file holds, before anything of that size is allocated."""
+def _header(path: Path, head: bytes, size: int) -> tuple[dict[str, tuple[str, tuple[int, ...]]], str]:
+    """Type and shape of every tensor, and the metadata, of a file whose header promises what the file holds."""
     length = int.from_bytes(head[:8], "little") if len(head) >= 8 else -1
     if not 2 <= length <= min(MAX_HEADER, size - 8):
         raise InputError(f"{path}: not a safetensors file, or cut short ({size} bytes).")
     try:
         header = json.loads(head[8 : 8 + length])
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        end = max([0, *ends])
-        known = all(entry["dtype"] in DTYPES for name, entry in header.items() if name != "__metadata__")
+        text = header.pop("__metadata__", {}).get(KEY)
+        known = all(entry["dtype"] in DTYPES for entry in header.values())
+        end = max([0, *(entry["data_offsets"][1] for entry in header.values())])
+        shapes = {name: (DTYPES.get(entry["dtype"], ""), tuple(entry["shape"])) for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise InputError(f"{path}: the header of this safetensors file is damaged.") from None
     if not known:
         raise InputError(f"{path}: holds tensors of a type that minigan does not write.")
     if type(end) is not int or 8 + length + end != size:
-        raise InputError(
-            f"{path}: its header promises {str(8 + length + end)[:20]} bytes, the file has {size}; copy it again."
-        )
+        promised = f"{8 + length + end} bytes" if type(end) is int and 0 <= end < 1 << 62 else "a size that cannot be"
+        raise InputError(f"{path}: its header promises {promised}, the file has {size} bytes; copy it again.")
+    if not isinstance(text, str):
+        raise InputError(f"{path}: not a minigan checkpoint: its metadata has no key {KEY!r}.")
+    return shapes, text
 
 
-def _interpret(path: Path, tensors: dict[str, np.ndarray], meta: Any) -> Checkpoint:
-    """Check what a checkpoint says of itself against what it holds."""
+def _meta(path: Path, text: str) -> tuple[Config, Space, int, dict[str, Any], str]:
+    """What a checkpoint says of itself: configuration, what a sample is, step, identity of the data, SHA-256."""
+    try:
+        meta = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: its metadata is not JSON.") from None
     if not isinstance(meta, dict):
         raise InputError(f"{path}: its metadata is not a JSON object.")
-    version = str(meta.get("version"))[:40]
     if meta.get("format") != FORMAT:
-        raise InputError(
-            f"{path}: format {str(meta.get('format'))[:20]}, written by minigan {version}; this version reads format {FORMAT}."
-        )
-    if meta.get("sha256") != digest(tensors):
-        raise InputError(f"{path}: its SHA-256 does not match its tensors: the file is damaged.")
+        written = f"format {short(meta.get('format'), 20)}, written by minigan {short(meta.get('version'), 40)}"
+        raise InputError(f"{path}: {written}; this version reads format {FORMAT}.")
     config = Config.from_dict(meta.get("config"), str(path))
     space = Space.from_dict(meta.get("space"), str(path))
     step, data = meta.get("step"), meta.get("data")
     if type(step) is not int or step < 0 or not isinstance(data, dict):
         raise InputError(f"{path}: its metadata lack a step or the data's identity.")
-    _check_shapes(path, config, space, tensors)
-    for name, array in tensors.items():
-        if not np.isfinite(array).all():
-            raise InputError(f"{path}: {name} holds a number that is not finite.")
-    scaler = Scaler(tensors.pop("scaler.offset"), tensors.pop("scaler.scale"))
-    return Checkpoint(config, step, space, scaler, data, tensors)
+    return config, space, step, data, str(meta.get("sha256"))
 
 
-def _check_shapes(path: Path, config: Config, space: Space, tensors: dict[str, np.ndarray]) -> None:
+def _check_shapes(path: Path, config: Config, space: Space, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> None:
     """The shapes that the configuration implies, against those in the file."""
 
     def count(sizes: tuple[int, ...]) -> int:
@@ -215,16 +255,14 @@ def _check_shapes(path: Path, config: Config, space: Space, tensors: dict[str, n
         **{name: (config.dtype, {d}) for name in ("discriminator", "discriminator.adam.m", "discriminator.adam.v")},
         **{name: ("float64", {1, space.size}) for name in ("scaler.offset", "scaler.scale")},
     }
-    if set(tensors) != set(expected):
+    if set(shapes) != set(expected):
         raise InputError(
-            f"{path}: holds the tensors {', '.join(sorted(tensors))[:200]}, not those of a minigan checkpoint."
+            f"{path}: holds the tensors {short(', '.join(sorted(shapes)), 200)}, not those of a minigan checkpoint."
         )
     for name, (dtype, sizes) in expected.items():
-        array = tensors[name]
-        if array.ndim != 1 or array.dtype != dtype or array.size not in sizes:
+        found, shape = shapes[name]
+        if found != dtype or len(shape) != 1 or type(shape[0]) is not int or shape[0] not in sizes:
             want = " or ".join(str(s) for s in sorted(sizes))
             raise InputError(
-                f"{path}: {name} is {array.dtype} {array.shape}, but its configuration needs {dtype} ({want},)."
+                f"{path}: {name} is {found} {short(shape, 80)}, but its configuration needs {dtype} ({want},)."
             )
-    if not (tensors["scaler.scale"] > 0).all():
-        raise InputError(f"{path}: scaler.scale must be positive.")

@@ -95,6 +95,9 @@ def settings(values: argparse.Namespace) -> dict[str, Any]:
 
 def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command: its exit code is main's, or that of the error that ended it, said in one sentence on stderr."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, as `>&-` does; no file of ours may get its number
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the output's encoding does not
     try:
@@ -107,6 +110,9 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         code = 130
     except BrokenPipeError:
         code = 0  # the reader of our output has left, as `| head` does: nobody is there to be told
+    except OSError as error:
+        say_error(f"{error.filename or 'a file'}: {error.strerror or error}.")
+        code = 2
     except MemoryError:
         say_error("not enough memory; try a smaller --batch-size, --hidden or -n.")
         code = 2

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from minigan.backend import BACKENDS
+from minigan.backend import BACKENDS, KERNELS
 from minigan.errors import InputError
 
 DATA_SETS = ("digits", "mnist", "ring", "grid")
@@ -20,6 +20,8 @@ SCHEDULES = ("constant", "linear", "cosine")
 DTYPES = ("float32", "float64")
 
 MAX_COUNT = 2**31 - 1
+MAX_LAYERS = 100
+MAX_TEXT = 4096
 
 
 def setting(default: Any, help: str, *, low: float | None = None, high: float | None = None, below: float | None = None,
@@ -92,6 +94,9 @@ class Config:
     backend: str = setting(
         "numpy", "numpy (CPU) or cupy (GPU)", choices=BACKENDS, kind="report", section="running and reporting"
     )
+    kernels: str = setting(
+        "reference", "reference (plain NumPy or CuPy) or numba (compiled loops on the CPU, extra fast)", choices=KERNELS
+    )
     recipe: str = setting(
         "default", "named settings for the data set; any other flag overrides them", choices=RECIPES, kind="report"
     )
@@ -127,7 +132,9 @@ class Config:
         known = {f.name: f for f in dataclasses.fields(cls)}
         unknown = sorted(str(k) for k in values if k not in known)
         if unknown:
-            raise InputError(f"{source}: unknown setting {unknown[0]!r}; it was written by another version of minigan.")
+            raise InputError(
+                f"{source}: unknown setting {_shown(repr(unknown[0]))}; it was written by another version of minigan."
+            )
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         try:
             return cls(**settings)
@@ -153,15 +160,27 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     items = value if base == "tuple[int, ...]" else (value,)
     kind = "int" if base == "tuple[int, ...]" else base
     if not isinstance(items, tuple):
-        raise InputError(f"{name} must be whole numbers, not {value!r}.")
+        raise InputError(f"{name} must be whole numbers, not {_shown(repr(value))}.")
+    if len(items) > MAX_LAYERS:
+        raise InputError(f"{name} has {len(items)} numbers; at most {MAX_LAYERS} layers can be trained.")
     for item in items:
         if not isinstance(item, _TYPES[kind]) or (isinstance(item, bool) and kind != "bool"):
             words = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}[kind]
-            raise InputError(f"{name} must be {words}, not {item!r}.")
+            raise InputError(f"{name} must be {words}, not {_shown(repr(item))}.")
+        if kind == "str" and len(item) > MAX_TEXT:
+            raise InputError(f"{name} is a text of {len(item)} characters; no name or path is that long.")
         if meta["choices"] and item not in meta["choices"]:
-            raise InputError(f"{name} {item} is unknown; choose one of: {', '.join(meta['choices'])}.")
+            raise InputError(f"{name} {_shown(item)} is unknown; choose one of: {', '.join(meta['choices'])}.")
         if kind in ("int", "float") and not _inside(item, meta["limits"]):
-            raise InputError(f"{name} {item} is out of range; it must be {_range_words(kind, meta['limits'])}.")
+            raise InputError(
+                f"{name} {_shown(str(item))} is out of range; it must be {_range_words(kind, meta['limits'])}."
+            )
+
+
+def _shown(text: str) -> str:
+    """What somebody wrote, as part of a sentence: on one line, and not for ever."""
+    text = text if text.isprintable() else ascii(text)[1:-1]
+    return text if len(text) <= 500 else text[:500] + "..."
 
 
 def _inside(value: float, limits: dict[str, float | None]) -> bool:

@@ -35,7 +35,7 @@ class Adam:
         self.beta2 = beta2
         self.m = backend.zeros((count,), dtype)
         self.v = backend.zeros((count,), dtype)
-        block = BLOCK if backend.name == "numpy" else max(count, 1)
+        block = BLOCK if backend.name == "numpy" else count
         self.scratch = backend.empty((min(block, count),), dtype)
         self.slices = [slice(lo, min(lo + block, count)) for lo in range(0, count, block)]
 
@@ -66,7 +66,7 @@ class WeightAverage:
         self.ops = backend.ops
         self.decay = decay
         self.mean = theta.copy()
-        block = BLOCK if backend.name == "numpy" else max(theta.size, 1)
+        block = BLOCK if backend.name == "numpy" else theta.size
         self.scratch = backend.empty((min(block, theta.size),), theta.dtype)
         self.slices = [slice(lo, min(lo + block, theta.size)) for lo in range(0, theta.size, block)]
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from minigan.backend import Array
 from minigan.network import Network, Parameters, Tape
-from minigan.ops import CURVED, Ops
+from minigan.ops import Ops
 
 TINY = 1e-18
 """Floor of |g| in WGAN-GP's division: below it the squares leave float32, and g / |g| must not exceed a unit vector."""
@@ -106,15 +106,13 @@ def curved_gradient(
         dW, db = into.layers[k]
         if k == last:  # the logit is linear in z_L
             xp.copyto(tape.e[k], ds)
-        else:
+        else:  # hidden layers share one activation, here a curved one
             ops.input_gradient(tape.e[k + 1], network.theta.layers[k + 1][0], tape.e[k])
-            if network.activations[k] != "identity":
-                xp.multiply(tape.e[k], tape.slope[k], out=tape.e[k])
-            if network.activations[k] in CURVED:
-                ops.curvature(network.activations[k], part.y[k], part.bend[k])
-                xp.multiply(part.bend[k], part.u[k], out=part.bend[k])
-                xp.multiply(part.bend[k], part.dz[k], out=part.bend[k])
-                xp.add(tape.e[k][rows], part.bend[k], out=tape.e[k][rows])
+            xp.multiply(tape.e[k], tape.slope[k], out=tape.e[k])
+            ops.curvature(network.activations[k], part.y[k], part.bend[k])
+            xp.multiply(part.bend[k], part.u[k], out=part.bend[k])
+            xp.multiply(part.bend[k], part.dz[k], out=part.bend[k])
+            xp.add(tape.e[k][rows], part.bend[k], out=tape.e[k][rows])
         x, t = (tape.y[k - 1], part.t[k - 1]) if k else (tape.x, part.v)
         ops.weight_gradient(x, tape.e[k], dW, db)
         product = scratch.layers[k][0]

@@ -2,7 +2,7 @@
 
 Drawn by matplotlib's Agg renderer without pyplot, so there is no global figure, no window and no display. Layout is in
 whole pixels from the top left. The same input gives the same bytes (no dates, no metadata). A picture is encoded in
-memory, written under a temporary name beside its own and moved into place, so no half picture is ever seen.
+memory and written whole or not at all, so no half picture is ever seen.
 
 Samples are host arrays in data units, (n, size) or (n, *space.shape); images lie in [0, 1], white on black. Every
 function raises OSError when its file cannot be written, and leaves what stood there before.
@@ -11,9 +11,9 @@ function raises OSError when its file cannot be written, and leaves what stood t
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import math
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +30,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from PIL import Image, ImageOps
+
+from minigan.files import write_bytes
 
 if TYPE_CHECKING:  # only for the hints: drawing needs no loader
     from minigan.data import Space
@@ -144,6 +146,46 @@ def samples(path: str | Path, space: Space, x: np.ndarray) -> None:
         figure = _planes([(f"{len(x):,} generated", x, None)], space, None, None)
     else:
         figure = _histograms(f"{len(x):,} generated", space, x, None)
+    _save(figure, path)
+
+
+@_house_style()
+def neighbours(path: str | Path, space: Space, panels: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> None:
+    """Generated images beside the training images nearest to them: `neighbours.png`.
+
+    panels: (title, images (r, size), nearest (r, k, size)); each becomes rows of one generated image and its k nearest.
+    Raises: OSError.
+    """
+    h, w = space.shape
+    k = panels[0][2].shape[1]
+    _, size = _tiling((k + 1) ** 2, h, w, HALF_WIDTH)
+    left, top, edge = MARGIN, MARGIN + TITLE + 20, 4 * TILE_GAP
+    pairs = [
+        (_mosaic(np.asarray(x).reshape(-1, h, w), 1, size), _mosaic(np.asarray(near).reshape(-1, h, w), k, size))
+        for _, x, near in panels
+    ]
+    width = sum(own.shape[1] + edge + near.shape[1] + 2 * MARGIN for own, near in pairs)
+    figure = _figure(width, height := top + max(own.shape[0] for own, _ in pairs) + MARGIN)
+    for (title, _, _), (own, near) in zip(panels, pairs, strict=True):
+        _title(figure, left, title)
+        for picture, label, colour, shift in ((own, "generated", FAKE, 0), (near, "nearest training images", REAL, 1)):
+            x = left + shift * (own.shape[1] + edge)
+            figure.add_artist(_Pixels(picture, x, height - top - picture.shape[0]))
+            figure.text(x / width, 1 - (top - 12) / height, label, fontsize=8, va="center", color=colour)
+        left += own.shape[1] + edge + near.shape[1] + 2 * MARGIN
+    _save(figure, path)
+
+
+@_house_style()
+def distances(path: str | Path, fake: np.ndarray, real: np.ndarray) -> None:
+    """How far generated rows and held-out real rows (both (n,)) are from the nearest training row. Raises: OSError."""
+    figure = _figure(900, MARGIN + TITLE + 320 + 64)
+    axes = _axes(figure, MARGIN, MARGIN + TITLE, 900 - 2 * MARGIN, 320)
+    _histogram(axes, _column(fake, 1, 0), _column(real, 1, 0))
+    axes.set_xlabel("distance, in standard deviations of the columns")
+    _title(figure, MARGIN, "distance to the nearest training row")
+    real_key = Line2D([], [], color=REAL, alpha=0.45, lw=7, label="real, held out")
+    _legend(figure, 900 - MARGIN, [real_key, Line2D([], [], color=FAKE, lw=1.6, label="generated")])
     _save(figure, path)
 
 
@@ -521,7 +563,9 @@ def animation(path: str | Path, frames: Sequence[str | Path]) -> None:
         weight = sum(len(_gif([t.quantize(palette=palette, dither=Image.Dither.NONE)])) for t in trial) / len(trial)
         if weight * len(chosen) < MAX_GIF_BYTES:
             break
-    _write(path, _gif([_frame(p, size, factor).quantize(palette=palette, dither=Image.Dither.NONE) for p in chosen]))
+    write_bytes(
+        Path(path), _gif([_frame(p, size, factor).quantize(palette=palette, dither=Image.Dither.NONE) for p in chosen])
+    )
 
 
 def _open(path: Path) -> Image.Image:
@@ -614,17 +658,7 @@ def _save(figure: Figure, path: str | Path) -> None:
     image = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if grey else pixels))
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=4)
-    _write(path, file.getvalue())
-
-
-def _write(path: str | Path, data: bytes) -> None:
-    """Write under a temporary name in the same directory, then move into place; on failure leave nothing behind."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    write_bytes(Path(path), file.getvalue())
+    # matplotlib's figures are cycles of megabytes; training makes too little garbage of its own to have them collected
+    figure.clear()
+    gc.collect()

@@ -5,6 +5,8 @@ metrics.jsonl              one JSON object per logged step
 samples/step-00000500.png  the same latent points every time
 samples.png  curves.png  training.gif
 checkpoint.safetensors     the newest state; checkpoint.previous.safetensors the one before
+checkpoint.best.safetensors  the best by a measure, with --evaluate-every
+neighbours.png             made by python -m minigan.evaluate
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ from minigan import __version__, checkpoint
 from minigan.backend import Backend
 from minigan.config import Config
 from minigan.errors import InputError
-from minigan.files import read_json, write_bytes, write_json
+from minigan.files import read_json, remove_temporaries, write_bytes, write_json
 
 RUNS = Path("runs")
 
@@ -37,7 +41,9 @@ class Run:
         self.samples = path / "samples.png"
         self.curves = path / "curves.png"
         self.animation = path / "training.gif"
+        self.neighbours = path / "neighbours.png"
         self.checkpoint = path / checkpoint.NAME
+        self.best = path / checkpoint.BEST
         self._lock: int | None = None
 
     @classmethod
@@ -50,14 +56,17 @@ class Run:
             path = Path(out) if out is not None else _next_directory(name)
             run = cls(path)
             path.mkdir(parents=True, exist_ok=True)
-            taken = [p.name for p in (run.checkpoint, run.config, run.metrics, run.pictures, run.samples) if p.exists()]
-            if taken:
-                raise InputError(f"--out {out} already holds a run ({taken[0]}); choose another, or --resume {out}.")
-            run.pictures.mkdir()
+            with run._locked():
+                marks = (run.checkpoint, run.config, run.metrics, run.pictures, run.samples)
+                taken = [p.name for p in marks if p.is_file() or (p.exists() and any(p.iterdir()))]
+                if taken:
+                    raise InputError(
+                        f"--out {out} already holds a run ({taken[0]}); choose another, or --resume {out}."
+                    )
+                run.pictures.mkdir(exist_ok=True)
         except OSError as error:
             where = f"--out {out}" if out is not None else str(RUNS)
             raise InputError(f"{where}: cannot make a run directory there ({error.strerror or error}).") from None
-        run.lock()
         return run
 
     @classmethod
@@ -67,14 +76,28 @@ class Run:
         if not run.config.is_file():
             raise InputError(f"--resume {path}: no run is there (no config.json).")
         try:
-            run.pictures.mkdir(exist_ok=True)
-            probe = run.path / f".probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            with run._locked():
+                run.pictures.mkdir(exist_ok=True)
+                for directory in (run.path, run.pictures):
+                    probe = directory / ".probe"
+                    probe.touch()
+                    probe.unlink()
+                for file in (run.checkpoint, run.config, run.metrics, run.samples, run.curves, run.animation):
+                    remove_temporaries(file)
+                remove_temporaries(run.pictures / "step-*.png")
         except OSError as error:
             raise InputError(f"--resume {path}: cannot be written to ({error.strerror or error}).") from None
-        run.lock()
         return run
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """The lock, given back only where the block fails. Raises: InputError where another process holds it."""
+        self.lock()
+        try:
+            yield
+        except BaseException:
+            self.release()
+            raise
 
     def lock(self) -> None:
         """Hold the directory until this process ends. Raises: InputError where another process does."""
@@ -86,6 +109,7 @@ class Run:
             self._lock = os.open(self.path, os.O_RDONLY)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.release()
             raise InputError(
                 f"{self.path}: another process is training there; wait for it, or stop it first."
             ) from None
@@ -118,11 +142,16 @@ class Run:
             for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     record = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue
                 if isinstance(record, dict) and isinstance(record.get("step"), int):
                     result.append(record)
         return result
+
+    def began(self) -> bool:
+        """Whether anything but the configuration has been written."""
+        saved = (self.checkpoint, self.checkpoint.with_name(checkpoint.PREVIOUS), self.metrics)
+        return any(path.exists() for path in saved) or bool(self.frames())
 
     def rewind(self, step: int) -> None:
         """Forget lines and pictures after `step`: a resumed run makes them again. Raises: OSError."""

@@ -65,7 +65,9 @@ def interpolation(latent: int, n: int, seed: int, per_row: int = 10) -> np.ndarr
     """
     legs = -(-n // per_row)
     ends = np.empty((legs + 1, latent), np.float32)
-    Noise(seed).normal(ends, streams.SAMPLE, 0)
+    noise = Noise(seed)
+    for i, end in enumerate(ends):
+        noise.normal(end, streams.SAMPLE, i)  # one by one, so that a longer walk begins like a shorter one
     rows = []
     for z0, z1 in zip(ends[:-1].astype(np.float64), ends[1:].astype(np.float64), strict=True):
         cosine = float(z0 @ z1 / (np.linalg.norm(z0) * np.linalg.norm(z1)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import hashlib
 import math
 import os
@@ -202,7 +203,7 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
     from minigan.data.scaling import Scaler
     from minigan.gan import GAN
 
-    backend = get_backend(config.backend)
+    backend = get_backend(config.backend, config.kernels)
     data = load(config.data, config.data_dir, config.image_size)
     rows = data.part(config.all_data)
     if "batch_size" not in values.given and values.resume is None and config.batch_size > len(rows):
@@ -217,34 +218,55 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
         "samples": len(rows),
         "sha256": hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest(),
     }
-    gan = GAN(config, data.space.size, backend)
-    if values.resume is None:
-        run = Run.create(values.out, data.name)
-        session = Session(config, backend, data, identity, scaler, gan, run, values.quiet)
+    run = None if values.resume is None else Run.open(values.resume)
+    try:
+        saved = None if run is None else saved_state(run, config, identity)
         try:
-            run.write_config(config, backend)
-            session.save()
-        except OSError as error:
-            raise InputError(f"{run.path}: cannot be written to ({error.strerror or error}).") from None
-    else:
-        run = Run.open(values.resume)
-        with cli.saying_warnings():
-            saved = checkpoint.load(run.path)
-        if saved.data != identity:
-            raise InputError(
-                f"--resume {run.path}: trained on {describe(saved.data)}, but --data {config.data} now holds {describe(identity)}."
-            )
-        now, then = checkpoint.portable(config, data.name), saved.config.to_dict(places=False, report=False)
-        for name in now:
-            if name not in MAY_CHANGE and now[name] != then[name]:
-                raise InputError(
-                    f"--resume {run.path}: {flag(name)} is {now[name]} in config.json, {then[name]} in the checkpoint."
-                )
-        saved.restore(gan)
+            gan = GAN(config, data.space.size, backend)
+        except ValueError:  # NumPy's word for more than there are addresses
+            raise MemoryError from None
+        run = run or Run.create(values.out, data.name)
         session = Session(config, backend, data, identity, scaler, gan, run, values.quiet)
-        run.rewind(gan.step)
+        if saved is not None:
+            saved.restore(gan)
+            if saved.path != run.checkpoint:  # else the next save would keep the damaged one in place of the good one
+                os.replace(saved.path, run.checkpoint)
+            run.rewind(gan.step)
         run.write_config(config, backend)
+        if saved is None:
+            session.save()
+    except BaseException as error:
+        if run is not None:
+            run.release()
+            if isinstance(error, OSError):
+                raise InputError(f"{run.path}: cannot be written to ({error.strerror or error}).") from None
+        raise
     return session
+
+
+def saved_state(run: Run, config: Config, identity: dict[str, Any]) -> checkpoint.Checkpoint | None:
+    """The checkpoint to go on from; None where the process was killed before it wrote the first, so nothing is lost.
+
+    Raises: InputError where it is unusable, or belongs to other data or settings.
+    """
+    if not run.began():
+        return None
+    with cli.saying_warnings():
+        saved = checkpoint.load(run.path)
+    if saved.data != identity:
+        raise InputError(
+            f"--resume {run.path}: trained on {describe(saved.data)}, but --data {config.data} now holds "
+            f"{describe(identity)}."
+        )
+    now, then = checkpoint.portable(config, identity["name"]), saved.config.to_dict(places=False, report=False)
+    for name in now:
+        if name not in MAY_CHANGE and now[name] != then[name]:
+            raise InputError(
+                f"--resume {run.path}: {flag(name)} is {now[name]} in config.json, {then[name]} in the checkpoint."
+            )
+    if config.steps < saved.step:
+        raise InputError(f"--steps {config.steps} is too few: the run in {run.path} has made {saved.step} already.")
+    return saved
 
 
 def describe(identity: dict[str, Any]) -> str:
@@ -271,7 +293,7 @@ def train(session: Session, stop: Stop) -> None:
     if gan.step == 0:
         session.draw_progress()
     saved, began, since = gan.step, time.perf_counter(), gan.step
-    terminal = sys.stderr.isatty()
+    terminal = not sys.stderr.closed and sys.stderr.isatty()
     bar = tqdm(
         total=config.steps, initial=gan.step, unit="step", disable=session.quiet, file=Progress(sys.stderr),
         mininterval=0.2 if terminal else 5, dynamic_ncols=terminal, ascii=not terminal, smoothing=0.05,
@@ -301,22 +323,36 @@ def train(session: Session, stop: Stop) -> None:
 
 
 def check_finite(gan: GAN, seen: Measurement) -> None:
-    """Stop on the first non-finite number. Raises: DivergenceError naming step, network and layer."""
-    for player, network, loss in (
-        ("discriminator", gan.discriminator, seen.loss_d),
-        ("generator", gan.generator, seen.loss_g),
+    """Stop on the first weight, gradient or loss that is not finite.
+
+    Raises: DivergenceError naming step, network and layer.
+    """
+    isfinite = gan.backend.xp.isfinite
+    for player, network, gradient, loss in (
+        ("discriminator", gan.discriminator, gan.grad_d, seen.loss_d),
+        ("generator", gan.generator, gan.grad_g, seen.loss_g),
     ):
-        for number, (W, b) in enumerate(network.theta.layers, 1):
-            if not (math.isfinite(float(W.sum())) and math.isfinite(float(b.sum()))):
-                raise DivergenceError(
-                    f"step {gan.step}: layer {number} of the {player} holds a number that is not finite; the last good "
-                    f"checkpoint is kept. Try a smaller --lr-{player}, or --r1 1."
-                )
-        if not math.isfinite(loss):
-            raise DivergenceError(
-                f"step {gan.step}: the loss of the {player} is {loss}; the last good checkpoint is kept. "
-                f"Try a smaller --lr-{player}, or --r1 1."
+        advice = f"the last good checkpoint is kept. Try a smaller --lr-{player}, or --r1 1."
+        for what, parameters in (("", network.theta), ("the gradient of ", gradient)):
+            if isfinite(parameters.flat).all():  # one look at everything; only after trouble, where it is
+                continue
+            bad = next(
+                i for i, (W, b) in enumerate(parameters.layers, 1) if not (isfinite(W).all() and isfinite(b).all())
             )
+            raise DivergenceError(
+                f"step {gan.step}: {what}layer {bad} of the {player} holds a number that is not finite; {advice}"
+            )
+        if not math.isfinite(loss):
+            raise DivergenceError(f"step {gan.step}: the loss of the {player} is {loss}; {advice}")
+
+
+def unwritable(error: OSError, step: int, run: Run) -> str:
+    """A sentence about a file that could not be written, and what to do."""
+    what = f"step {step}: {error.filename or run.path} could not be written ({error.strerror or error})"
+    if not run.path.is_dir():
+        return f"{what}: the run directory is gone, and its checkpoints with it. Put it back, or train again."
+    remedy = "Make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Put that right"
+    return f"{what}; the last checkpoint is intact. {remedy}, then continue with --resume {run.path}."
 
 
 class Progress:
@@ -367,7 +403,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     session = prepare(config, values)
     config, gan, run = session.config, session.gan, session.run
     stop = Stop()
-    session.say(f"backend {session.backend.name} on {session.backend.device}, {config.dtype}")
+    session.say(f"backend {session.backend.name} on {session.backend.device}, {config.dtype}, {config.kernels} kernels")
     session.say(
         f"data {session.data.name}: {session.identity['samples']} samples of {session.data.space.size} values; "
         f"generator {gan.generator.count:,} parameters, discriminator {gan.discriminator.count:,}"
@@ -383,11 +419,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             seconds = time.perf_counter() - began
             session.finish()
     except OSError as error:
-        what = error.filename or run.path
-        raise OutputError(
-            f"step {gan.step}: {what} could not be written ({error.strerror or error}); the last checkpoint is intact. "
-            f"Make room, then continue with --resume {run.path}."
-        ) from None
+        raise OutputError(unwritable(error, gan.step, run)) from None
     finally:
         run.release()
     steps = gan.step - first

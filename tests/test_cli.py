@@ -62,7 +62,7 @@ def test_a_bug_is_not_hidden() -> None:
 def test_what_came_from_a_file_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     cli.say_error("a\x1b[2Jb\nc\rd\u202ee é")
     said = capsys.readouterr().err
-    assert said == "minigan: a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}c\N{REPLACEMENT CHARACTER}d\N{REPLACEMENT CHARACTER}e é\n"
+    assert said == "minigan: a?[2Jb?c?d?e é\n".replace("?", "\N{REPLACEMENT CHARACTER}")
 
 
 def test_warnings_are_said_in_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +119,9 @@ def test_flags_that_cannot_be_read_are_refused_with_a_hint(argv: list[str], word
     assert str(caught.value) == words
 
 
-def test_help_says_every_flag_with_its_default(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_says_every_flag_with_its_default(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     base = Config(steps=1234, hidden=(9, 8))
     with pytest.raises(SystemExit) as caught:
@@ -131,7 +133,9 @@ def test_help_says_every_flag_with_its_default(capsys: pytest.CaptureFixture[str
     for field in dataclasses.fields(Config):
         assert flag(field.name) in text
         assert field.metadata["help"] in text
-    assert "(default: 1234)" in text and "(default: 9 8)" in text and "(default: none)" in text and "(default: no)" in text
+    assert (
+        "(default: 1234)" in text and "(default: 9 8)" in text and "(default: none)" in text and "(default: no)" in text
+    )
 
 
 def test_python_m_minigan_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

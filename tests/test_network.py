@@ -135,19 +135,47 @@ def same_memory(a: object, b: object) -> bool:
 def test_rows_of_a_tape_are_views(backend: Backend, hidden: str, tangents: bool) -> None:
     net = network(backend, hidden)
     tape = net.tape(6, tangents=tangents)
+    tape.x = normal(backend, 6, 3)
     part = tape.rows(2, 5)
-    assert part.batch == 3
-    assert set(vars(part)) == set(vars(tape))
+    assert (part.batch, set(vars(part))) == (3, set(vars(tape)))
     seen = 0
     for name, value in vars(tape).items():
-        for whole, view in zip(
-            *((v, getattr(part, name)) if isinstance(v := value, list) else ([v], [getattr(part, name)])), strict=True
-        ):
-            if whole is not None and name != "batch":
-                assert view.shape == (3, *whole.shape[1:])
-                assert same_memory(view, whole[2:5])
-                seen += 1
-    assert seen >= (16 if tangents else 11)
+        if name == "batch" or value is None:
+            continue
+        wholes, views = (v if isinstance(v, list) else [v] for v in (value, getattr(part, name)))
+        for whole, view in zip(wholes, views, strict=True):
+            assert view.shape == (3, *whole.shape[1:])
+            assert same_memory(view, whole[2:5])
+            seen += 1
+    assert seen >= (17 if tangents else 12)
+
+
+@pytest.mark.parametrize("hidden", ACTIVATIONS)
+def test_a_tape_holds_what_its_passes_need_and_no_more(backend: Backend, hidden: str) -> None:
+    net = network(backend, hidden)
+    plain, tape = net.tape(6), net.tape(6, tangents=True)
+    assert net.curved == (hidden in ("tanh", "sigmoid"))
+    assert plain.batch == tape.batch == 6
+    assert plain.v is None and not (plain.t or plain.u or plain.bend or plain.e or plain.mix)
+    assert tape.v.shape == (6, 3)
+    for used_by_curved in (tape.bend, tape.e):
+        assert [a.shape for a in used_by_curved] == ([(6, 5), (6, 4), (6, 2)] if net.curved else [])
+    assert [a.shape for a in tape.mix] == ([] if net.curved else [(6, 3), (6, 5), (6, 4)])
+    assert (tape.u is tape.t) != net.curved, "U is kept only where phi'' needs it"
+
+
+@pytest.mark.parametrize("hidden", ["leaky-relu", "tanh"])
+def test_every_array_of_a_tape_has_the_networks_precision(backend: Backend, hidden: str) -> None:
+    net = Network((3, 5, 2), hidden, "identity", backend, "float32")
+    for value in vars(net.tape(6, tangents=True)).values():
+        for array in value if isinstance(value, list) else [value]:
+            assert array is None or isinstance(array, int) or array.dtype == np.float32
+
+
+def test_a_tape_of_a_deeper_network_is_refused(backend: Backend) -> None:
+    net, deeper = network(backend), network(backend, sizes=(3, 5, 4, 2, 2))
+    with pytest.raises(ValueError, match="longer"):
+        net.forward(normal(backend, 6, 3), deeper.tape(6))
 
 
 def test_a_pass_over_some_rows_equals_those_rows_of_the_whole_pass(backend: Backend) -> None:

@@ -140,6 +140,11 @@ def test_label_smoothing_is_one_sided(backend: Backend) -> None:
         np.testing.assert_allclose(backend.to_host(dr), [[(sigma(v) - 0.75) / 7] for v in r.ravel()], rtol=1e-12)
 
 
+def test_labels_are_not_smoothed_unless_asked_for(backend: Backend) -> None:
+    for kind in OBJECTIVES.values():
+        assert kind(backend.ops, 7, "float64").target == 1
+
+
 @pytest.mark.parametrize("target", [0, 0.3, 0.9, 1])
 def test_binary_cross_entropy_is_the_negative_log_likelihood(backend: Backend, target: float) -> None:
     there, _, s, _ = pairs(backend)

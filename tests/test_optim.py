@@ -83,15 +83,32 @@ def test_a_vector_longer_than_a_real_block_is_updated_to_its_end(backend: Backen
     theta, adam = backend.zeros((count,), "float32"), Adam(count, backend, "float32", 0.0, 0.99)
     assert adam.slices[-1].stop == count
     assert sum(s.stop - s.start for s in adam.slices) == count
-    if backend.name == "numpy":
-        assert len(adam.slices) == 3 and adam.scratch.size == optim.BLOCK
     ones = backend.zeros((count,), "float32")
     ones.fill(1)
     average = WeightAverage(theta, 0.5, backend)
+    if backend.name == "numpy":
+        for blocked in (adam, average):
+            assert len(blocked.slices) == 3 and blocked.scratch.size == optim.BLOCK
     adam.update(theta, ones, 1, 0.25)
     average.update(theta, 1)
     np.testing.assert_allclose(backend.to_host(theta), -0.25, rtol=1e-5)
     np.testing.assert_allclose(backend.to_host(average.mean), -0.25 * (1 - 2 / 11), rtol=1e-5)
+
+
+def test_on_a_gpu_the_whole_vector_is_one_block() -> None:
+    """Blocks serve the CPU's cache; on a GPU each would be kernel launches of its own."""
+    count = 2 * optim.BLOCK + 5
+    gpu = Backend("cupy", np, "NumPy under CuPy's name")
+    for whole in (Adam(count, gpu, "float32", 0.5, 0.9), WeightAverage(np.zeros(count, np.float32), 0.5, gpu)):
+        assert whole.slices == [slice(0, count)]
+        assert whole.scratch.size == count
+
+
+def test_moments_and_scratch_have_the_precision_of_the_weights(backend: Backend) -> None:
+    for dtype in ("float32", "float64"):
+        adam = Adam(3, backend, dtype, 0.5, 0.9)
+        average = WeightAverage(backend.zeros((3,), dtype), 0.5, backend)
+        assert {a.dtype.name for a in (adam.m, adam.v, adam.scratch, average.mean, average.scratch)} == {dtype}
 
 
 def test_adam_changes_no_gradient(backend: Backend) -> None:

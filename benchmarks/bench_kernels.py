@@ -1,0 +1,289 @@
+"""Each kernel by itself: agreement with a float64 reference first, then time.
+
+FLOPs and bytes are what the mathematics needs, not what an implementation happens to do: each input read once, each
+output written once, an exponential or a square root counted as one operation. So a fused kernel reports more GB/s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigan import noise as streams
+from minigan.backend import Array, Backend
+from minigan.noise import Noise
+from minigan.objectives import OBJECTIVES
+from minigan.ops import ACTIVATIONS, LEAK
+from minigan.optim import EPSILON, Adam, WeightAverage
+
+pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=5, warmup=False)  # `timed` warms up
+
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
+"""Largest error allowed, relative to the largest value."""
+
+
+def normal(backend: Backend, dtype: str, *shape: int, seed: int = 0) -> Array:
+    return backend.asarray(np.random.default_rng([seed, *shape]).standard_normal(shape, np.float32).astype(dtype))
+
+
+def reference(backend: Backend, array: Array) -> np.ndarray:
+    """A float64 copy on the host."""
+    return np.array(backend.to_host(array), np.float64)
+
+
+def assert_close(backend: Backend, dtype: str, pairs: Sequence[tuple[Array, np.ndarray]], slack: float = 1) -> None:
+    for got, expected in pairs:
+        error = np.abs(backend.to_host(got) - expected).max() / max(np.abs(expected).max(), 1e-30)
+        assert error <= slack * TOLERANCE[dtype], f"off by {error:.1e} of the largest value"
+
+
+def timed(benchmark: Any, backend: Backend, kernel: Callable[[], object], name: str, flops: float, bytes: float,
+          **size: Any) -> None:  # fmt: skip
+    """Time `kernel` until the device has done it, and note what GFLOP/s and GB/s are made from."""
+
+    def run() -> None:
+        kernel()
+        backend.synchronize()
+
+    for _ in range(3):
+        run()
+    label = backend.name if backend.kernels == "reference" else f"{backend.name}+{backend.kernels}"
+    benchmark.extra_info.update(
+        kernel=name, backend=label, device=backend.device, flops=int(flops), bytes=int(bytes), **size
+    )
+    benchmark(run)
+    if benchmark.stats is not None:  # None with --benchmark-disable
+        seconds = benchmark.stats.stats.median
+        benchmark.extra_info.update({"GFLOP/s": flops / seconds / 1e9, "GB/s": bytes / seconds / 1e9})
+
+
+# ---------------------------------------------------------------------------------- ceilings, for the roofline
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_ceiling_product(benchmark: Any, backend: Backend, precision: str) -> None:
+    """The fastest that this machine computes: a large matrix product."""
+    n = 2048 if backend.name == "numpy" else 8192
+    a, b, out = (normal(backend, precision, n, n, seed=s) for s in range(3))
+    kernel = lambda: backend.xp.matmul(a, b, out=out)  # noqa: E731
+    kernel()
+    rows = slice(0, 4)
+    assert_close(backend, precision, [(out[rows], reference(backend, a[rows]) @ reference(backend, b))], slack=10)
+    timed(benchmark, backend, kernel, "ceiling: product", 2 * n**3, 3 * a.nbytes, dtype=precision)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_ceiling_copy(benchmark: Any, backend: Backend, precision: str) -> None:
+    """The fastest that this machine moves data: a copy far larger than every cache."""
+    n = (1 << 28 if backend.name == "numpy" else 1 << 31) // np.dtype(precision).itemsize
+    a, b = backend.zeros((n,), precision), backend.zeros((n,), precision)
+    a.fill(1)
+    kernel = lambda: backend.xp.copyto(b, a)  # noqa: E731
+    kernel()
+    assert float(b[-1]) == 1
+    timed(benchmark, backend, kernel, "ceiling: copy", 0, 2 * a.nbytes, dtype=precision)
+
+
+# ------------------------------------------------------------------------------------------- the dense step
+
+
+class Dense:
+    """A square layer (width -> width) on a batch, its arrays, and their float64 copies on the host."""
+
+    def __init__(self, backend: Backend, dtype: str, batch: int, width: int) -> None:
+        self.x, self.dy = (normal(backend, dtype, batch, width, seed=s) for s in (1, 2))
+        self.W = normal(backend, dtype, width, width) / math.sqrt(width)
+        self.b = normal(backend, dtype, width)
+        self.y, self.slope, self.dz, self.dx = (backend.zeros((batch, width), dtype) for _ in range(4))
+        self.dW, self.db = backend.zeros((width, width), dtype), backend.zeros((width,), dtype)
+        self.W = self.W.astype(dtype)
+        self.n, self.weights, self.item = batch * width, width * width, np.dtype(dtype).itemsize
+        self.product = 2 * batch * width * width
+        self.host = [reference(backend, a) for a in (self.x, self.W, self.b, self.dy)]
+        self.z = self.host[0] @ self.host[1] + self.host[2]
+        self.slope_host = np.where(self.z > 0, 1, LEAK)
+
+
+def test_dense_forward(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
+    """Y = phi(X W + b)."""
+    d, ops = Dense(backend, dtype, batch, width), backend.ops
+    kernel = lambda: ops.dense_forward(d.x, d.W, d.b, "leaky-relu", d.y, d.slope)  # noqa: E731
+    kernel()
+    assert_close(backend, dtype, [(d.y, d.z * d.slope_host)])
+    moved = d.item * (2 * d.n + d.weights + width)
+    timed(benchmark, backend, kernel, "dense forward", d.product + 3 * d.n, moved, dtype=dtype, batch=batch, width=width)
+
+
+def test_dense_backward(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
+    """dZ = dY * phi'(Y), dW = X^T dZ, db = sum dZ, dX = dZ W^T."""
+    d, ops = Dense(backend, dtype, batch, width), backend.ops
+    ops.dense_forward(d.x, d.W, d.b, "leaky-relu", d.y, d.slope)
+
+    def kernel() -> None:
+        ops.activation_backward(d.dy, d.y, "leaky-relu", d.slope, d.dz)
+        ops.weight_gradient(d.x, d.dz, d.dW, d.db)
+        ops.input_gradient(d.dz, d.W, d.dx)
+
+    kernel()
+    x, W, _, dy = d.host
+    dz = dy * np.where(reference(backend, d.y) > 0, 1, LEAK)
+    assert_close(backend, dtype, [(d.dW, x.T @ dz), (d.db, dz.sum(axis=0)), (d.dx, dz @ W.T)], slack=3)
+    moved = d.item * (4 * d.n + 2 * d.weights + width)
+    timed(
+        benchmark, backend, kernel, "dense backward", 2 * d.product + 3 * d.n, moved, dtype=dtype, batch=batch, width=width
+    )
+
+
+def test_dense_tangent(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
+    """T_out = (T_in W) * phi'(Y)."""
+    d, ops = Dense(backend, dtype, batch, width), backend.ops
+    d.slope[...] = backend.asarray(d.slope_host.astype(dtype))
+    kernel = lambda: ops.dense_tangent(d.x, d.W, "leaky-relu", d.slope, d.y, d.y)  # noqa: E731
+    kernel()
+    assert_close(backend, dtype, [(d.y, (d.host[0] @ d.host[1]) * d.slope_host)])
+    moved = d.item * (3 * d.n + d.weights)
+    timed(benchmark, backend, kernel, "dense tangent", d.product + d.n, moved, dtype=dtype, batch=batch, width=width)
+
+
+# ------------------------------------------------------------------------------------------------ activations
+
+PHI: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "relu": lambda z: np.maximum(z, 0),
+    "leaky-relu": lambda z: np.where(z > 0, z, LEAK * z),
+    "tanh": np.tanh,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "identity": lambda z: z,
+}
+SLOPE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "relu": lambda z: np.where(z > 0, 1.0, 0.0),
+    "leaky-relu": lambda z: np.where(z > 0, 1, LEAK),
+    "tanh": lambda z: 1 / np.cosh(z) ** 2,
+    "sigmoid": lambda z: PHI["sigmoid"](z) * PHI["sigmoid"](-z),
+    "identity": lambda z: np.ones_like(z),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation(benchmark: Any, backend: Backend, name: str, dtype: str, batch: int, width: int) -> None:
+    """y = phi(z + b): what follows the product of a dense step. (In place on y alone, repetition would change it.)"""
+    z, b = normal(backend, dtype, batch, width), normal(backend, dtype, width)
+    y, scratch = backend.zeros((batch, width), dtype), backend.zeros((batch, width), dtype)
+
+    def kernel() -> None:
+        backend.xp.add(z, b, out=y)
+        backend.ops.activation(name, y, scratch)
+
+    kernel()
+    assert_close(backend, dtype, [(y, PHI[name](reference(backend, z) + reference(backend, b)))])
+    size = {"dtype": dtype, "batch": batch, "width": width}
+    timed(benchmark, backend, kernel, f"{name} forward", 2 * z.size, 2 * z.nbytes, **size)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_backward(benchmark: Any, backend: Backend, name: str, dtype: str, batch: int, width: int) -> None:
+    """dZ = dY * phi'(Y)."""
+    z, dy = (normal(backend, dtype, batch, width, seed=s) for s in (0, 1))
+    y = backend.asarray(PHI[name](reference(backend, z)).astype(dtype))
+    slope, dz = backend.zeros((batch, width), dtype), backend.zeros((batch, width), dtype)
+    kernel = lambda: backend.ops.activation_backward(dy, y, name, slope, dz)  # noqa: E731
+    kernel()
+    assert_close(backend, dtype, [(dz, reference(backend, dy) * SLOPE[name](reference(backend, z)))])
+    size = {"dtype": dtype, "batch": batch, "width": width}
+    timed(benchmark, backend, kernel, f"{name} backward", 2 * z.size, 4 * z.nbytes, **size)
+
+
+# ------------------------------------------------------------------------------------------------- objectives
+
+
+def sigma(s: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-s))
+
+
+# for each objective, B times (dL_D/dr, dL_D/df, dL_G/df)
+GRADIENTS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Any, Any, Any]]] = {
+    "minimax": lambda r, f: (-sigma(-r), sigma(f), -sigma(f)),
+    "non-saturating": lambda r, f: (-sigma(-r), sigma(f), -sigma(-f)),
+    "least-squares": lambda r, f: (r - 1, f, f - 1),
+    "hinge": lambda r, f: (-1.0 * (r < 1), 1.0 * (f > -1), -np.ones_like(f)),
+    "wasserstein": lambda r, f: (-np.ones_like(r), np.ones_like(f), -np.ones_like(f)),
+    "relativistic": lambda r, f: (-sigma(f - r), sigma(f - r), -sigma(r - f)),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objective(benchmark: Any, backend: Backend, name: str, dtype: str, batch: int) -> None:
+    """The gradients with respect to the logits, of both players."""
+    r, f = (normal(backend, dtype, batch, 1, seed=s) for s in (0, 1))
+    dr, df, dg = (backend.zeros((batch, 1), dtype) for _ in range(3))
+    objective = OBJECTIVES[name](backend.ops, batch, dtype)
+
+    def kernel() -> None:
+        objective.discriminator_gradient(r, f, dr, df)
+        objective.generator_gradient(r, f, dg)
+
+    kernel()
+    expected = GRADIENTS[name](reference(backend, r), reference(backend, f))
+    assert_close(backend, dtype, [(got, e / batch) for got, e in zip((dr, df, dg), expected, strict=True)])
+    timed(benchmark, backend, kernel, name, 12 * batch, 5 * r.nbytes, dtype=dtype, batch=batch)
+
+
+# ----------------------------------------------------------------------------------- optimiser, noise, gather
+
+
+def test_adam(benchmark: Any, backend: Backend, dtype: str, width: int) -> None:
+    """One Adam update of a square layer's weights."""
+    n = width * (width + 1)
+    theta, grad = (normal(backend, dtype, n, seed=s) for s in (0, 1))
+    adam = Adam(n, backend, dtype, 0.5, 0.999)
+    start, g = reference(backend, theta), reference(backend, grad)
+    m = v = np.zeros(n)
+    for t in (1, 2, 3):  # Algorithm 1 of Kingma and Ba, as it is printed
+        adam.update(theta, grad, t, 1e-3)
+        m, v = 0.5 * m + 0.5 * g, 0.999 * v + 0.001 * g * g
+        start = start - 1e-3 * (m / (1 - 0.5**t)) / (np.sqrt(v / (1 - 0.999**t)) + EPSILON)
+    assert_close(backend, dtype, [(theta, start)])
+    kernel = lambda: adam.update(theta, grad, 1000, 1e-9)  # noqa: E731
+    timed(benchmark, backend, kernel, "Adam", 11 * n, 7 * theta.nbytes, dtype=dtype, width=width)
+
+
+def test_average(benchmark: Any, backend: Backend, dtype: str, width: int) -> None:
+    """One update of the weight average of a square layer."""
+    theta, other = (normal(backend, dtype, width * (width + 1), seed=s) for s in (0, 1))
+    average = WeightAverage(theta, 0.999, backend)
+    average.update(other, 1)
+    start, end = reference(backend, theta), reference(backend, other)
+    assert_close(backend, dtype, [(average.mean, start + (1 - 2 / 11) * (end - start))])
+    kernel = lambda: average.update(other, 10**6)  # noqa: E731
+    timed(benchmark, backend, kernel, "average", 3 * theta.size, 3 * theta.nbytes, dtype=dtype, width=width)
+
+
+def test_noise(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
+    """z ~ N(0, I), drawn on the host whatever the backend."""
+    out, noise = backend.empty((batch, width), dtype), Noise(3, backend)
+    u = np.empty(2 * ((out.size + 1) // 2), np.float32)
+    Noise(3).uniform(u, streams.LATENT, 5)
+    half = len(u) // 2
+    r, angle = np.sqrt(-2 * np.log(1 - u[:half].astype(np.float64))), 2 * np.pi * u[half:].astype(np.float64)
+    expected = np.concatenate([r * np.cos(angle), r * np.sin(angle)])[: out.size].reshape(out.shape)
+    kernel = lambda: noise.normal(out, streams.LATENT, 5)  # noqa: E731
+    kernel()
+    assert_close(backend, "float32", [(out, expected)])  # drawn in float32 whatever the dtype
+    timed(
+        benchmark, backend, kernel, "normal noise", 6 * out.size, out.nbytes, dtype=dtype, batch=batch, width=width
+    )  # fmt: skip
+
+
+def test_gather(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
+    """out[i] = rows[order[i]] from 16,384 resident rows."""
+    rows = normal(backend, dtype, 16384, width)
+    order = np.random.default_rng(1).permutation(len(rows))[:batch]
+    chosen, out = backend.asarray(order), backend.zeros((batch, width), dtype)
+    kernel = lambda: backend.take(rows, chosen, out)  # noqa: E731
+    kernel()
+    assert_close(backend, dtype, [(out, reference(backend, rows)[order])])
+    moved = 2 * out.nbytes + chosen.nbytes
+    timed(benchmark, backend, kernel, "gather", 0, moved, dtype=dtype, batch=batch, width=width)

@@ -1,0 +1,60 @@
+"""Whole training steps: agreement with the reference operations in float64 first, then time.
+
+FLOPs are those of the step's matrix products; bytes are their operands and results, and what Adam and the weight average
+read and write, each once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import product_cost, record
+from benchmarks.bench_kernels import normal, reference, timed
+from minigan import GAN
+from minigan.backend import Array, Backend
+from minigan.config import Config
+
+pytestmark = pytest.mark.benchmark(max_time=0.5, min_rounds=5, warmup=False)
+
+SIZE = 784
+STEPS: dict[str, dict[str, Any]] = {
+    "alternating": {"objective": "non-saturating"},
+    "simultaneous": {"objective": "non-saturating", "update": "simultaneous"},
+    "R1 + R2": {"objective": "relativistic", "r1": 1.0, "r2": 1.0},
+    "R1 + R2, curved": {"objective": "relativistic", "r1": 1.0, "r2": 1.0, "activation": "tanh"},
+    "WGAN-GP": {"objective": "wasserstein", "gradient_penalty": 10.0},
+}
+TOLERANCE = {"float32": 2e-3, "float64": 1e-9}
+"""Largest error of a step's gradients, relative to their norm."""
+
+
+def make(settings: dict[str, Any], dtype: str, batch: int, width: int, backend: Backend) -> GAN:
+    hidden = (width, width)
+    where: dict[str, Any] = {"backend": backend.name, "kernels": backend.kernels}
+    return GAN(Config(dtype=dtype, batch_size=batch, hidden=hidden, seed=1, **where, **settings), SIZE, backend)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_step(benchmark: Any, backend: Backend, name: str, dtype: str, batch: int, width: int) -> None:
+    """One step of 784 -> width -> width -> 1 against 64 -> width -> width -> 784."""
+    gan = make(STEPS[name], dtype, batch, width, backend)
+    x = backend.xp.tanh(normal(backend, dtype, batch, SIZE))
+
+    def fill(out: Array, step: int) -> None:
+        backend.xp.copyto(out, x)
+
+    exact, products = record(gan.config.replace(dtype="float64"), SIZE)
+    flops, moved = product_cost(products)
+    moved = moved * gan.z.itemsize // 8 + 7 * (gan.grad_d.flat.nbytes + gan.grad_g.flat.nbytes) + 3 * gan.grad_g.flat.nbytes
+    exact = GAN(exact.config, SIZE, exact.backend)  # the same start, from which both take a step on the same data
+    exact.train_step(lambda out, i: np.copyto(out, reference(backend, x)))
+    gan.train_step(fill)
+    for got, expected in ((gan.grad_d.flat, exact.grad_d.flat), (gan.grad_g.flat, exact.grad_g.flat)):
+        error = np.linalg.norm(backend.to_host(got) - expected) / np.linalg.norm(expected)
+        assert error <= TOLERANCE[dtype], f"gradient off by {error:.1e} of its norm"
+    del exact, products
+    size = {"dtype": dtype, "batch": batch, "width": width}
+    timed(benchmark, backend, lambda: gan.train_step(fill), f"step: {name}", flops, moved, **size)

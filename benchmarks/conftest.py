@@ -1,0 +1,66 @@
+"""Options of the benchmarks, the sizes that they run at, and what their results say about the machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks import machine, thread_pools
+from minigan.backend import KERNELS, Backend, get_backend
+from minigan.errors import InputError
+
+DTYPES = ("float32", "float64")
+BATCHES = (16, 64, 256, 1024, 4096)
+WIDTHS = (64, 256, 1024, 4096)
+MIDDLE = 256  # the batch of the sweep over widths, and the width of the sweep over batches
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="benchmark every dtype x batch x width (hours, not minutes)")
+    parser.addoption("--kernels", choices=KERNELS, default="reference", help="the operations that are timed")
+    parser.addoption("--threads", type=int, default=None, help="threads of the BLAS (default: one per core)")
+
+
+def sizes(full: bool) -> list[tuple[str, int, int]]:
+    """(dtype, batch, width) to run at: all, or one line through the middle in each direction."""
+    every = [(dtype, batch, width) for dtype in DTYPES for batch in BATCHES for width in WIDTHS]
+    if full:
+        return every
+    cross = [s for s in every if s[0] == "float32" and MIDDLE in s[1:]]
+    return [*cross, ("float64", MIDDLE, MIDDLE)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise over whichever of dtype, batch and width a benchmark takes."""
+    names = [name for name in ("dtype", "batch", "width") if name in metafunc.fixturenames]
+    if names:
+        chosen = [dict(zip(("dtype", "batch", "width"), s, strict=True)) for s in sizes(metafunc.config.option.full)]
+        values = list(dict.fromkeys(tuple(s[name] for name in names) for s in chosen))
+        metafunc.parametrize(names, values)
+
+
+@pytest.fixture(scope="session")
+def backend(backend: Backend, request: pytest.FixtureRequest) -> Backend:
+    """The backend of --backend with the operations of --kernels; skipped where there is none."""
+    try:
+        return get_backend(backend.name, request.config.getoption("--kernels"))
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def threads(request: pytest.FixtureRequest) -> Any:
+    """--threads for the BLAS, whatever OPENBLAS_NUM_THREADS says (the tests want 1)."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(request.config.getoption("--threads") or machine()["cores"], user_api="blas"):
+        request.config.stash[POOLS] = thread_pools()
+        yield
+
+
+POOLS = pytest.StashKey[list]()
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    machine_info["minigan"] = {**machine(), "pools": config.stash.get(POOLS, [])}

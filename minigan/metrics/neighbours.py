@@ -1,0 +1,85 @@
+"""Nearest neighbours in blocks of bounded memory, and the memorisation ratio.
+
+    |a - b|^2 = |a|^2 + |b|^2 - 2 a . b
+
+turns all distances between two sets into one matrix product. Both sets are first moved by the mean of the second, so
+that less cancels, and distances are computed in the type of the arrays: float64 where small differences matter. Arrays
+are those of any backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minigan.backend import Array, Backend
+
+BLOCK = 1 << 22
+"""Distances held at a time; a block of them and its temporaries stay below 200 MB."""
+
+
+def squared_distances(a: Array, b: Array, backend: Backend) -> Iterator[tuple[slice, Array]]:
+    """Blocks (rows, D) of all squared distances: D[i, j] = |a[rows][i] - b[j]|^2, for a (n, d) and b (m, d).
+
+    D is the caller's to overwrite until the next block is asked for.
+    """
+    xp = backend.xp
+    centre = b.mean(axis=0, dtype=xp.float64).astype(b.dtype)
+    b = b - centre
+    square = xp.einsum("ij,ij->i", b, b)  # a sum of squares without an array of squares
+    step = max(1, BLOCK // max(1, *b.shape))
+    for lo in range(0, len(a), step):
+        rows = slice(lo, min(lo + step, len(a)))
+        x = a[rows] - centre
+        D = x @ b.T
+        D *= -2
+        D += xp.einsum("ij,ij->i", x, x)[:, None]
+        D += square
+        yield rows, xp.maximum(D, 0, out=D)
+
+
+def squared_radii(x: Array, k: int, backend: Backend) -> Array:
+    """Squared distance (n,) of each row of x (n, d), n > k, to its k-th nearest other row."""
+    xp = backend.xp
+    radii = xp.empty(len(x), x.dtype)
+    for rows, D in squared_distances(x, x, backend):
+        i = xp.arange(rows.start, rows.stop)
+        D[i - rows.start, i] = xp.inf  # not its own neighbour
+        radii[rows] = xp.partition(D, k - 1, axis=1)[:, k - 1]
+    return radii
+
+
+def nearest(a: Array, b: Array, backend: Backend) -> tuple[Array, Array]:
+    """For each row of a (n, d) its nearest row of b (m, d), m >= 1: its number (n,) and its distance (n,), float64.
+
+    The distance to the row found is computed again by subtraction, so a copy has distance exactly 0.
+    """
+    xp = backend.xp
+    found, distance = xp.empty(len(a), xp.int64), xp.empty(len(a), xp.float64)
+    for rows, D in squared_distances(a, b, backend):
+        found[rows] = D.argmin(axis=1)
+        difference = a[rows].astype(xp.float64) - b[found[rows]]
+        distance[rows] = xp.sqrt((difference * difference).sum(axis=1))
+    return found, distance
+
+
+def nearest_few(a: Array, b: Array, k: int, backend: Backend) -> np.ndarray:
+    """The numbers (n, min(k, m)) of the nearest rows of b (m, d) to each row of a (n, d), nearest first; a host array."""
+    orders = [backend.to_host(D.argsort(axis=1)[:, :k]) for _, D in squared_distances(a, b, backend)]
+    return np.concatenate(orders) if orders else np.empty((0, min(k, len(b))), np.int64)
+
+
+def memorisation(x: Array, training: Array, held_out: Array, backend: Backend) -> float:
+    """Mean distance to the nearest of N training rows over that to the nearest of N held-out rows, for samples x (n, d).
+
+        r = mean_i min_j |x_i - t_j| / mean_i min_j |x_i - h_j|
+
+    New real samples give 1, and so do samples of a model that has learnt the distribution; copies of training rows
+    give 0. nan where every sample is a copy of a held-out row. Both sets must have the same size, because the nearest
+    of more rows is nearer (compare the "data-copying" test of Meehan et al. 2020).
+    """
+    if len(training) != len(held_out):
+        raise ValueError(f"{len(training)} training rows against {len(held_out)} held out: they must be as many")
+    near, far = (float(nearest(x, rows, backend)[1].mean()) for rows in (training, held_out))
+    return near / far if far > 0 else float("nan")

@@ -1,0 +1,291 @@
+"""Every measure that fits a data set, for generated samples and for real ones.
+
+A score means little by itself: it depends on the features and on the number of samples. So real images are measured
+against real images in the same way, and that value stands beside each score. With m the number of samples compared:
+
+    reference   m held-out real rows, that everything is compared with (the test part; else the validation part)
+    training    m rows that the model was trained on
+    others      further real rows: they are measured as if they had been generated
+
+Where there are more samples than m, up to ten groups of m are measured and the mean is given.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from minigan.backend import Array, Backend
+from minigan.data import Data
+from minigan.data.mixtures import SIGMA, centres
+from minigan.errors import DivergenceError, InputError
+from minigan.metrics import bins, prdc
+from minigan.metrics.features import KINDS, digit_kl, load_classifier
+from minigan.metrics.frechet import frechet_distance, kernel_distance, within
+from minigan.metrics.mixtures import mode_coverage
+from minigan.metrics.neighbours import memorisation, squared_radii
+from minigan.metrics.parzen import parzen
+from minigan.noise import METRIC, Noise
+
+GROUPS = 10
+"""Groups of samples measured at most, where the real ones are few."""
+
+LEAST = 10
+"""Held-out rows below which nothing is measured."""
+
+PROTOCOL = 2500
+"""Samples among which modes are counted (PacGAN, Lin et al. 2018)."""
+
+SIDE, COLUMNS = 32, 1024
+"""Larger images are shrunk to this side and wider tables folded to so many columns before they are compared."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure: which values are good ("low", "high", near "one" or near the "real" one), and what it is, in words."""
+
+    better: str
+    words: str
+    quick: bool = True
+    """Whether it is measured during training too."""
+
+
+METRICS = {
+    "frechet": Metric("low", "distance between means and covariances of features"),
+    "kid": Metric("low", "kernel distance of features, unbiased"),
+    "precision": Metric("high", "samples that are like a real one"),
+    "recall": Metric("high", "real ones that the samples reach"),
+    "density": Metric("high", "how crowded by real ones the places of samples are"),
+    "coverage": Metric("high", "real ones with a sample near them"),
+    "digit_kl": Metric("low", "how unevenly the ten digits are met, in nats"),
+    "kinds": Metric("high", "digits met at least a tenth as often as among real ones, of 10"),
+    "modes": Metric("high", "modes met by a sample of high quality"),
+    "high_quality": Metric("high", "samples within 3 sigma of a mode"),
+    "reverse_kl": Metric("low", "how unevenly the modes are met, in nats"),
+    "mode_width": Metric("one", "width of the modes over the true one, mean"),
+    "narrowest": Metric("one", "the narrowest axis of a mode over the true one"),
+    "widest": Metric("one", "the widest axis of a mode over the true one"),
+    "sharpness": Metric("one", "contrast of neighbouring pixels over that of real ones"),
+    "different_bins": Metric("low", "share of bins filled differently from training data", quick=False),
+    "parzen": Metric("real", "Parzen log-likelihood in nats: above real means blur", quick=False),
+    "memorisation": Metric("one", "nearness to held-out rows over nearness to training rows", quick=False),
+}
+
+
+def cost(name: str, value: float) -> float:
+    """A number that is less where `value` of the measure `name` is better, to choose the best by."""
+    better = METRICS[name].better
+    return -value if better == "high" else abs(value - 1) if better == "one" else value
+
+
+def is_mixture(data: Data) -> bool:
+    """Whether the data are the ring or the grid: a person's own file may have the same name, but no test part."""
+    return data.name in SIGMA and len(data.test) > 0
+
+
+def names(data: Data, *, quick: bool = False) -> list[str]:
+    """The measures that fit a data set, in order; with `quick` those measured during training."""
+    fits = {"frechet", "kid", "precision", "recall", "density", "coverage", "different_bins", "memorisation"}
+    if data.space.kind == "image":
+        fits |= {"sharpness"} | ({"parzen"} if len(data.test) else set())
+    if data.labels is not None:
+        fits |= {"digit_kl", "kinds"}
+    if is_mixture(data):
+        fits |= {"modes", "high_quality", "reverse_kl", "mode_width", "narrowest", "widest"}
+    return [name for name, metric in METRICS.items() if name in fits and (metric.quick or not quick)]
+
+
+def primary(data: Data) -> str:
+    """The measure by which the best of several models is chosen, unless another is asked for."""
+    return "frechet" if data.space.kind == "image" else "coverage"
+
+
+class Suite:
+    """The measures for one data set, with everything that depends on the real rows alone computed once.
+
+    n: samples to compare, at most; `m` is how many are compared, since no more real rows than that are held out.
+    all_data: the model was trained on the validation part too.
+
+    Raises: InputError where the data hold too few rows out.
+    """
+
+    def __init__(self, data: Data, backend: Backend, n: int = 10_000, *, all_data: bool = False) -> None:
+        tested = len(data.test) > 0
+        held = data.test if tested else data.validation
+        self.data, self.backend = data, backend
+        self.m = m = min(n, len(held), len(data.train) // 2)
+        if m < LEAST:
+            raise InputError(
+                f"{data.name}: {len(held)} samples are held out, too few to compare with; "
+                f"at least {LEAST} are needed, a fifth of the data."
+            )
+        self.held_out = tested or not all_data
+        self.names = [name for name in names(data) if name != "memorisation" or self.held_out]
+        self.classifier = load_classifier(data.name, backend) if data.labels is not None else None
+        self._scale: tuple[np.ndarray, np.ndarray] | None = None
+        if data.space.kind != "image":
+            rows = data.train.astype(np.float64)
+            spread = rows.std(axis=0)
+            self._scale = rows.mean(axis=0), np.where(spread > 0, spread, 1.0)
+
+        self.reference = self.units(held[:m])
+        # spread over the training part, since MNIST's rows stand in the order of their writers
+        chosen = np.zeros(len(data.train), bool)
+        chosen[np.linspace(0, len(data.train) - 1, m).round().astype(int)] = True
+        self.training = self.units(data.train[chosen])
+        self.unused = self.units(data.train[~chosen][:m])
+        self.others = self.units(data.validation) if tested else self.units(data.train[~chosen])
+        self._real_features, self._real_kinds = self.features(self.reference)
+
+    def units(self, stored: np.ndarray) -> np.ndarray:
+        """Stored rows in data units, float32."""
+        return (stored * np.float32(self.data.unit)).astype(np.float32, copy=False)
+
+    # ------------------------------------------------------------------------------------------ what is compared
+
+    def plain(self, x: np.ndarray) -> Array:
+        """Rows x (k, size) in data units as they are compared without a classifier, on the backend.
+
+        Images: their pixels, float32, in blocks averaged to 32 x 32 where they are larger. Others: columns in standard
+        deviations of the training part, float64; beyond a billion they are cut off.
+        """
+        if self._scale is None:
+            h, w = self.data.space.shape
+            images = x.reshape(-1, h, w)
+            for axis, side in ((1, h), (2, w)):
+                if side > SIDE:
+                    edges = np.arange(SIDE) * side // SIDE
+                    counts = np.diff(edges, append=side).astype(np.float32)
+                    images = np.add.reduceat(images, edges, axis=axis)
+                    images /= counts[:, None] if axis == 1 else counts
+            return self.backend.asarray(images.reshape(len(x), -1))
+        mean, spread = self._scale
+        return self.backend.asarray(np.clip((x - mean) / spread, -1e9, 1e9))
+
+    def features(self, x: np.ndarray) -> tuple[Array, np.ndarray]:
+        """What distances and neighbourhoods are measured in (k, F), float64, and the digits seen (k,), if there are any.
+
+        The classifier's last hidden layer for digits and MNIST; else the plain rows, wide ones folded: every column is
+        added, with a fixed random sign, to one of 1,024 (Weinberger et al. 2009), which keeps distances on average.
+        """
+        if self.classifier is not None:
+            features, kinds = self.classifier.features(x)
+            return features, self.backend.to_host(kinds)
+        rows, none = self.plain(x).astype(self.backend.xp.float64), np.empty(0, np.int64)
+        d = rows.shape[1]
+        if d <= COLUMNS:
+            return rows, none
+        signs = (Noise(0).integers(d, METRIC, 1) % np.uint64(2)).astype(np.float64) * 2 - 1
+        rows *= self.backend.asarray(signs)
+        folded = self.backend.zeros((len(rows), COLUMNS), rows.dtype)
+        for lo in range(0, d, COLUMNS):
+            part = rows[:, lo : lo + COLUMNS]
+            folded[:, : part.shape[1]] += part
+        return folded, none
+
+    @cached_property
+    def _radii(self) -> Array:
+        return squared_radii(self._real_features, prdc.K, self.backend)
+
+    @cached_property
+    def _within(self) -> float:
+        return within(self._real_features, self.backend)
+
+    @cached_property
+    def _bins(self) -> tuple[Array, np.ndarray]:
+        """Centres of the bins, and how many training rows fall into each; few rows make fewer bins."""
+        rows = self.plain(self.training)
+        centres = bins.k_means(rows, max(1, min(bins.BINS, self.m // 20)), self.backend)
+        return centres, bins.shares(rows, centres, self.backend)
+
+    # ------------------------------------------------------------------------------------------------- measuring
+
+    @cached_property
+    def real(self) -> dict[str, float]:
+        """The measures of real rows."""
+        result = self.measure(self.others)
+        if "parzen" in self.names:  # the others tune its width, so training images are its samples
+            result["parzen"] = self._parzen(self.training)
+        if len(self.unused) == self.m:  # the others may be by other writers, and this compares with training rows
+            result["different_bins"] = self._different_bins(self.unused)
+        return result
+
+    def groups(self, x: np.ndarray) -> int:
+        """In how many groups samples x are measured."""
+        return min(GROUPS, len(x) // self.m)
+
+    def measure(self, x: np.ndarray, *, quick: bool = False) -> dict[str, float]:
+        """The measures of samples x (k, size), k >= m, in data units: the mean over groups of m. By name, in order.
+
+        quick: only those of `names(data, quick=True)`. A measure that is undefined for these samples is nan.
+        Raises: DivergenceError where a sample is not finite.
+        """
+        bad = int((~np.isfinite(x).all(axis=1)).sum())
+        if bad:
+            raise DivergenceError(
+                f"{bad:,} of {len(x):,} samples hold a number that is not finite, so they cannot be measured."
+            )
+        groups = [self._group(x[i * self.m : (i + 1) * self.m], quick) for i in range(self.groups(x))]
+        wanted = [name for name in self.names if METRICS[name].quick or not quick]
+        return {name: math.fsum(g[name] for g in groups) / len(groups) for name in wanted}
+
+    def _group(self, x: np.ndarray, quick: bool) -> dict[str, float]:
+        backend = self.backend
+        features, kinds = self.features(x)
+        found = prdc.prdc(self._real_features, features, backend, real_radii=self._radii)
+        result = {
+            "frechet": frechet_distance(self._real_features, features, backend),
+            "kid": kernel_distance(features, self._real_features, backend, within_b=self._within),
+            "precision": found.precision,
+            "recall": found.recall,
+            "density": found.density,
+            "coverage": found.coverage,
+        }
+        if self.classifier is not None:
+            result["digit_kl"] = digit_kl(kinds, self._real_kinds)
+            counts, true = (np.bincount(k, minlength=KINDS) for k in (kinds, self._real_kinds))
+            result["kinds"] = float((counts >= np.maximum(0.1 * true, 1)).sum())
+        if self.data.space.kind == "image":
+            result["sharpness"] = self._contrast(x) / self._contrast(self.reference)
+        if is_mixture(self.data):
+            result |= self._modes(x)
+        if quick:
+            return result
+        if "parzen" in self.names:
+            result["parzen"] = self._parzen(x)
+        result["different_bins"] = self._different_bins(x)
+        if "memorisation" in self.names:
+            sets = (self.plain(rows) for rows in (x, self.training, self.reference))
+            result["memorisation"] = memorisation(*sets, backend)
+        return result
+
+    def _different_bins(self, x: np.ndarray) -> float:
+        centres, counts = self._bins
+        return bins.different_bins(counts, bins.shares(self.plain(x), centres, self.backend)) / len(counts)
+
+    def _parzen(self, x: np.ndarray) -> float:
+        tuning = self.units(self.data.validation)
+        return parzen(self.plain(x), self.plain(tuning), self.plain(self.reference), self.backend).nats
+
+    def _contrast(self, x: np.ndarray) -> float:
+        """Mean squared difference of pixels that are neighbours in a row or a column."""
+        images = x.reshape(-1, *self.data.space.shape)
+        squares = [float(np.square(np.diff(images, axis=a)).mean()) for a in (1, 2) if images.shape[a] > 1]
+        return max(sum(squares), 1e-30)
+
+    def _modes(self, x: np.ndarray) -> dict[str, float]:
+        means, sigma = centres(self.data.name), SIGMA[self.data.name]
+        found, widths = mode_coverage(x[:PROTOCOL], means, sigma), mode_coverage(x, means, sigma)
+        measured = widths.widths[np.isfinite(widths.widths).all(axis=1)]
+        return {
+            "modes": float(found.modes),
+            "high_quality": found.high_quality,
+            "reverse_kl": found.reverse_kl,
+            "mode_width": float(np.sqrt(np.square(measured).mean(axis=1)).mean()) if len(measured) else math.nan,
+            "narrowest": float(measured.min()) if len(measured) else math.nan,
+            "widest": float(measured.max()) if len(measured) else math.nan,
+        }
+

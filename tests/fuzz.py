@@ -1,0 +1,147 @@
+"""A coverage-guided fuzzer over everything that reads files nobody vouches for (docs/reliability.md says how to run it).
+
+    python tests/fuzz.py LOADER [CORPUS] [-max_total_time=SECONDS] [any flag of libFuzzer]
+
+It needs atheris, which the project does not install. A finding is any exception but `InputError`, an error that is not
+one bounded sentence, a second of computing, or 200 MB of memory for one file. Findings become files in
+tests/regressions/LOADER/, which tests/test_regressions.py reads in every test run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SECONDS, MEGABYTES, LETTERS = 1.0, 200, 1000
+
+
+def loaders() -> dict[str, tuple[Callable[[Path], Any], str]]:
+    """What reads each kind of file, and the suffix that such files have."""
+    from minigan import checkpoint
+    from minigan.data import idx, own
+    from minigan.run import load_config
+
+    return {
+        "idx": (lambda path: idx.read(path, (6, 3, 2)), ""),
+        "npy": (own.read_npy, ".npy"),
+        "npz": (own.read_npz, ".npz"),
+        "csv": (own.read_csv, ".csv"),
+        "image": (lambda path: own.read_image(path, 8), ".png"),
+        "checkpoint": (checkpoint.load, ".safetensors"),
+        "config": (load_config, ".json"),
+    }
+
+
+def check(load: Callable[[Path], Any], path: Path) -> None:
+    """Load a file. Raises: AssertionError or whatever else `load` should not let through."""
+    from minigan.errors import InputError
+
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        load(path)
+    except InputError as error:
+        sentence = str(error)
+        assert sentence.endswith((".", "?")) and "\n" not in sentence and len(sentence) < LETTERS, sentence[:2000]
+    took, after = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert took < SECONDS, f"{took:.2f} s"
+    assert (after - before) / 1024 < MEGABYTES, f"{(after - before) / 1024:.0f} MB"
+
+
+def seeds(name: str) -> Iterator[bytes]:
+    """Small valid files to begin with."""
+    numbers = np.random.default_rng(0)
+    table, images = numbers.normal(size=(6, 3)).astype("f"), numbers.integers(0, 256, (6, 3, 2), np.uint8)
+    arrays = [table, np.asfortranarray(table.astype(">f8")), images, images > 9, images / 255]
+    if name == "idx":
+        plain = bytes([0, 0, 8, 3]) + np.array([6, 3, 2], ">u4").tobytes() + images.tobytes()
+        yield from (plain, gzip.compress(plain, mtime=0))
+    elif name in ("npy", "npz"):
+        for array in arrays:
+            for write in [np.save] if name == "npy" else [np.savez, np.savez_compressed]:
+                file = io.BytesIO()
+                write(file, array) if name == "npy" else write(file, x=array)
+                yield file.getvalue()
+    elif name == "csv":
+        rows = [",".join(map(str, row)) for row in table.tolist()]
+        yield "\n".join(["a,b,c", *rows]).encode()
+        yield "\ufeffa;\"b c\";d\r\n1;2;3\r\n\r\n".encode() + b"\"4\";-5e-3;.6\r\n" * 6
+    elif name == "image":
+        from PIL import Image
+
+        for mode in ("L", "RGBA", "P", "1", "I;16"):
+            image = Image.fromarray(images[:, :, 0]).convert("L").convert(mode)
+            for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM"):
+                file = io.BytesIO()
+                with contextlib.suppress(OSError, ValueError):  # not every mode goes into every format
+                    image.save(file, kind)
+                    yield file.getvalue()
+    elif name == "checkpoint":
+        from minigan.backend import get_backend
+        from minigan.checkpoint import save
+        from minigan.config import Config
+        from minigan.data import Space
+        from minigan.data.scaling import Scaler
+        from minigan.gan import GAN
+
+        gan = GAN(Config(latent=1, hidden=(1,), batch_size=1), 2, get_backend())
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory, "x")
+            save(path, gan, Space("points", (2,), ("a", "b")), Scaler(np.zeros(2), np.ones(2)), {"name": "x"})
+            content = path.read_bytes()
+        yield content
+        yield content[8 : 8 + int.from_bytes(content[:8], "little")]  # a header alone: `whole` makes a file of it
+    elif name == "config":
+        from minigan.config import Config
+
+        yield json.dumps({"config": Config().to_dict(), "versions": {}}).encode()
+        yield b'{"config": {"steps": 1e3, "hidden": [1, 2], "data": "x.csv", "seed": null, "all_data": true}}'
+
+
+def whole(name: str, content: bytes) -> bytes:
+    """What is written for an input: a header of a checkpoint gets its length and as many values as the seed has."""
+    if name == "checkpoint" and content[:1] == b"{":
+        return len(content).to_bytes(8, "little") + content + bytes(4 * (4 * 6 + 3 * 5) + 8 * 4)
+    return content
+
+
+def main(argv: list[str]) -> None:
+    import atheris
+
+    name = argv[1] if len(argv) > 1 else ""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    with atheris.instrument_imports():
+        import zipfile  # noqa: F401
+
+        known = loaders()
+    if name not in known:
+        sys.exit(f"usage: python tests/fuzz.py {'|'.join(known)} [CORPUS] [-max_total_time=SECONDS]")
+    load, suffix = known[name]
+    directory = Path(tempfile.mkdtemp())
+    corpus = [a for a in argv[2:] if not a.startswith("-")] or [str(directory)]
+    Path(corpus[0]).mkdir(parents=True, exist_ok=True)
+    for i, seed in enumerate(seeds(name)):
+        Path(corpus[0], f"seed-{i}").write_bytes(seed)
+    path = directory / f"file{suffix}"
+
+    def one(content: bytes) -> None:
+        path.write_bytes(whole(name, content))
+        check(load, path)
+
+    flags = [a for a in argv[2:] if a.startswith("-")]
+    atheris.Setup([argv[0], *flags, *corpus], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv)

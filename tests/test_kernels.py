@@ -1,0 +1,95 @@
+"""Every faster kernel computes what its reference operation computes, and the certificate holds with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minigan.backend import get_backend
+from minigan.check import certificate
+from minigan.config import Config
+from minigan.errors import InputError
+from minigan.gan import GAN
+from minigan.ops import ACTIVATIONS, Ops
+
+pytest.importorskip("numba", reason="the extra `fast` is not installed")
+
+
+@pytest.fixture(scope="module")
+def fast():
+    return get_backend("numpy", "numba")
+
+
+def agree(a, b, dtype):
+    """Equal to a few units in the last place of the largest value."""
+    np.testing.assert_allclose(a, b, rtol=0, atol=8 * np.finfo(dtype).eps * max(np.abs(b).max(), 1e-30))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(64, 128), (7, 3), (1, 1), (33, 257)])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_agree_with_the_reference(fast, name, shape, dtype):
+    rng, batch, width = np.random.default_rng(1), *shape
+    reference = Ops(fast)
+    x, W, b, dy = (rng.normal(size=s).astype(dtype) for s in ((batch, 5), (5, width), (width,), shape))
+    results = []
+    for ops in (reference, fast.ops):
+        y, slope, dz = (np.full(shape, np.nan, dtype) for _ in range(3))  # poison: everything must be written
+        ops.dense_forward(x, W, b, name, y, slope)
+        ops.activation_backward(dy, y, name, slope, dz)
+        results.append((y, dz, slope if name != "identity" else dz))
+    for a, expected in zip(results[1], results[0], strict=True):
+        assert a.dtype == dtype
+        agree(a, expected, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("count", [1, 1000, 70_001])
+def test_adam_and_the_average_agree_with_the_reference(fast, count, dtype):
+    rng = np.random.default_rng(2)
+    start = [
+        rng.normal(size=count).astype(dtype),
+        *(np.zeros(count, dtype) for _ in range(2)),
+        rng.normal(size=count).astype(dtype),
+    ]
+    gradients, results = rng.normal(size=(4, count)).astype(dtype), []
+    for ops in (Ops(fast), fast.ops):
+        theta, m, v, mean = (a.copy() for a in start)
+        for g in gradients:
+            ops.adam(theta, g, m, v, 0.5, 0.99, 0.01, 1e-8, np.empty_like(theta))
+            ops.average(mean, theta, 0.1, np.empty_like(theta))
+        results.append((theta, m, v, mean))
+    for a, expected in zip(results[1], results[0], strict=True):
+        agree(a, expected, dtype)
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky-relu", "tanh"])
+def test_kernels_do_not_hide_a_nan(fast, name):
+    y, slope = (np.zeros((2, 3), np.float32) for _ in range(2))
+    x = np.array([[np.nan], [1]], np.float32)
+    fast.ops.dense_forward(x, np.ones((1, 3), np.float32), np.zeros(3, np.float32), name, y, slope)
+    assert np.isnan(y[0]).all() and np.isfinite(y[1]).all()
+
+
+def test_the_certificate_holds_with_numba_kernels(fast):
+    sections = ("operations", "networks", "penalties", "optimisers")
+    assert [row.what for row in certificate(fast, sections) if not row.passed] == []
+
+
+@pytest.mark.parametrize("update", ["alternating", "simultaneous"])
+def test_training_follows_the_reference(fast, update):
+    """The same steps, not the same bits: 50 steps of float64 stay together to rounding."""
+    config = Config(batch_size=16, latent=4, hidden=(24, 24), dtype="float64", r1=0.5, update=update, steps=50)
+    rows = np.random.default_rng(3).normal(size=(16, 6))
+    ends = []
+    for backend in (get_backend(), fast):
+        gan = GAN(config, 6, backend)
+        for _ in range(50):
+            gan.train_step(lambda out, i: np.copyto(out, rows))
+        ends.append(gan.sample(20))
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-6, atol=1e-8)
+
+
+def test_numba_kernels_are_refused_on_a_gpu():
+    with pytest.raises(InputError, match="for the CPU"):
+        get_backend("cupy", "numba")

@@ -1,0 +1,645 @@
+"""`python -m minigan.train` as a person runs it: what it leaves, how it stops, what it refuses."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import TINY, exit_code, start, tree
+from PIL import Image
+
+from minigan import checkpoint, train
+from minigan.gan import GAN, Measurement
+from minigan.run import Run, load_config
+
+FILES = [
+    "checkpoint.safetensors",
+    "config.json",
+    "curves.png",
+    "metrics.jsonl",
+    "samples",
+    "samples.png",
+    "training.gif",
+]
+SCHEDULED = [
+    "--r1",
+    "1",
+    "--r2",
+    "0.5",
+    "--penalty-every",
+    "3",
+    "--penalty-schedule",
+    "linear",
+    "--lr-schedule",
+    "cosine",
+]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINIGAN_DATA", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+def run(*argv: object) -> int:
+    """Train tiny networks in this process; the exit code."""
+    return exit_code(train.main, *TINY, *argv)
+
+
+def resume(*argv: object) -> int:
+    return exit_code(train.main, "--resume", *argv)
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[GAN], Any]) -> None:
+    """Call `action` when training step number `step` has been made."""
+    original = GAN.train_step
+
+    def stepping(self: GAN, *args: Any, **kwargs: Any) -> Any:
+        seen = original(self, *args, **kwargs)
+        return (action(self) or seen) if self.step == step else seen
+
+    monkeypatch.setattr(GAN, "train_step", stepping)
+
+
+def signalling(number: int) -> Callable[[GAN], None]:
+    return lambda gan: os.kill(os.getpid(), number)
+
+
+def comparable(directory: str) -> dict[str, Any]:
+    """Everything of a run that must not depend on how it came about."""
+    files: dict[str, Any] = {**tree(Path(directory))}
+    for name in ("curves.png", "checkpoint.previous.safetensors"):  # speeds; when the stop saved
+        files.pop(name, None)
+    lines = [json.loads(line) for line in files.pop("metrics.jsonl").splitlines()]
+    return {**files, "metrics": [{k: v for k, v in line.items() if k != "steps_per_second"} for line in lines]}
+
+
+# ------------------------------------------------------------------------------------------------------ what it leaves
+
+
+def test_a_run_leaves_the_files_of_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--steps", 8, "--save-every", 4, "--out", "a") == 0
+    assert sorted(os.listdir("a")) == sorted([*FILES, checkpoint.PREVIOUS])
+    assert sorted(os.listdir("a/samples")) == [f"step-{i:08d}.png" for i in (0, 4, 8)]
+    assert checkpoint.load("a").step == 8
+    assert checkpoint.load(f"a/{checkpoint.PREVIOUS}").step == 4
+    records = [json.loads(line) for line in Path("a/metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in records] == [2, 4, 6, 8]
+    for record in records:
+        assert set(record) == {"step", "loss_d", "loss_g", "d_real", "d_fake", "steps_per_second"}
+        assert 0 < record["d_real"] < 1 and 0 < record["d_fake"] < 1 and record["steps_per_second"] > 0
+    for picture in ("a/samples.png", "a/curves.png", "a/samples/step-00000004.png", "a/training.gif"):
+        with Image.open(picture) as image:
+            image.load()
+            assert min(image.size) > 100
+    assert load_config("a/config.json").steps == 8
+    assert capsys.readouterr() == ("", ""), "--quiet"
+
+
+def test_it_says_the_backend_the_place_and_the_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = TINY.index("--quiet")
+    assert exit_code(train.main, *TINY[:quiet], "--steps", 2, "--data", "digits") == 0
+    out, err = capsys.readouterr()
+    assert "backend numpy on CPU" in out and "float32" in out
+    for name in ("runs/digits-001/samples.png", "runs/digits-001/curves.png", "runs/digits-001/training.gif"):
+        assert name in out
+    assert "python -m minigan.sample runs/digits-001" in out
+    assert "2/2" in err and "D(G(z))" in err and "loss D" in err
+
+
+def test_every_data_set_and_a_persons_own_data_train() -> None:
+    rng = np.random.default_rng(0)
+    Path("folder").mkdir()
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 256, (9, 7), np.uint8)).save(f"folder/{i}.png")
+    rows = rng.normal(size=(20, 3)).astype(np.float32)
+    np.save("array.npy", rows)
+    np.savez("arrays.npz", x=rng.random((20, 5, 4), dtype=np.float32))
+    Path("table.csv").write_text("height,weight,age\n" + "\n".join(",".join(map(str, row)) for row in rows.tolist()))
+    kinds = {
+        "ring": ("points", (2,)), "grid": ("points", (2,)), "table.csv": ("table", (3,)), "array.npy": ("table", (3,)),
+        "arrays.npz": ("image", (5, 4)), "folder": ("image", (6, 6)),
+    }  # fmt: skip
+    for data, (kind, shape) in kinds.items():
+        assert run("--data", data, "--steps", 2, "--image-size", 6) == 0
+        name = Path(data).stem
+        assert set(FILES) <= set(os.listdir(f"runs/{name}-001"))
+        saved = checkpoint.load(f"runs/{name}-001")
+        assert (saved.space.kind, saved.space.shape, saved.step) == (kind, shape, 2)
+    assert checkpoint.load("runs/table-001").space.columns == ("height", "weight", "age")
+
+
+def test_config_json_repeats_the_run() -> None:
+    assert run("--steps", 4, "--out", "a", "--seed", 5, *SCHEDULED) == 0
+    assert exit_code(train.main, "--config", "a/config.json", "--out", "b", "--quiet") == 0
+    for name in ("checkpoint.safetensors", "config.json", "samples.png", "training.gif"):
+        assert Path("a", name).read_bytes() == Path("b", name).read_bytes()
+    assert exit_code(train.main, "--config", "a/config.json", "--out", "c", "--quiet", "--seed", 6) == 0
+    assert load_config("c/config.json") == load_config("a/config.json").replace(seed=6)
+
+
+def test_the_same_seed_gives_the_same_bytes_in_two_processes_and_another_does_not(tmp_path: Path) -> None:
+    argv = [*TINY, "--data", "digits", "--steps", 6, *SCHEDULED]
+    (tmp_path / "deeper").mkdir()
+    places = [(tmp_path, "a", 1), (tmp_path / "deeper", "b", 1), (tmp_path, "c", 2)]
+    processes = [start("minigan.train", *argv, "--out", out, "--seed", seed, cwd=cwd) for cwd, out, seed in places]
+    assert [p.communicate()[1] for p in processes] == [""] * 3
+    one, same, other = (Path(cwd, out, checkpoint.NAME).read_bytes() for cwd, out, _ in places)
+    assert one == same
+    assert one != other
+
+
+def test_reporting_does_not_change_the_numbers() -> None:
+    assert run("--steps", 6, "--out", "a") == 0
+    assert run("--steps", 6, "--out", "b", "--log-every", 1, "--sample-every", 1, "--save-every", 1) == 0
+    assert Path("a", checkpoint.NAME).read_bytes() == Path("b", checkpoint.NAME).read_bytes()
+
+
+def test_a_flag_overrides_the_recipe_and_the_recipe_the_default() -> None:
+    config, _ = train.parse(["--recipe", "article", "--beta1", "0.25"])
+    assert (config.update, config.latent, config.output, config.beta1) == ("simultaneous", 100, "sigmoid", 0.25)
+    assert train.parse(["--data", "ring"])[0].output == "identity"
+    assert train.parse(["--data", "grid", "--output", "tanh"])[0].output == "tanh"
+    assert run("--recipe", "article", "--steps", 2, "--out", "a") == 0
+
+
+def test_the_recipe_fits_the_kind_of_a_persons_own_data() -> None:
+    Path("folder").mkdir()
+    np.save("table.npy", np.zeros((5, 3)))
+    np.save("images.npy", np.zeros((5, 3, 3)))
+    outputs = {data: train.parse(["--data", data])[0].output for data in ("folder", "table.npy", "images.npy", "x.csv")}
+    assert outputs == {"folder": "tanh", "images.npy": "tanh", "table.npy": "identity", "x.csv": "identity"}
+
+
+def test_the_data_directory_comes_from_the_environment_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIGAN_DATA", "/there")
+    assert train.parse([])[0].data_dir == "/there"
+    assert train.parse(["--data-dir", "/here"])[0].data_dir == "/here"
+    monkeypatch.setenv("MINIGAN_DATA", "")
+    assert train.parse([])[0].data_dir is None
+
+
+def test_all_data_trains_on_the_validation_part_too() -> None:
+    assert run("--steps", 1, "--out", "a") == 0
+    assert run("--steps", 1, "--out", "b", "--all-data") == 0
+    assert [checkpoint.load(d).data["samples"] for d in ("a", "b")] == [1438, 1797]
+
+
+def test_help_comes_quickly_and_says_the_defaults_that_hold(tmp_path: Path) -> None:
+    for data, steps in (("digits", train.parse([])[0].steps), ("ring", train.parse(["--data", "ring"])[0].steps)):
+        process = start("minigan.train", "--data", data, "--help", cwd=tmp_path)
+        out, err = process.communicate()
+        assert process.returncode == 0 and err == ""
+        assert f"training steps (generator updates) (default: {steps})" in " ".join(out.split())
+
+
+# -------------------------------------------------------------------------------------------------- stop and continue
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["--data", "digits", *SCHEDULED],
+        ["--data", "ring", "--update", "simultaneous", "--discriminator-steps", "2", "--gradient-penalty", "1"],
+    ],
+    ids=["digits", "ring"],
+)
+def test_a_run_stopped_half_way_and_resumed_equals_one_that_was_not(
+    monkeypatch: pytest.MonkeyPatch, settings: list[str]
+) -> None:
+    settings = [*settings, "--steps", "10", "--save-every", "4", "--sample-every", "2"]
+    assert run(*settings, "--out", "whole") == 0
+    with monkeypatch.context() as patch:
+        at_step(patch, 5, signalling(signal.SIGTERM))
+        assert run(*settings, "--out", "halves") == 143
+    assert checkpoint.load("halves").step == 5
+    assert resume("halves", "--quiet") == 0
+    assert comparable("halves") == comparable("whole")
+
+
+def test_a_run_killed_between_checkpoints_and_resumed_equals_one_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was logged and drawn after the last checkpoint is forgotten and made again."""
+    settings = ["--steps", 10, "--save-every", 4, "--sample-every", 1]
+    assert run(*settings, "--out", "whole") == 0
+
+    class Killed(BaseException):
+        pass
+
+    def die(gan: GAN) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        at_step(patch, 7, die)
+        with pytest.raises(Killed):
+            train.main([*TINY, *map(str, settings), "--out", "killed"])
+    with open("killed/metrics.jsonl", "a") as file:
+        file.write('{"step": 7, "lo')
+    assert checkpoint.load("killed").step == 4
+    assert Path("killed/samples/step-00000006.png").exists()
+    assert resume("killed", "--quiet") == 0
+    assert comparable("killed") == comparable("whole")
+
+
+def test_resuming_a_finished_run_changes_nothing() -> None:
+    assert run("--steps", 4, "--out", "a") == 0
+    before = comparable("a")
+    assert resume("a", "--quiet") == 0
+    assert comparable("a") == before
+
+
+def test_more_steps_continue_at_the_final_values_of_the_schedule() -> None:
+    assert run("--steps", 4, "--out", "a", "--lr-schedule", "linear") == 0
+    trained = checkpoint.load("a").tensors["discriminator"]
+    assert resume("a", "--steps", 6, "--quiet") == 0
+    saved = checkpoint.load("a")
+    assert (saved.step, saved.config.steps, saved.config.schedule_steps) == (6, 6, 4)
+    np.testing.assert_array_equal(saved.tensors["discriminator"], trained)  # the rate had fallen to 0
+
+
+def test_what_must_not_change_on_resume_is_refused_with_both_values(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--steps", 2, "--out", "a", "--seed", 3) == 0
+    before = tree(Path("a"))
+    for name, new, old in (("--seed", "4", "3"), ("--batch-size", "9", "8"), ("--objective", "hinge", "relativistic")):
+        assert resume("a", name, new) == 2
+        assert (
+            capsys.readouterr().err
+            == f"minigan: {name} cannot change on --resume: the run has {old}, you gave {new}.\n"
+        )
+    assert resume("a", "--hidden", 9, 9) == 2
+    assert "--hidden cannot change" in capsys.readouterr().err
+    assert tree(Path("a")) == before
+    assert resume("a", "--seed", 3, "--log-every", 1, "--quiet") == 0
+
+
+def test_other_data_on_resume_are_refused_with_both_described(capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("x.npy", np.random.default_rng(0).random((20, 2)))
+    assert run("--data", "x.npy", "--steps", 2, "--out", "a") == 0
+    np.save("x.npy", np.random.default_rng(1).random((20, 2)))
+    before = tree(Path("a"))
+    assert resume("a") == 2
+    message = capsys.readouterr().err
+    assert message.count("x (16 samples, SHA-256") == 2 and "now holds" in message
+    os.remove("x.npy")
+    assert resume("a") == 2
+    assert tree(Path("a")) == before
+    np.save("moved.npy", np.random.default_rng(0).random((20, 2)))
+    assert resume("a", "--data", "moved.npy") == 2
+    shutil.move("moved.npy", "x.npy")
+    assert resume("a", "--data", "./x.npy", "--quiet") == 0
+
+
+def test_a_damaged_newest_checkpoint_is_resumed_from_the_one_before(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--steps", 8, "--save-every", 4, "--out", "a") == 0
+    whole = comparable("a")
+    Path("a", checkpoint.NAME).write_bytes(b"damaged")
+    assert resume("a", "--quiet") == 0
+    message = capsys.readouterr().err
+    assert message.startswith("minigan: a/checkpoint.safetensors: ") and message.count("\n") == 1
+    assert message.endswith("Using checkpoint.previous.safetensors (step 4) instead.\n")
+    assert comparable("a") == whole
+
+
+def test_settings_edited_by_hand_are_refused_on_resume(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--steps", 2, "--out", "a") == 0
+    text = Path("a/config.json").read_text()
+    Path("a/config.json").write_text(text.replace('"ema": 0.999', '"ema": 0.5'))
+    assert resume("a") == 2
+    assert "--ema is 0.5 in config.json, 0.999 in the checkpoint" in capsys.readouterr().err
+
+
+def test_two_processes_on_one_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--steps", 2, "--out", "a") == 0
+    first = Run.open("a")
+    before = tree(Path("a"))
+    assert resume("a") == 2
+    assert "another process is training there" in capsys.readouterr().err
+    assert tree(Path("a")) == before
+    first.release()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_the_step_saves_and_says_how_to_continue(tmp_path: Path, number: int) -> None:
+    quiet = TINY.index("--quiet")
+    process = start(
+        "minigan.train", *TINY[:quiet], "--steps", 10**9, "--out", "a", "--sample-every", 10**9, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    while not Path("a/metrics.jsonl").exists():
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    step = checkpoint.load("a").step
+    assert step > 0
+    assert f"stopped and saved at step {step}; continue with: python -m minigan.train --resume a" in out
+    assert "Traceback" not in err
+    assert set(FILES) <= set(os.listdir("a"))
+
+
+def test_the_first_signal_asks_and_the_second_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended(BaseException):
+        pass
+
+    def ended(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr(os, "_exit", ended)
+    stop, before = train.Stop(), signal.getsignal(signal.SIGINT)
+    with stop.listening():
+        assert not stop.requested
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested and stop.signal == signal.SIGTERM
+        with pytest.raises(Ended) as caught:
+            os.kill(os.getpid(), signal.SIGINT)
+    assert caught.value.args == (130,)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")
+def test_a_reader_that_leaves_does_not_stop_training(tmp_path: Path) -> None:
+    """As `python -m minigan.train | head -1`."""
+    quiet = TINY.index("--quiet")
+    process = start(
+        "minigan.train", *TINY[:quiet], "--steps", 3000, "--sample-every", 10**9, "--out", "a", cwd=tmp_path
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline().startswith("backend numpy")
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert "Error" not in err and "Traceback" not in err
+    assert checkpoint.load("a").step == 3000
+
+
+# -------------------------------------------------------------------------------------------------- when it goes wrong
+
+
+def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    """An absurd learning rate, in a process of its own: not even NumPy's warnings come through."""
+    process = start("minigan.train", *TINY, "--steps", 100, "--lr-discriminator", 1e30, "--out", "a", cwd=tmp_path)
+    out, err = process.communicate()
+    assert process.returncode == 3
+    assert out == ""
+    assert err.startswith("minigan: step ") and "discriminator" in err and "--lr-discriminator" in err
+    assert err.count("\n") == 1
+    saved = checkpoint.load("a")
+    assert saved.step == 0 and np.isfinite(saved.tensors["discriminator"]).all()
+
+
+def poisoned(network: str, layer: int, part: int, value: float) -> Callable[[GAN], None]:
+    def poison(gan: GAN) -> None:
+        getattr(gan, network).theta.layers[layer][part].ravel()[1] = value
+
+    return poison
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (poisoned("generator", 1, 0, np.nan), ("step 6: layer 2 of the generator", "--lr-generator")),
+        (poisoned("discriminator", 0, 1, np.inf), ("step 6: layer 1 of the discriminator", "--lr-discriminator")),
+        (
+            lambda gan: Measurement(1.0, np.inf, 0.5, 0.5),
+            ("step 6: the loss of the generator is inf", "--lr-generator"),
+        ),
+        (lambda gan: Measurement(np.nan, 1.0, 0.5, 0.5), ("step 6: the loss of the discriminator is nan", "--r1")),
+    ],
+)
+def test_divergence_names_step_network_and_layer(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    action: Callable[[GAN], Any],
+    words: tuple[str, ...],
+) -> None:
+    at_step(monkeypatch, 6, action)
+    assert run("--steps", 10, "--save-every", 4, "--out", "a") == 3
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    for word in words:
+        assert word in message
+    assert checkpoint.load("a").step == 4
+    Run.open("a").release()
+
+
+def test_divergence_between_two_lines_of_the_log_is_never_saved(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_step(monkeypatch, 3, poisoned("generator", 0, 0, np.nan))
+    assert run("--steps", 10, "--log-every", 10, "--save-every", 2, "--out", "a") == 3
+    assert "step 4: generator" in capsys.readouterr().err
+    assert checkpoint.load("a").step == 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_full_disk_ends_the_run_which_continues_when_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    settings = ["--steps", 10, "--save-every", 4]
+    assert run(*settings, "--out", "whole") == 0
+
+    def fail(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        at_step(patch, 6, lambda gan: patch.setattr(os, "fsync", fail))
+        assert run(*settings, "--out", "a") == 4
+    message = capsys.readouterr().err
+    assert "could not be written" in message and os.strerror(number) in message and "--resume a" in message
+    assert message.count("\n") == 1
+    assert checkpoint.load("a").step == 4
+    assert resume("a", "--quiet") == 0
+    assert comparable("a") == comparable("whole")
+
+
+def test_a_full_disk_on_resume_is_refused_before_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert run("--steps", 2, "--out", "a") == 0
+    before = tree(Path("a"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        assert resume("a") == 2
+    assert capsys.readouterr().err == "minigan: a: cannot be written to (No space left on device).\n"
+    assert tree(Path("a")) == before
+    Run.open("a").release()
+
+
+def test_a_directory_that_vanishes_is_reported_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_step(monkeypatch, 5, lambda gan: shutil.rmtree("a"))
+    assert run("--steps", 10, "--out", "a") == 4
+    message = capsys.readouterr().err
+    assert message.startswith("minigan: step ") and message.count("\n") == 1
+
+
+# ------------------------------------------------------------------------------------------------------ what it refuses
+
+
+def made_up_files() -> None:
+    Path("file").write_text("mine")
+    Path("used").mkdir()
+    Path("used/config.json").write_text("{}")
+    Path("empty").mkdir()
+    Path("bad.json").write_text('{"config": {"steps": 0}}')
+    Path("list.json").write_text("[]")
+    config = json.dumps({"config": {"data": "mnist", "data_dir": "a\0b"}})
+    Path("nul.json").write_text(config)
+    Path("nul-data.json").write_text(json.dumps({"config": {"data": "a\0b.npy"}}))
+    Path("surrogate.json").write_text('{"config": {"data": "\\udc80.csv"}}')
+    Path("few.csv").write_text("a,b\n" + "1,2\n3,4\n" * 8)
+    Path("text.csv").write_text("a,b\n1,two\n")
+    Path("empty.npy").write_bytes(b"")
+    Path("cut.npz").write_bytes(b"PK\x03\x04")
+
+
+BAD_INPUT: list[tuple[str, tuple[str, ...]]] = [
+    ("--data nonsense", ("--data 'nonsense' is neither", "digits, mnist, ring, grid")),
+    ("--data empty", ("empty",)),
+    ("--data text.csv", ("text.csv",)),
+    ("--data empty.npy", ("empty.npy",)),
+    ("--data cut.npz", ("cut.npz",)),
+    ("--data mnist --data-dir empty", ("empty",)),
+    ("--data mnist --data-dir nowhere", ("nowhere",)),
+    ("--objective nonsense", ("--objective nonsense is unknown", "minimax, non-saturating")),
+    ("--activation swish", ("--activation swish is unknown", "leaky-relu")),
+    ("--update never", ("--update never is unknown",)),
+    ("--output relu", ("--output relu is unknown",)),
+    ("--dtype float16", ("--dtype float16 is unknown", "float32, float64")),
+    ("--backend torch", ("--backend torch is unknown", "numpy, cupy")),
+    ("--recipe nonsense", ("--recipe nonsense is unknown", "default, best, article")),
+    ("--recipe article --data few.csv", ("--recipe article has no settings for table data",)),
+    ("--lr-schedule step", ("--lr-schedule step is unknown",)),
+    *(
+        (f"--{name} {value}", (f"--{name} {value} is out of range", ">= 1"))
+        for name in (
+            "steps",
+            "batch-size",
+            "latent",
+            "log-every",
+            "sample-every",
+            "save-every",
+            "penalty-every",
+            "hidden",
+        )
+        for value in ("0", "-3", "1" + "0" * 400)
+    ),
+    ("--seed -1", ("--seed -1 is out of range", f"<= {2**63 - 1}")),
+    (f"--seed {2**63}", ("is out of range",)),
+    *(
+        (f"--lr-{player} {value}", (f"--lr-{player} {float(value)} is out of range", "> 0"))
+        for player in ("generator", "discriminator")
+        for value in ("0", "-1", "nan", "inf")
+    ),
+    *(
+        (f"--{name} {v}", (f"--{name} {float(v)} is out of range", "< 1"))
+        for name in ("beta1", "beta2", "ema")
+        for v in ("1", "-0.1", "nan")
+    ),
+    ("--r1 -1", ("--r1 -1.0 is out of range", ">= 0")),
+    ("--steps x", ("--steps: invalid int value: 'x'",)),
+    ("--steps", ("--steps: expected one argument",)),
+    ("--nonsense", ("unknown argument --nonsense",)),
+    ("--step 5", ("did you mean --steps?",)),
+    ("stray", ("unknown argument stray",)),
+    ("--batch-size 1439", ("--batch-size 1439 is larger than the training part, which has 1438 samples",)),
+    ("--data few.csv --batch-size 14", ("--batch-size 14 is larger than the training part, which has 13 samples",)),
+    ("--out used", ("--out used already holds a run (config.json)",)),
+    ("--out file", ("--out file: cannot make a run directory there",)),
+    ("--out file/deeper", ("--out file/deeper: cannot make a run directory there",)),
+    ("--config nowhere.json", ("nowhere.json: cannot be read",)),
+    ("--config file", ("file: not valid JSON",)),
+    ("--config bad.json", ("bad.json: --steps 0 is out of range",)),
+    ("--config list.json", ("list.json: holds no configuration",)),
+    ("--config nul.json", ()),
+    ("--config nul-data.json", ()),
+    ("--config surrogate.json", ()),
+    ("--config used/config.json --recipe best", ("used/config.json",)),
+    ("--resume nowhere", ("--resume nowhere: no run is there",)),
+    ("--resume empty", ("--resume empty: no run is there",)),
+    ("--resume used", ("used/config.json: holds no configuration",)),
+    ("--resume used --out other", ()),
+]
+
+
+@pytest.mark.parametrize(("flags", "words"), BAD_INPUT, ids=[flags[:40] for flags, _ in BAD_INPUT])
+def test_bad_input_is_refused_in_one_sentence_and_nothing_is_written(
+    capsys: pytest.CaptureFixture[str], flags: str, words: tuple[str, ...]
+) -> None:
+    made_up_files()
+    before = tree(Path())
+    assert exit_code(train.main, *flags.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert (err.startswith("minigan: ") and err.endswith(".\n")) or "?\n" in err
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+    assert tree(Path()) == before
+
+
+def test_bad_input_as_a_person_sees_it(tmp_path: Path) -> None:
+    process = start("minigan.train", "--steps", "0", cwd=tmp_path)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (2, "")
+    assert err == "minigan: --steps 0 is out of range; it must be a whole number >= 1.\n"
+    assert os.listdir(tmp_path) == []
+
+
+def test_resume_and_config_take_no_flags_that_contradict_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--steps", 2, "--out", "a") == 0
+    assert resume("a", "--out", "b") == 2
+    assert "leave out --out and --config" in capsys.readouterr().err
+    assert resume("a", "--config", "a/config.json") == 2
+    assert exit_code(train.main, "--config", "a/config.json", "--recipe", "best") == 2
+    assert "leave out --recipe" in capsys.readouterr().err
+    assert sorted(os.listdir()) == ["a"]
+
+
+def test_a_recipes_batch_is_a_suggestion_for_small_data() -> None:
+    Path("few.csv").write_text("a,b\n" + "1,2\n3,4\n" * 8)
+    assert exit_code(train.main, "--data", "few.csv", "--hidden", 4, "--steps", 1, "--quiet", "--out", "a") == 0
+    assert checkpoint.load("a").config.batch_size == 13
+
+
+def test_an_output_directory_that_cannot_be_written_is_refused_before_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "replace", fail)
+    assert run("--steps", 2, "--out", "a") == 2
+    assert "a: cannot be written to (Read-only file system)" in capsys.readouterr().err
+
+
+def test_cupy_without_a_device_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)  # as if it were not installed
+    assert run("--steps", 2, "--backend", "cupy") == 2
+    message = capsys.readouterr().err
+    assert "--backend cupy needs CuPy" in message and "pip install" in message
+    assert os.listdir() == []
+
+
+def test_training_raises_no_warnings() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run("--steps", 2, "--data", "grid", "--objective", "wasserstein", "--gradient-penalty", 10) == 0
