@@ -11,7 +11,7 @@ $(shell test -x $(PY) || rm -rf .venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test lint docs bench soak clean
+.PHONY: help train test lint docs bench soak mutants clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*##/  make \1:/p' Makefile
@@ -32,14 +32,20 @@ docs: .venv/stamp-docs  ## build docs/_build/html
 	@$(PY) -m sphinx -W --keep-going -q -E -b html docs docs/_build/html
 	@echo "The pages are in docs/_build/html/index.html"
 
-bench: .venv/stamp-bench  ## time kernels and training steps
-	@$(PY) -m pytest benchmarks --benchmark-only $(ARGS)
+bench: .venv/stamp-bench  ## time kernels and training steps; results and a report in .benchmarks/
+	@mkdir -p .benchmarks
+	@$(PY) -m pytest benchmarks -q --benchmark-only --benchmark-quiet --benchmark-json=.benchmarks/results.json $(ARGS)
+	@$(PY) -m benchmarks.report .benchmarks/results.json
 
 soak: .venv/stamp-test  ## run the slow tests
 	@$(PY) -m pytest -m slow $(ARGS)
 
+mutants: .venv/stamp-mutants  ## plant mistakes in the mathematics, one at a time: a test must fail for each
+	@$(PY) -m mutmut run $(ARGS)
+	@$(PY) -m mutmut results
+
 clean:  ## remove all that these targets made; runs/ stays
-	rm -rf .venv build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv build dist docs/_build mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A candidate must run: a pyenv shim can be there without its Python, and Debian's Python without ensurepip.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -73,11 +74,13 @@ class Recorder:
         return np.matmul(a, b, out=out)
 
 
-def record(config: Config, size: int) -> tuple[GAN, list[tuple[Array, Array, Array]]]:
-    """A GAN on the CPU that has done one step (on minibatches of zeros), and the matrix products of that step."""
+def record(
+    config: Config, size: int, fill: Callable[[Array, int], None]
+) -> tuple[GAN, list[tuple[Array, Array, Array]]]:
+    """A GAN on the CPU, with the reference operations, that has done one step, and the matrix products of that step."""
     recorder = Recorder()
     gan = GAN(config.replace(backend="numpy", kernels="reference"), size, Backend("numpy", recorder, "CPU"))  # type: ignore[arg-type]
-    gan.train_step(lambda out, i: out.fill(0))
+    gan.train_step(fill)
     return gan, recorder.products
 
 

@@ -115,7 +115,9 @@ def test_dense_forward(benchmark: Any, backend: Backend, dtype: str, batch: int,
     kernel()
     assert_close(backend, dtype, [(d.y, d.z * d.slope_host)])
     moved = d.item * (2 * d.n + d.weights + width)
-    timed(benchmark, backend, kernel, "dense forward", d.product + 3 * d.n, moved, dtype=dtype, batch=batch, width=width)
+    timed(
+        benchmark, backend, kernel, "dense forward", d.product + 3 * d.n, moved, dtype=dtype, batch=batch, width=width
+    )
 
 
 def test_dense_backward(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
@@ -134,7 +136,15 @@ def test_dense_backward(benchmark: Any, backend: Backend, dtype: str, batch: int
     assert_close(backend, dtype, [(d.dW, x.T @ dz), (d.db, dz.sum(axis=0)), (d.dx, dz @ W.T)], slack=3)
     moved = d.item * (4 * d.n + 2 * d.weights + width)
     timed(
-        benchmark, backend, kernel, "dense backward", 2 * d.product + 3 * d.n, moved, dtype=dtype, batch=batch, width=width
+        benchmark,
+        backend,
+        kernel,
+        "dense backward",
+        2 * d.product + 3 * d.n,
+        moved,
+        dtype=dtype,
+        batch=batch,
+        width=width,
     )
 
 

@@ -62,5 +62,11 @@ def threads(request: pytest.FixtureRequest) -> Any:
 POOLS = pytest.StashKey[list]()
 
 
+def pytest_benchmark_update_json(config: pytest.Config, benchmarks: Any, output_json: dict[str, Any]) -> None:
+    """Without every single time: medians and quartiles are enough, and a file of kilobytes is kept more willingly."""
+    for benchmark in output_json["benchmarks"]:
+        benchmark["stats"].pop("data", None)
+
+
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     machine_info["minigan"] = {**machine(), "pools": config.stash.get(POOLS, [])}

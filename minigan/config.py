@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -103,10 +104,21 @@ class Config:
     log_every: int = setting(100, "steps between lines of metrics.jsonl", low=1, high=MAX_COUNT, kind="report")
     sample_every: int = setting(500, "steps between sample pictures", low=1, high=MAX_COUNT, kind="report")
     save_every: int = setting(1000, "steps between checkpoints", low=1, high=MAX_COUNT, kind="report")
+    evaluate_every: int | None = setting(
+        None, "steps between measurements of samples; the best checkpoint is kept", low=1, high=MAX_COUNT, kind="report"
+    )
+    until: str | None = setting(
+        None,
+        'end the run once a measure of its samples is reached, as in "frechet<8"',
+        kind="report",
+        metavar='"NAME<VALUE"',
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
+        if self.until is not None:
+            Goal.parse(self.until)
 
     def replace(self, **changes: Any) -> Config:
         """A copy with some settings changed (and checked)."""
@@ -140,6 +152,29 @@ class Config:
             return cls(**settings)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What --until asks for: that a measure falls below a value, or rises above it."""
+
+    name: str
+    below: bool
+    value: float
+
+    @classmethod
+    def parse(cls, text: str) -> Goal:
+        """From "frechet<8" or "coverage > 0.8". Raises: InputError for anything else."""
+        match = re.fullmatch(
+            r"\s*([a-z_]+)\s*([<>])\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*", text, re.ASCII
+        )
+        if match is None or abs(float(match[3])) > sys.float_info.max:
+            raise InputError(f'--until {text!r} must be a measure, < or >, and a number, as in "frechet<8".')
+        return cls(match[1], match[2] == "<", float(match[3]))
+
+    def met(self, value: float) -> bool:
+        """Whether a value of the measure is good enough; nan never is."""
+        return value < self.value if self.below else value > self.value
 
 
 def flag(name: str) -> str:

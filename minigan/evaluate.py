@@ -42,7 +42,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("-n", type=int, default=10_000, help="number of samples (default: 10000)")
     parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="where to compute (default: numpy)")
     parser.add_argument("--json", metavar="FILE", type=Path, default=None, help="write the measures to FILE as well")
-    parser.add_argument("--data", metavar="NAME|PATH", default=None, help="where the run's data are, if they have moved")
+    parser.add_argument(
+        "--data", metavar="NAME|PATH", default=None, help="where the run's data are, if they have moved"
+    )
     parser.add_argument("--data-dir", metavar="DIR", default=None, help="directory with data files, if it has moved")
     values = parser.parse(argv)
     if not LEAST <= values.n <= MOST:
@@ -85,20 +87,22 @@ def verdict(made: Values, real: Values) -> list[str]:
         return made[name] / real[name] if name in made and real.get(name, 0) > 0 else 1.0
 
     found = []
+    # without a measure, or where it is undefined, nothing is found
     missing = max(0.0, real.get("modes", 0) - made.get("modes", 0), real.get("kinds", 0) - made.get("kinds", 0))
     uneven = made.get("digit_kl", 0) - real.get("digit_kl", 0)
-    if missing >= 0.5 or uneven > 0.1 or share("coverage") < 0.5 or share("recall") < 0.5:
+    collapsed = missing >= 0.5 or uneven > 0.1 or share("coverage") < 0.5 or share("recall") < 0.5
+    if collapsed:
         what = f"{missing:.0f} of the modes or digits missing" if missing >= 0.5 else "much of the data is not reached"
         found.append(
             f"Mode collapse: {what} (coverage {share('coverage'):.0%} and recall {share('recall'):.0%} of real). "
             "Try --objective relativistic with --r1 1 --r2 1, smaller learning rates, or more --steps."
         )
-    elif share("coverage") < 0.85 or share("recall") < 0.85:
+    elif share("coverage") < 0.9 or share("recall") < 0.9:
         found.append(
             f"Less varied than real samples (coverage {share('coverage'):.0%}, recall {share('recall'):.0%} of real). "
             "Try more --steps, or --recipe best."
         )
-    if share("memorisation") < 0.9:
+    if share("memorisation") < (0.5 if collapsed else 0.9):  # samples in few places are near to something by chance
         found.append(
             f"Memorisation: samples are nearer to training than to held-out data (ratio {made['memorisation']:.2f}, "
             f"real {real['memorisation']:.2f}). Try fewer --steps, smaller --hidden, or more data; look at "
@@ -122,7 +126,12 @@ def verdict(made: Values, real: Values) -> list[str]:
             f"Strays: too many samples are like no real one ({name} {share(name):.0%} of real). "
             "Try more --steps, wider --hidden, or --lr-schedule cosine."
         )
-    if "mode_width" in made and not 0.8 <= made["mode_width"] <= 1.25:
+    elif share("precision") < 0.95 or share("density") < 0.8:
+        found.append(
+            f"Less faithful than real samples (precision {share('precision'):.0%}, density {share('density'):.0%} of "
+            "real). Try more --steps, or --recipe best."
+        )
+    if not 0.8 <= made.get("mode_width", 1) <= 1.25 and math.isfinite(made["mode_width"]):
         which, remedy = ("narrow", "smaller") if made["mode_width"] < 1 else ("wide", "larger")
         found.append(
             f"Modes are too {which}: {made['mode_width']:.2f} of their true width. "
@@ -203,7 +212,8 @@ def picture(report: Report, x: np.ndarray, backend: Backend) -> None:
     """Draw RUN/neighbours.png from samples x (n, size) in data units.
 
     Images: some samples, and those of the first thousand that are nearest to a training image (for how near they are to
-    a held-out one), each with its nearest training images. Others: the distances to the nearest training row, of samples and of held-out rows. Raises: OSError.
+    a held-out one), each with its nearest training images. Others: the distances to the nearest training row, of
+    samples and of held-out rows. Raises: OSError.
     """
     from minigan import plots
     from minigan.metrics.neighbours import nearest, nearest_few
@@ -247,7 +257,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_json(values.json, report.to_dict())
         picture(report, x, backend)
     except OSError as error:
-        raise OutputError(f"{error.filename or run.path} could not be written ({error.strerror or error}).") from None
+        what = error.filename2 or error.filename or run.path
+        raise OutputError(f"{what} could not be written ({error.strerror or error}).") from None
     print(f"nearest training samples: {run.neighbours}")
     return 0
 

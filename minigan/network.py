@@ -47,7 +47,7 @@ class Tape:
     `rows(lo, hi)` is the same tape seen through some of its rows.
     """
 
-    def __init__(self, network: Network, batch: int, *, tangents: bool = False) -> None:
+    def __init__(self, network: Network, batch: int, *, tangents: bool) -> None:
         widths = network.sizes[1:]
 
         def arrays(wanted: bool = True) -> list[Array]:

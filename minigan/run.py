@@ -64,6 +64,7 @@ class Run:
                         f"--out {out} already holds a run ({taken[0]}); choose another, or --resume {out}."
                     )
                 run.pictures.mkdir(exist_ok=True)
+                run._sweep()
         except OSError as error:
             where = f"--out {out}" if out is not None else str(RUNS)
             raise InputError(f"{where}: cannot make a run directory there ({error.strerror or error}).") from None
@@ -82,12 +83,16 @@ class Run:
                     probe = directory / ".probe"
                     probe.touch()
                     probe.unlink()
-                for file in (run.checkpoint, run.config, run.metrics, run.samples, run.curves, run.animation):
-                    remove_temporaries(file)
-                remove_temporaries(run.pictures / "step-*.png")
+                run._sweep()
         except OSError as error:
             raise InputError(f"--resume {path}: cannot be written to ({error.strerror or error}).") from None
         return run
+
+    def _sweep(self) -> None:
+        """Remove what a killed process was writing. Raises: OSError."""
+        for file in (self.checkpoint, self.config, self.metrics, self.samples, self.curves, self.animation, self.best):
+            remove_temporaries(file)
+        remove_temporaries(self.pictures / "step-*.png")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import errno
-import hashlib
 import math
 import os
 import signal
@@ -22,7 +21,7 @@ import numpy as np
 from minigan import checkpoint, cli, recipes
 from minigan import noise as streams
 from minigan.backend import Backend, get_backend
-from minigan.config import DATA_SETS, Config, flag
+from minigan.config import DATA_SETS, Config, Goal, flag
 from minigan.errors import DivergenceError, InputError, OutputError
 from minigan.run import Run, load_config
 
@@ -30,9 +29,13 @@ if TYPE_CHECKING:  # imported when needed: --help and errors come at once
     from minigan.data import Data
     from minigan.data.scaling import Scaler
     from minigan.gan import GAN, Measurement
+    from minigan.metrics.suite import Suite
 
 PREVIEW_IMAGES, PREVIEW_POINTS = 64, 1000
 """Samples in a picture."""
+
+MEASURED_IMAGES, MEASURED_POINTS = 10_000, 2500
+"""Samples measured by --evaluate-every: images, and points or rows of tables."""
 
 
 # ------------------------------------------------------------------------------------------------- the command line
@@ -130,6 +133,9 @@ class Session:
     gan: GAN
     run: Run
     quiet: bool
+    watch: Watch | None = None
+    reached: str = ""
+    """The measure and its value by which --until ended the run."""
 
     def say(self, line: str) -> None:
         """Print for people; a closed standard output does not stop training."""
@@ -141,6 +147,19 @@ class Session:
 
     def save(self) -> None:
         checkpoint.save(self.run.checkpoint, self.gan, self.data.space, self.scaler, self.identity)
+
+    def measure(self, watch: Watch) -> None:
+        """Log the measures of samples, keep the checkpoint if it is the best so far, and note when --until is met."""
+        # the samples that `python -m minigan.evaluate` measures
+        x = self.scaler.to_data(self.gan.sample(watch.samples), self.data.space)
+        measured = watch.suite.measure(x, quick=True)
+        values = {name: value for name, value in measured.items() if math.isfinite(value)}
+        better = watch.is_best(values, self.run.records())
+        self.run.append({"step": self.gan.step, **values})
+        if better:
+            checkpoint.save(self.run.best, self.gan, self.data.space, self.scaler, self.identity)
+        if watch.goal is not None and watch.goal.met(values.get(watch.name, math.nan)):
+            self.reached = f"{watch.name} {values[watch.name]:.4g}"
 
     def preview(self, raw: bool = False) -> np.ndarray:
         """The samples that pictures show: always the same latent points. In data units."""
@@ -197,6 +216,40 @@ class Session:
         plots.animation(self.run.animation, self.run.frames())
 
 
+@dataclass(frozen=True)
+class Watch:
+    """What is measured on the way: every `every` steps, `samples` samples; the best is chosen by the measure `name`."""
+
+    suite: Suite
+    every: int
+    samples: int
+    name: str
+    goal: Goal | None
+
+    @classmethod
+    def begin(cls, config: Config, data: Data, backend: Backend) -> Watch | None:
+        """None where nothing is to be measured. Raises: InputError where --until names no measure of these data."""
+        every = config.evaluate_every or (config.sample_every if config.until is not None else None)
+        if every is None:
+            return None
+        from minigan.metrics import suite
+
+        known = suite.names(data, quick=True)
+        goal = None if config.until is None else Goal.parse(config.until)
+        if goal is not None and goal.name not in known:
+            raise InputError(f"--until {config.until}: {data.name} is measured by {', '.join(known)} during training.")
+        samples = MEASURED_IMAGES if data.space.kind == "image" else MEASURED_POINTS
+        measures = suite.Suite(data, backend, samples, all_data=config.all_data)
+        return cls(measures, every, samples, suite.primary(data) if goal is None else goal.name, goal)
+
+    def is_best(self, values: dict[str, float], records: list[dict[str, Any]]) -> bool:
+        """Whether values are better, by the measure chosen, than all in the records of the run."""
+        from minigan.metrics.suite import cost
+
+        before = [cost(self.name, r[self.name]) for r in records if isinstance(r.get(self.name), int | float)]
+        return self.name in values and cost(self.name, values[self.name]) < min(before, default=math.inf)
+
+
 def prepare(config: Config, values: argparse.Namespace) -> Session:
     """Load the data, build the networks, open the run directory: all that can be refused, before anything is written."""
     from minigan.data import load
@@ -213,11 +266,8 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
             f"--batch-size {config.batch_size} is larger than the training part, which has {len(rows)} samples."
         )
     scaler = Scaler.fit(data.space, rows, config.output, data.unit, config.spread)
-    identity = {
-        "name": data.name,
-        "samples": len(rows),
-        "sha256": hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest(),
-    }
+    identity = checkpoint.identify(data, config.all_data)
+    watch = Watch.begin(config, data, backend)
     run = None if values.resume is None else Run.open(values.resume)
     try:
         saved = None if run is None else saved_state(run, config, identity)
@@ -226,7 +276,7 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
         except ValueError:  # NumPy's word for more than there are addresses
             raise MemoryError from None
         run = run or Run.create(values.out, data.name)
-        session = Session(config, backend, data, identity, scaler, gan, run, values.quiet)
+        session = Session(config, backend, data, identity, scaler, gan, run, values.quiet, watch)
         if saved is not None:
             saved.restore(gan)
             if saved.path != run.checkpoint:  # else the next save would keep the damaged one in place of the good one
@@ -255,8 +305,8 @@ def saved_state(run: Run, config: Config, identity: dict[str, Any]) -> checkpoin
         saved = checkpoint.load(run.path)
     if saved.data != identity:
         raise InputError(
-            f"--resume {run.path}: trained on {describe(saved.data)}, but --data {config.data} now holds "
-            f"{describe(identity)}."
+            f"--resume {run.path}: trained on {checkpoint.describe(saved.data)}, but --data {config.data} now holds "
+            f"{checkpoint.describe(identity)}."
         )
     now, then = checkpoint.portable(config, identity["name"]), saved.config.to_dict(places=False, report=False)
     for name in now:
@@ -269,18 +319,13 @@ def saved_state(run: Run, config: Config, identity: dict[str, Any]) -> checkpoin
     return saved
 
 
-def describe(identity: dict[str, Any]) -> str:
-    """A data set's identity, for people."""
-    return f"{identity.get('name')} ({identity.get('samples')} samples, SHA-256 {str(identity.get('sha256'))[:12]})"
-
-
 def train(session: Session, stop: Stop) -> None:
     """Run the steps that are left, logging, drawing and saving on the way. Raises: DivergenceError, OSError."""
     from tqdm import tqdm
 
     from minigan.data.batches import Batches
 
-    config, gan, run, data = session.config, session.gan, session.run, session.data
+    config, gan, run, data, watch = session.config, session.gan, session.run, session.data, session.watch
     batches = Batches(
         data.part(config.all_data),
         data.unit,
@@ -299,7 +344,7 @@ def train(session: Session, stop: Stop) -> None:
         mininterval=0.2 if terminal else 5, dynamic_ncols=terminal, ascii=not terminal, smoothing=0.05,
     )  # fmt: skip
     with bar:
-        while gan.step < config.steps and not stop.requested:
+        while gan.step < config.steps and not stop.requested and not session.reached:
             due = (gan.step + 1) % config.log_every == 0 or gan.step + 1 == config.steps
             seen = gan.train_step(batches.fill, measure=due)
             bar.update()
@@ -313,9 +358,14 @@ def train(session: Session, stop: Stop) -> None:
                     f"loss D {seen.loss_d:.3f} G {seen.loss_g:.3f}, D(x) {seen.d_real:.2f}, D(G(z)) {seen.d_fake:.2f}",
                     refresh=False,
                 )
-            if gan.step % config.sample_every == 0 or gan.step == config.steps:
+            if watch is not None and (gan.step % watch.every == 0 or gan.step == config.steps):
+                paused = time.perf_counter()
+                session.measure(watch)
+                began += time.perf_counter() - paused  # the speed is that of training
+            last = gan.step == config.steps or session.reached
+            if gan.step % config.sample_every == 0 or last:
                 session.draw_progress()
-            if gan.step % config.save_every == 0 or gan.step == config.steps:
+            if gan.step % config.save_every == 0 or last:
                 session.save()
                 saved = gan.step
     if saved != gan.step:
@@ -426,6 +476,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stop.requested:
         session.say(f"stopped and saved at step {gan.step}; continue with: python -m minigan.train --resume {run.path}")
         return 128 + stop.signal
+    if session.reached:
+        session.say(f"--until {config.until}: reached at step {gan.step} with {session.reached}")
     session.say(f"{steps} steps in {seconds:.1f} s ({steps / max(seconds, 1e-9):.0f} steps/s)")
     session.say(f"pictures: {run.samples}, {run.curves}, {run.animation}, {run.pictures}{os.sep}")
     session.say(f"more samples: python -m minigan.sample {run.path} -n 64 -o more.png")

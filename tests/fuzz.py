@@ -75,7 +75,7 @@ def seeds(name: str) -> Iterator[bytes]:
     elif name == "csv":
         rows = [",".join(map(str, row)) for row in table.tolist()]
         yield "\n".join(["a,b,c", *rows]).encode()
-        yield "\ufeffa;\"b c\";d\r\n1;2;3\r\n\r\n".encode() + b"\"4\";-5e-3;.6\r\n" * 6
+        yield '\ufeffa;"b c";d\r\n1;2;3\r\n\r\n'.encode() + b'"4";-5e-3;.6\r\n' * 6
     elif name == "image":
         from PIL import Image
 
@@ -123,6 +123,9 @@ def main(argv: list[str]) -> None:
     with atheris.instrument_imports():
         import zipfile  # noqa: F401
 
+        from PIL import Image
+
+        Image.init()  # imports its decoders
         known = loaders()
     if name not in known:
         sys.exit(f"usage: python tests/fuzz.py {'|'.join(known)} [CORPUS] [-max_total_time=SECONDS]")

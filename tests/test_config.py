@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigan.config import ACTIVATIONS, DTYPES, MAX_COUNT, OBJECTIVES, OUTPUTS, SCHEDULES, UPDATES, Config, flag
+from minigan.config import ACTIVATIONS, DTYPES, MAX_COUNT, OBJECTIVES, OUTPUTS, SCHEDULES, UPDATES, Config, Goal, flag
 from minigan.data import Space
 from minigan.errors import InputError
 from minigan.network import Network
@@ -49,6 +50,7 @@ NUMBERS = {
     "log_every": COUNT,
     "sample_every": COUNT,
     "save_every": COUNT,
+    "evaluate_every": COUNT,
 }
 WHOLE = {f.name for f in dataclasses.fields(Config) if str(f.type).startswith("int")}
 CHOICES = {
@@ -63,7 +65,7 @@ CHOICES = {
     "backend": ("numpy", "cupy"),
     "recipe": ("default", "best", "article"),
 }
-REST = {"data", "data_dir", "all_data", "hidden"}
+REST = {"data", "data_dir", "all_data", "hidden", "until"}
 
 
 def refusal(**values: Any) -> str:
@@ -90,7 +92,7 @@ def test_numbers_out_of_range_are_refused_naming_flag_and_range(name: str) -> No
         True,
         {},
         1j,
-        *([] if name == "schedule_steps" else [None]),
+        *([] if name in ("schedule_steps", "evaluate_every") else [None]),
         *([1.0] if name in WHOLE else []),
     ]:
         assert refusal(**{name: value}) == f"{flag(name)} must be {kind.replace('finite ', '')}, not {value!r}."
@@ -119,6 +121,29 @@ def test_other_settings_are_held_to_their_types() -> None:
     assert refusal(data=None) == "--data must be text, not None."
     assert refusal(data_dir=3) == "--data-dir must be text, not 3."
     assert Config(data_dir="x").data_dir == "x"
+
+
+@pytest.mark.parametrize("text", ["frechet<8", " coverage > 0.85 ", "kid<-1e-3", "digit_kl<.01", "modes>7."])
+def test_a_goal_is_a_measure_a_sign_and_a_number(text: str) -> None:
+    assert Config(until=text).until == text
+    goal = Goal.parse(text)
+    name, _, value = text.replace(">", "<").partition("<")
+    assert (goal.name, goal.below, goal.value) == (name.strip(), "<" in text, float(value))
+    assert goal.met(goal.value + (-1 if goal.below else 1)) and not goal.met(goal.value) and not goal.met(math.nan)
+
+
+@given(st.text(max_size=12))
+@pytest.mark.parametrize(
+    "text", ["", "frechet", "frechet=8", "frechet<", "<8", "frechet<nan", "a<1_0", "a<1e999", "a<٣"]
+)
+def test_what_is_no_goal_is_refused_in_one_sentence(text: str, other: str) -> None:
+    for words in (text, other):
+        try:
+            Goal.parse(words)
+        except InputError as error:
+            assert str(error) == f'--until {words!r} must be a measure, < or >, and a number, as in "frechet<8".'
+        else:
+            assert words is other and re.search(r"[a-z_]\s*[<>]\s*[-+.0-9]", words)
 
 
 def test_settings_cannot_be_changed_afterwards_only_replaced() -> None:
@@ -174,7 +199,8 @@ def test_what_is_left_out_of_a_dictionary() -> None:
     assert set(whole) == {f.name for f in dataclasses.fields(Config)}
     assert "data_dir" not in Config(data_dir="/home/somebody").to_dict(places=False)
     science = set(Config().to_dict(places=False, report=False))
-    assert set(whole) - science == {"data_dir", "backend", "recipe", "log_every", "sample_every", "save_every"}
+    report = {"backend", "recipe", "log_every", "sample_every", "save_every", "evaluate_every", "until"}
+    assert set(whole) - science == {"data_dir", *report}
 
 
 ANYTHING = st.recursive(

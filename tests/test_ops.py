@@ -10,7 +10,7 @@ from helpers import differences, normal
 
 from minigan.backend import Backend
 from minigan.gradcheck import relative_error
-from minigan.ops import ACTIVATIONS, CURVED, LEAK
+from minigan.ops import ACTIVATIONS, CURVED, LEAK, Ops
 
 TOLERANCE = 1e-8
 
@@ -74,6 +74,11 @@ def test_the_curvature_is_the_slopes_relative_derivative(backend: Backend, name:
 @pytest.mark.parametrize(("name", "slope"), [("relu", 0), ("leaky-relu", LEAK)])
 def test_at_the_kink_the_left_slope_is_taken(backend: Backend, name: str, slope: float) -> None:
     assert from_output(backend, "slope", name, np.zeros((1, 1))) == pytest.approx(slope)
+
+
+def test_operations_compute_on_the_backend_that_they_are_made_for(backend: Backend) -> None:
+    ops = Ops(backend)
+    assert ops.backend is backend and ops.xp is backend.xp
 
 
 def test_unknown_activations_are_refused(backend: Backend) -> None:

@@ -26,7 +26,7 @@ from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.errors import InputError
 from minigan.files import write_bytes
-from minigan.network import Network, Tape
+from minigan.network import Network
 from minigan.noise import CLASSIFIER, Noise
 from minigan.objectives import cross_entropy_gradient
 from minigan.optim import Adam, WeightAverage, schedule

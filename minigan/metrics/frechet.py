@@ -7,6 +7,8 @@ negative.
 
 from __future__ import annotations
 
+import math
+
 from minigan.backend import Array, Backend
 from minigan.metrics.neighbours import BLOCK
 
@@ -18,24 +20,22 @@ def frechet_distance(a: Array, b: Array, backend: Backend) -> float:
 
     A, B the covariances. A^1/2 B A^1/2 is symmetric, so its eigenvalues come from `eigvalsh`; those that rounding made
     negative count as 0. (The general matrix square root of A B, which is often used, can fail or come out complex.)
+    With fewer samples than features, A = X^T X and B = Y^T Y for the centred rows X, Y over sqrt(n - 1), sqrt(m - 1),
+    and its eigenvalues other than 0 are those of the smaller matrix (X Y^T)(X Y^T)^T.
     """
     xp = backend.xp
-    mean_a, A = moments(a, backend)
-    mean_b, B = moments(b, backend)
-    values, vectors = xp.linalg.eigh(A)
-    root = (vectors * xp.sqrt(xp.maximum(values, 0))) @ vectors.T
-    product = root @ B @ root
+    mean_a, mean_b = a.mean(axis=0, dtype=xp.float64), b.mean(axis=0, dtype=xp.float64)
+    X, Y = (a - mean_a) / math.sqrt(len(a) - 1), (b - mean_b) / math.sqrt(len(b) - 1)
+    if min(len(a), len(b)) < a.shape[1]:
+        cross = X @ Y.T if len(a) <= len(b) else Y @ X.T
+        product = cross @ cross.T
+    else:
+        values, vectors = xp.linalg.eigh(X.T @ X)
+        root = (vectors * xp.sqrt(xp.maximum(values, 0))) @ vectors.T
+        product = root @ (Y.T @ Y) @ root
     eigenvalues = xp.linalg.eigvalsh((product + product.T) / 2)
-    shift = mean_a - mean_b
-    return float(shift @ shift + xp.trace(A) + xp.trace(B) - 2 * xp.sqrt(xp.maximum(eigenvalues, 0)).sum())
-
-
-def moments(x: Array, backend: Backend) -> tuple[Array, Array]:
-    """Mean (d,) and unbiased covariance (d, d) of x (n, d), in float64."""
-    xp = backend.xp
-    mean = x.mean(axis=0, dtype=xp.float64)
-    centred = x - mean
-    return mean, centred.T @ centred / (len(x) - 1)
+    shift, variance = mean_a - mean_b, (X * X).sum() + (Y * Y).sum()
+    return float(shift @ shift + variance - 2 * xp.sqrt(xp.maximum(eigenvalues, 0)).sum())
 
 
 def kernel_distance(a: Array, b: Array, backend: Backend, *, within_b: float | None = None) -> float:

@@ -6,6 +6,7 @@ against real images in the same way, and that value stands beside each score. Wi
     reference   m held-out real rows, that everything is compared with (the test part; else the validation part)
     training    m rows that the model was trained on
     others      further real rows: they are measured as if they had been generated
+    unused      m other training rows, for the measure that compares with training rows alone
 
 Where there are more samples than m, up to ten groups of m are measured and the mean is given.
 """
@@ -103,6 +104,11 @@ def primary(data: Data) -> str:
     return "frechet" if data.space.kind == "image" else "coverage"
 
 
+def spread(n: int, m: int) -> np.ndarray:
+    """m <= n numbers below n, evenly spaced: MNIST's rows stand in the order of their writers."""
+    return np.linspace(0, n - 1, m).round().astype(int)
+
+
 class Suite:
     """The measures for one data set, with everything that depends on the real rows alone computed once.
 
@@ -116,7 +122,7 @@ class Suite:
         tested = len(data.test) > 0
         held = data.test if tested else data.validation
         self.data, self.backend = data, backend
-        self.m = m = min(n, len(held), len(data.train) // 2)
+        self.m = m = min(n, len(held), len(data.validation), len(data.train) // 2)
         if m < LEAST:
             raise InputError(
                 f"{data.name}: {len(held)} samples are held out, too few to compare with; "
@@ -128,16 +134,18 @@ class Suite:
         self._scale: tuple[np.ndarray, np.ndarray] | None = None
         if data.space.kind != "image":
             rows = data.train.astype(np.float64)
-            spread = rows.std(axis=0)
-            self._scale = rows.mean(axis=0), np.where(spread > 0, spread, 1.0)
+            deviation = rows.std(axis=0)
+            mean = rows.mean(axis=0)
+            varies = deviation > 1e-9 * np.abs(mean) + 1e-37  # a constant column's deviation is 0 but for rounding
+            self._scale = mean, np.where(varies, deviation, 1.0)
 
         self.reference = self.units(held[:m])
-        # spread over the training part, since MNIST's rows stand in the order of their writers
         chosen = np.zeros(len(data.train), bool)
-        chosen[np.linspace(0, len(data.train) - 1, m).round().astype(int)] = True
+        chosen[spread(len(data.train), m)] = True
+        rest = data.train[~chosen]
         self.training = self.units(data.train[chosen])
-        self.unused = self.units(data.train[~chosen][:m])
-        self.others = self.units(data.validation) if tested else self.units(data.train[~chosen])
+        self.unused = self.units(rest[spread(len(rest), m)])
+        self.others = self.units(data.validation if tested else rest)
         self._real_features, self._real_kinds = self.features(self.reference)
 
     def units(self, stored: np.ndarray) -> np.ndarray:
@@ -162,8 +170,8 @@ class Suite:
                     images = np.add.reduceat(images, edges, axis=axis)
                     images /= counts[:, None] if axis == 1 else counts
             return self.backend.asarray(images.reshape(len(x), -1))
-        mean, spread = self._scale
-        return self.backend.asarray(np.clip((x - mean) / spread, -1e9, 1e9))
+        mean, deviation = self._scale
+        return self.backend.asarray(np.clip((x - mean) / deviation, -1e9, 1e9))
 
     def features(self, x: np.ndarray) -> tuple[Array, np.ndarray]:
         """What distances and neighbourhoods are measured in (k, F), float64, and the digits seen (k,), if there are any.
@@ -209,8 +217,8 @@ class Suite:
         result = self.measure(self.others)
         if "parzen" in self.names:  # the others tune its width, so training images are its samples
             result["parzen"] = self._parzen(self.training)
-        if len(self.unused) == self.m:  # the others may be by other writers, and this compares with training rows
-            result["different_bins"] = self._different_bins(self.unused)
+        # compared with training rows, so by further training rows: MNIST's validation part is by other writers
+        result["different_bins"] = self._different_bins(self.unused)
         return result
 
     def groups(self, x: np.ndarray) -> int:
@@ -258,8 +266,8 @@ class Suite:
             result["parzen"] = self._parzen(x)
         result["different_bins"] = self._different_bins(x)
         if "memorisation" in self.names:
-            sets = (self.plain(rows) for rows in (x, self.training, self.reference))
-            result["memorisation"] = memorisation(*sets, backend)
+            training, held_out = self.plain(self.training), self.plain(self.reference)
+            result["memorisation"] = memorisation(self.plain(x), training, held_out, backend)
         return result
 
     def _different_bins(self, x: np.ndarray) -> float:
@@ -288,4 +296,3 @@ class Suite:
             "narrowest": float(measured.min()) if len(measured) else math.nan,
             "widest": float(measured.max()) if len(measured) else math.nan,
         }
-

@@ -1,0 +1,364 @@
+"""`python -m benchmarks.report RESULTS.json...`: tables and pictures from what the benchmarks wrote.
+
+Reads the JSON of pytest-benchmark (`make bench`) and of `python -m benchmarks.peers`, several files at once: results on
+a CPU and on a GPU are set against each other. Writes report.md and the pictures that it shows beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from benchmarks.peers import tables as peer_tables
+from minigan import cli
+from minigan.errors import InputError
+
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+PEERS = "minigan-peers"
+COLUMNS = 4  # pictures in a row
+
+
+@dataclass(frozen=True)
+class Row:
+    """One benchmark: `seconds` is its median, low and high its quartiles."""
+
+    kernel: str
+    backend: str
+    device: str
+    dtype: str
+    batch: int | None
+    width: int | None
+    flops: int
+    bytes: int
+    seconds: float
+    low: float
+    high: float
+
+    @property
+    def series(self) -> str:
+        return f"{self.backend} {self.dtype}"
+
+    @property
+    def size(self) -> tuple[int | None, int | None]:
+        return self.batch, self.width
+
+    @property
+    def work(self) -> int:
+        """What the time grows with: FLOPs of matrix products, else bytes."""
+        return self.flops if self.flops > 4 * self.bytes else self.bytes
+
+    @property
+    def gflops(self) -> float:
+        return self.flops / self.seconds / 1e9
+
+    @property
+    def gbs(self) -> float:
+        return self.bytes / self.seconds / 1e9
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """GFLOP/s of a large matrix product and GB/s of a large copy, measured in the same run."""
+
+    gflops: float
+    gbs: float
+
+    def roof(self, row: Row) -> float:
+        """The least seconds that this machine needs for the row's FLOPs and bytes."""
+        return max(row.flops / self.gflops, row.bytes / self.gbs) / 1e9
+
+
+# ----------------------------------------------------------------------------------------------------- reading
+
+
+def read(paths: Iterable[Path]) -> tuple[list[Row], list[dict[str, Any]], list[dict[str, Any]]]:
+    """(benchmarks, comparisons with peers, machines). Raises: InputError for a file that is neither."""
+    rows: list[Row] = []
+    peers: list[dict[str, Any]] = []
+    machines: list[dict[str, Any]] = []
+    for path in paths:
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values.get("kind") == PEERS:
+                peers.append(values)
+                machines.append({**values["machine"], "threads": values["threads"]})
+                continue
+            rows += [_row(b) for b in values["benchmarks"] if "kernel" in b["extra_info"]]
+            found = values["machine_info"].get("minigan", {})
+            blas = [p["num_threads"] for p in found.get("pools", []) if p.get("user_api") == "blas"]
+            machines.append({**found, "threads": max(blas, default="?")})
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror or error}).") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(
+                f"{path} holds no results; give what `make bench` or `python -m benchmarks.peers` wrote as JSON."
+            ) from None
+    return rows, peers, machines
+
+
+def _row(benchmark: dict[str, Any]) -> Row:
+    extra, stats = benchmark["extra_info"], benchmark["stats"]
+    return Row(
+        extra["kernel"], extra["backend"], extra["device"], extra["dtype"], extra.get("batch"), extra.get("width"),
+        extra["flops"], extra["bytes"], stats["median"], stats["q1"], stats["q3"],
+    )  # fmt: skip
+
+
+def ceilings(rows: Iterable[Row]) -> dict[str, Ceiling]:
+    """The ceilings of each series that has both."""
+    products = {r.series: r.gflops for r in rows if r.kernel == "ceiling: product"}
+    copies = {r.series: r.gbs for r in rows if r.kernel == "ceiling: copy"}
+    return {s: Ceiling(products[s], copies[s]) for s in products.keys() & copies.keys()}
+
+
+def kernels(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows by kernel, in the order of the results, without the ceilings."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if not row.kernel.startswith("ceiling"):
+            groups.setdefault(row.kernel, []).append(row)
+    return groups
+
+
+# ------------------------------------------------------------------------------------------------------ tables
+
+
+def duration(seconds: float) -> str:
+    """Three figures with a unit: 1.23 ms."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if seconds * scale >= 1 or unit == "us":
+            return f"{seconds * scale:.3g} {unit}"
+    raise AssertionError
+
+
+def table(rows: Sequence[Row], tops: dict[str, Ceiling]) -> str:
+    """One kernel at all sizes. The last column: the least time that the ceilings allow, as a share of the time taken."""
+    lines = [
+        "| backend | dtype | batch | width | time (quartiles) | GFLOP/s | GB/s | of the roof |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for r in sorted(rows, key=lambda r: (r.backend, r.dtype, r.work)):
+        share = f"{tops[r.series].roof(r) / r.seconds:.0%}" if r.series in tops else ""
+        size = " | ".join("" if n is None else str(n) for n in r.size)
+        spread = f"{duration(r.seconds)} ({duration(r.low)} - {duration(r.high)})"
+        lines.append(f"| {r.backend} | {r.dtype} | {size} | {spread} | {r.gflops:.3g} | {r.gbs:.3g} | {share} |")
+    return "\n".join(lines)
+
+
+def ceiling_table(tops: dict[str, Ceiling]) -> str:
+    lines = ["| backend, dtype | large product, GFLOP/s | large copy, GB/s |", "|---|--:|--:|"]
+    lines += [f"| {name} | {top.gflops:.4g} | {top.gbs:.4g} |" for name, top in sorted(tops.items())]
+    return "\n".join(lines)
+
+
+def machine_lines(machines: Iterable[dict[str, Any]]) -> str:
+    lines = []
+    for m in machines:
+        packages = ", ".join(f"{name} {v}" for name, v in m.get("versions", {}).items())
+        lines.append(
+            f"- {m.get('cpu', 'unknown processor')}, {m.get('cores', '?')} cores, {m['threads']} threads, "
+            f"{m.get('system', 'unknown system')}, Python {m.get('python', '?')}, {packages}"
+        )
+    return "\n".join(dict.fromkeys(lines))
+
+
+# -------------------------------------------------------------------------------------- the GPU against the CPU
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """CPU time / GPU time of one kernel and dtype against work, where both ran the same size."""
+
+    kernel: str
+    dtype: str
+    points: list[tuple[int, float]]
+
+    @property
+    def crossover(self) -> float | None:
+        """The work from which on the GPU is faster, between two sizes on a straight line in logarithms.
+
+        0 where it always is, None where it is not at the largest size.
+        """
+        cross = 0.0
+        for (w0, s0), (w1, s1) in zip(self.points, self.points[1:], strict=False):
+            if s0 < 1 <= s1 and w1 > w0:
+                share = -math.log(s0) / (math.log(s1) - math.log(s0))
+                cross = math.exp(math.log(w0) + share * (math.log(w1) - math.log(w0)))
+        return cross if self.points[-1][1] >= 1 else None
+
+
+def speedups(rows: Iterable[Row]) -> list[Speedup]:
+    """Of the fastest CPU variant over CuPy, wherever both are among the rows."""
+    found: list[Speedup] = []
+    for kernel, group in kernels(rows).items():
+        for dtype in sorted({r.dtype for r in group}):
+            best: dict[tuple[bool, Any], Row] = {}
+            for r in (r for r in group if r.dtype == dtype):
+                key = r.backend.startswith("cupy"), r.size
+                if key not in best or r.seconds < best[key].seconds:
+                    best[key] = r
+            both = [s for gpu, s in best if not gpu and (True, s) in best]
+            points = [(best[False, s].work, best[False, s].seconds / best[True, s].seconds) for s in both]
+            if points:
+                found.append(Speedup(kernel, dtype, sorted(points)))
+    return found
+
+
+def speedup_table(found: Sequence[Speedup]) -> str:
+    lines = ["| kernel | dtype | smallest size | largest size | the GPU is faster from |", "|---|---|--:|--:|--:|"]
+    for s in found:
+        cross = {None: "no size measured", 0.0: "every size measured"}.get(s.crossover) or f"work {s.crossover:.2g}"
+        lines.append(f"| {s.kernel} | {s.dtype} | {s.points[0][1]:.3g} x | {s.points[-1][1]:.3g} x | {cross} |")
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------------------------------------------- pictures
+
+
+def _grid(names: Sequence[str], draw: Callable[[Any, str], None]) -> Figure:
+    """One small panel for each name, on logarithmic axes."""
+    columns = min(COLUMNS, len(names))
+    lines = -(-len(names) // columns)
+    figure = Figure(figsize=(3.1 * columns, 2.5 * lines), layout="constrained")
+    figure.subplots(lines, columns)
+    for panel, name in zip(figure.axes, names, strict=False):
+        draw(panel, name)
+        panel.set_title(name, fontsize=9)
+        panel.loglog()
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_minor_formatter(NullFormatter())
+        panel.tick_params(labelsize=7)
+        panel.grid(alpha=0.3, linewidth=0.5)
+    for panel in figure.axes[len(names) :]:
+        panel.set_visible(False)
+    return figure
+
+
+def draw_times(rows: Sequence[Row]) -> Figure:
+    """Time against work, a panel for each kernel."""
+    groups = kernels(rows)
+
+    def draw(panel: Any, name: str) -> None:
+        for series in sorted({r.series for r in groups[name]}):
+            points = sorted((r.work, r.seconds * 1e3) for r in groups[name] if r.series == series)
+            panel.plot(*zip(*points, strict=True), "o-", markersize=3, linewidth=1, label=series)
+        flops = any(r.work == r.flops and r.flops for r in groups[name])
+        panel.set_xlabel("FLOPs" if flops else "bytes", fontsize=7)
+        panel.set_ylabel("ms", fontsize=7)
+        panel.legend(fontsize=6, frameon=False)
+
+    return _grid(list(groups), draw)
+
+
+def draw_speedups(found: Sequence[Speedup]) -> Figure:
+    """CPU time / GPU time against work; the crossover where the line meets 1."""
+
+    def draw(panel: Any, name: str) -> None:
+        for s in (s for s in found if s.kernel == name):
+            panel.plot(*zip(*s.points, strict=True), "o-", markersize=3, linewidth=1, label=s.dtype)
+            if s.crossover:
+                panel.plot([s.crossover], [1], "kx")
+        panel.axhline(1, color="black", linewidth=0.8)
+        panel.set_ylabel("times as fast", fontsize=7)
+        panel.legend(fontsize=6, frameon=False)
+
+    return _grid(list(dict.fromkeys(s.kernel for s in found)), draw)
+
+
+def draw_roofline(rows: Sequence[Row], tops: dict[str, Ceiling]) -> Figure:
+    """GFLOP/s against FLOPs per byte, below the measured ceilings, a panel for each series."""
+
+    def draw(panel: Any, name: str) -> None:
+        top = tops[name]
+        chosen = [r for r in rows if r.series == name and r.flops and not r.kernel.startswith("ceiling")]
+        x = [r.flops / r.bytes for r in chosen] or [1.0]
+        low, ridge, high = min(*x, 0.1) / 2, top.gflops / top.gbs, max(*x, 10 * top.gflops / top.gbs)
+        panel.plot([low, ridge, high], [low * top.gbs, top.gflops, top.gflops], "k-", linewidth=1)
+        for family, marker in (("step", "s"), ("dense", "o"), ("", ".")):
+            points = [(r.flops / r.bytes, r.gflops) for r in chosen if _family(r.kernel) == family]
+            if points:
+                panel.plot(*zip(*points, strict=True), marker, markersize=4, alpha=0.6, label=family or "elementwise")
+        panel.set_xlabel("FLOPs per byte", fontsize=7)
+        panel.set_ylabel("GFLOP/s", fontsize=7)
+        panel.legend(fontsize=6, frameon=False)
+
+    return _grid(sorted(tops), draw)
+
+
+def _family(kernel: str) -> str:
+    return next((f for f in ("step", "dense") if kernel.startswith(f)), "")
+
+
+# ----------------------------------------------------------------------------------------------------- command
+
+
+def report(paths: Sequence[Path], pictures: Path, link: str) -> str:
+    """Markdown of all results; pictures are written into a directory that the text links to as `link`."""
+    rows, peers, machines = read(paths)
+    tops, found = ceilings(rows), speedups(rows)
+    parts = ["### Machine", machine_lines(machines)]
+
+    def picture(name: str, what: str, figure: Figure) -> str:
+        pictures.mkdir(parents=True, exist_ok=True)
+        figure.savefig(pictures / name, dpi=110, metadata={"Software": None})
+        return f"![{what}]({link}{name})"
+
+    for values in peers:
+        parts += ["### Beside other libraries", f"{values['threads']} threads, {values['rounds']} rounds."]
+        parts.append(peer_tables(values))
+    if tops:
+        parts += ["### Ceilings and roofline", ceiling_table(tops)]
+        parts.append(picture("bench-roofline.png", "GFLOP/s against FLOPs per byte", draw_roofline(rows, tops)))
+    if found:
+        parts += ["### The GPU against the CPU", speedup_table(found)]
+        parts.append(picture("bench-speedup.png", "CPU time divided by GPU time", draw_speedups(found)))
+    if kernels(rows):
+        parts += ["### Time against size", picture("bench-time.png", "Time of each kernel", draw_times(rows))]
+    for kernel, group in kernels(rows).items():
+        parts += [f"#### {kernel}", table(group, tops)]
+    return "\n\n".join(parts) + "\n"
+
+
+def insert(page: Path, text: str) -> None:
+    """Put `text` between the two marks of a page. Raises: InputError where they are missing."""
+    old = page.read_text(encoding="utf-8")
+    if not (BEGIN in old and END in old.partition(BEGIN)[2]):
+        raise InputError(f"{page} has no place for results: it needs the lines {BEGIN} and {END}.")
+    before, after = old.partition(BEGIN)[0], old.partition(BEGIN)[2].partition(END)[2]
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = cli.Parser(prog="python -m benchmarks.report", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json", help="what the benchmarks wrote")
+    parser.add_argument("-o", "--out", type=Path, default=None, metavar="DIR",
+                        help="where report.md and its pictures go (default: beside the first results)")  # fmt: skip
+    parser.add_argument("--page", type=Path, default=None, metavar="FILE.md",
+                        help="put the report between the marks of this page instead, pictures into images/ beside it")  # fmt: skip
+    return parser.parse(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    values = parse(argv)
+    if values.page:
+        insert(values.page, report(values.results, values.page.parent / "images", "images/"))
+        print(values.page)
+        return 0
+    folder = values.out or values.results[0].parent
+    text = report(values.results, folder, "")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.md").write_text("# Benchmarks\n\n" + text, encoding="utf-8")
+    print(folder / "report.md")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

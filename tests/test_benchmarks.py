@@ -1,0 +1,333 @@
+"""The benchmarks run, the report says what the results say, and what is compared is equal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import ROOT, exit_code
+
+from benchmarks import implementations, peers, product_cost, record, report
+from benchmarks.implementations import Case
+from minigan.config import Config
+from minigan.errors import InputError, MiniganError
+
+SMALL = Case("small", 6, (16, 16), 32, latent=3)
+CASES = {
+    "alternating": SMALL,
+    "simultaneous": Case("simultaneous", 6, (16, 16), 32, latent=3, update="simultaneous"),
+    "penalised": Case("penalised", 6, (16, 16), 32, latent=3, objective="relativistic", gamma=2.0),
+    "relativistic": Case("relativistic", 6, (16, 16), 32, latent=3, objective="relativistic"),
+}
+
+# ------------------------------------------------------------------------------------------- pytest-benchmark
+
+
+def test_benchmarks_run_and_report(tmp_path: Path) -> None:
+    results, chosen = tmp_path / "results.json", "test_dense_forward[float32-16-256] test_step[float32-16-256-WGAN-GP]"
+    nodes = [f"benchmarks/bench_{'step' if 'step' in name else 'kernels'}.py::{name}" for name in chosen.split()]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--threads", "1"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    done = subprocess.run(
+        [*command, f"--benchmark-json={results}", *nodes], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    forward, step = report.read([results])[0]
+    assert (forward.kernel, forward.flops, forward.bytes) == (
+        "dense forward", 2 * 16 * 256**2 + 3 * 16 * 256, 4 * (2 * 16 * 256 + 256**2 + 256),
+    )  # fmt: skip
+    assert step.kernel == "step: WGAN-GP" and step.gflops > forward.gflops / 100
+    found = json.loads(results.read_text())["machine_info"]["minigan"]
+    assert found["versions"]["numpy"] == np.__version__
+    assert all(pool["num_threads"] == 1 for pool in found["pools"] if pool["user_api"] == "blas")
+    assert not any("filepath" in pool for pool in found["pools"])
+    assert report.main([str(results)]) == 0
+    assert "| numpy | float32 | 16 | 256 |" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_selection_is_a_cross_and_the_full_sweep_is_everything() -> None:
+    from benchmarks.conftest import BATCHES, DTYPES, WIDTHS, sizes
+
+    assert len(sizes(True)) == len(DTYPES) * len(BATCHES) * len(WIDTHS)
+    assert set(sizes(False)) < set(sizes(True))
+    assert {b for _, b, _ in sizes(False)} == set(BATCHES) and {w for *_, w in sizes(False)} == set(WIDTHS)
+
+
+def test_products_are_counted_from_a_step() -> None:
+    config, size = Config(hidden=(8, 9), batch_size=4, latent=3, objective="non-saturating"), 6
+    _, products = record(config, size, lambda out, i: out.fill(0))
+    g, d = (3 * 8, 8 * 9, 9 * 6), (6 * 8, 8 * 9, 9 * 1)
+    discriminator = 2 * (2 * sum(d) + sum(d[1:]))  # twice the rows: forward, weights, inputs of all layers but one
+    generator = sum(g) + 2 * sum(d) + sum(g) + sum(g[1:])
+    flops, moved = product_cost(products)
+    assert flops == 2 * 4 * (discriminator + generator)
+    assert moved == sum(array.nbytes for product in products for array in product)
+
+
+# ------------------------------------------------------------------------------------------------------ report
+
+
+def benchmark(kernel: str, backend: str, batch: int | None, seconds: float, flops: int, moved: int) -> dict[str, Any]:
+    size = {} if batch is None else {"batch": batch, "width": 64}
+    extra = {"kernel": kernel, "backend": backend, "device": "a device", "dtype": "float32", "flops": flops, **size}
+    return {"extra_info": {**extra, "bytes": moved}, "stats": {"median": seconds, "q1": seconds, "q3": seconds}}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> list[Path]:
+    """CPU: time grows with work. GPU: 1 ms whatever the work, so they cross where the CPU takes 1 ms."""
+    files = []
+    for backend in ("numpy", "cupy"):
+        rows = [
+            benchmark("ceiling: product", backend, None, 1, 100 * 10**9, 1),
+            benchmark("ceiling: copy", backend, None, 1, 0, 10 * 10**9),
+        ]
+        for batch in (16, 64, 256):
+            work = batch * 10**6
+            seconds = work / 64e9 if backend == "numpy" else 1e-3
+            rows.append(benchmark("dense forward", backend, batch, seconds, work, batch * 10**3))
+            rows.append(benchmark("gather", backend, batch, 1e-5, 0, work))
+        info = {"minigan": {"cpu": "a processor", "cores": 2, "versions": {"numpy": "2"}, "pools": []}}
+        path = tmp_path / f"{backend}.json"
+        path.write_text(json.dumps({"machine_info": info, "benchmarks": rows}), encoding="utf-8")
+        files.append(path)
+    return files
+
+
+def test_report_makes_tables_and_pictures(results: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert report.main([*map(str, results), "-o", str(out)]) == 0
+    text = (out / "report.md").read_text(encoding="utf-8")
+    assert "| numpy | float32 | 64 | 64 | 1 ms (1 ms - 1 ms) | 64 | 0.064 | 64% |" in text
+    assert "| numpy float32 | 100 | 10 |" in text
+    assert "| dense forward | float32 | 0.25 x | 4 x | work 6.4e+07 |" in text
+    assert "| gather | float32 | 1 x | 1 x | every size measured |" in text
+    for name in ("bench-time.png", "bench-roofline.png", "bench-speedup.png"):
+        assert f"({name})" in text
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("points", "crossover"),
+    [
+        ([(1, 0.5), (100, 2.0)], 10),
+        ([(1, 2.0), (10, 3.0)], 0),
+        ([(1, 0.1), (10, 0.2)], None),
+        ([(1, 2.0), (10, 0.5)], None),
+        ([(1, 0.5), (2, 2.0), (3, 0.5), (300, 2.0)], 30),
+        ([(5, 1.5)], 0),
+    ],
+)
+def test_crossover(points: list[tuple[int, float]], crossover: float | None) -> None:
+    assert report.Speedup("kernel", "float32", points).crossover == pytest.approx(crossover)
+
+
+def test_report_fills_a_page_between_its_marks(results: list[Path], tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n", encoding="utf-8")
+    for _ in range(2):
+        assert report.main([str(results[0]), "--page", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("above\n") and text.endswith("below\n") and "old" not in text
+    assert text.count("#### dense forward") == 1 and "(images/bench-time.png)" in text
+    assert (tmp_path / "images" / "bench-time.png").exists()
+    page.write_text("no marks", encoding="utf-8")
+    with pytest.raises(InputError, match="has no place for results"):
+        report.main([str(results[0]), "--page", str(page)])
+
+
+def test_the_page_of_the_documentation_has_its_marks() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert text.index(report.BEGIN) < text.index(report.END)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"benchmarks": [1]}', '{"kind": "minigan-peers"}'])
+def test_report_refuses_what_is_no_result(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match="holds no results"):
+        report.main([str(path)])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(2.5, "2.5 s"), (0.00123, "1.23 ms"), (4.56e-6, "4.56 us"), (1e-9, "0.001 us")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert report.duration(seconds) == text
+
+
+# ------------------------------------------------------------------------------------------------------- peers
+
+FAKE = """
+import json, sys, threading
+def spin():
+    while True: pass
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["do"] == "end": sys.exit(3)
+    if request["do"] == "fail": print(json.dumps({"error": "no compiler"}), flush=True); continue
+    if request["do"] == "spin": threading.Thread(target=spin, daemon=True).start()
+    print(json.dumps({"seconds": SECONDS * request.get("steps", 1), "heard": request}), flush=True)
+"""
+
+
+@pytest.fixture
+def fakes() -> Iterator[list[peers.Worker]]:
+    workers = [
+        peers.Worker(name, 1, subprocess.DEVNULL, [sys.executable, "-c", FAKE.replace("SECONDS", seconds)])
+        for name, seconds in (("minigan", "1"), ("torch", "2"), ("jax", "4"))
+    ]
+    yield workers
+    for worker in workers:
+        worker.close()
+
+
+def test_workers_answer_a_line_with_a_line(fakes: list[peers.Worker]) -> None:
+    worker = fakes[0]
+    assert worker.ask(do="time", steps=3) == {"seconds": 3, "heard": {"do": "time", "steps": 3}}
+    with pytest.raises(peers.WorkerError, match="minigan: no compiler"):
+        worker.ask(do="fail")
+    assert worker.ask(do="time")["seconds"] == 1  # it is still there
+    with pytest.raises(peers.WorkerError, match="ended with exit code 3"):
+        worker.ask(do="end")
+    with pytest.raises(peers.WorkerError, match="ended with exit code 3"):
+        worker.ask(do="time")
+
+
+def test_turns_are_rounds_of_all(fakes: list[peers.Worker], monkeypatch: pytest.MonkeyPatch) -> None:
+    order, ask = [], peers.Worker.ask
+
+    def heard(self: peers.Worker, **request: Any) -> dict[str, Any]:
+        order.append(self.name)
+        return ask(self, **request)
+
+    monkeypatch.setattr(peers.Worker, "ask", heard)
+    result = peers.turns(fakes, {"minigan": 10, "torch": 5, "jax": 2}, 2)
+    assert order == ["minigan", "torch", "jax"] * 2
+    assert result["seconds"] == {"minigan": [1, 1], "torch": [2, 2], "jax": [4, 4]}
+    assert peers.best_peer(result["seconds"]) == "torch"
+    assert peers.ratios(result["seconds"], "minigan", "jax") == (0.25, 0.25, 0.25)
+
+
+def test_a_worker_that_does_not_rest_is_seen(fakes: list[peers.Worker], monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes[1].ask(do="spin")
+    monkeypatch.setattr(peers, "settle", lambda workers: None)
+    ask = peers.Worker.ask
+
+    def slow(self: peers.Worker, **request: Any) -> dict[str, Any]:
+        before = fakes[1].cpu()
+        while fakes[1].cpu() < before + 0.05:
+            pass
+        return ask(self, **request)
+
+    monkeypatch.setattr(peers.Worker, "ask", slow)
+    assert set(peers.turns(fakes, dict.fromkeys(("minigan", "torch", "jax"), 1), 1)["parked"]) == {"torch"}
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    assert peers.ratios({"a": [1.0, 20.0, 3.0], "b": [2.0, 40.0, 6.0]}, "a", "b") == (0.5, 0.5, 0.5)
+
+
+def test_tables_of_a_comparison(tmp_path: Path) -> None:
+    seconds = {"minigan": [1e-3, 1e-3], "products": [5e-4, 5e-4], "torch": [2e-3, 2e-3], "jax": [1.25e-3, 1.25e-3]}
+    case = {
+        "case": SMALL.to_dict(), "seconds": seconds, "about": {}, "steps": {}, "parked": {},
+        "left_out": {"torch-compiled": "torch-compiled: no compiler"}, "load": 0.5,
+    }  # fmt: skip
+    values = {"kind": "minigan-peers", "machine": {"cores": 2}, "threads": 2, "rounds": 2, "cases": [case]}
+    text = peers.tables(values)
+    assert "| small | 1 (1-1) | 0.5 (0.5-0.5) | 2 (2-2) | 1.25 (1.25-1.25) |" in text
+    assert "| small | jax | 0.5 (0.5-0.5) | 0.8 (0.8-0.8) | 2 (2-2) |" in text
+    assert "left out: torch-compiled: no compiler" in text and "50% of the machine" in text
+    (tmp_path / "peers.json").write_text(json.dumps(values), encoding="utf-8")
+    assert text in report.report([tmp_path / "peers.json"], tmp_path, "")
+
+
+# ----------------------------------------------------------------------------------------- what is compared is equal
+
+
+def checked(name: str, case: Case) -> tuple[list[tuple[float, float]], dict[str, np.ndarray]]:
+    """(losses, weights) of the checked steps, in this process."""
+    start = peers.start_arrays(case)
+    rows = np.random.default_rng(0).uniform(-1, 1, (160, case.size)).astype(np.float32)
+    batches = peers.check_batches(case, rows)
+    implementation = implementations.make(name, case, start, rows)
+    losses = [implementation.step(x, z) for x, z in zip(batches["x"], batches["z"], strict=True)]
+    weights = {k: np.array(v) for k, v in implementation.weights().items()}
+    implementation.run(6)  # more than an epoch, so that it begins a second one
+    return losses, weights
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside torch.compile
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+@pytest.mark.parametrize("name", [n for n in implementations.IMPLEMENTATIONS if n != "products"])
+def test_implementations_compute_the_same(name: str, case: Case) -> None:
+    package = implementations.NEEDS.get(name)
+    if package and not find_spec(package):
+        pytest.skip(f"{package} is not installed (extra bench-peers)")
+    assert peers.difference(case, checked(name, case), checked("minigan", case), peers.start_arrays(case)) is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"lr": 2.1e-4}, {"beta1": 0.45}, {"ema": 0.1}, {"objective": "relativistic"}, {"update": "simultaneous"}]
+)
+def test_a_different_step_is_found(change: dict[str, Any]) -> None:
+    other = Case.from_dict({**SMALL.to_dict(), **change})
+    parted = peers.difference(SMALL, checked("minigan", other), checked("minigan", SMALL), peers.start_arrays(SMALL))
+    assert parted is not None and "differ" in parted
+    assert "average" in parted or "ema" not in change
+
+
+def test_a_loss_that_is_no_number_is_a_difference() -> None:
+    losses, weights = checked("minigan", SMALL)
+    broken = [(float("nan"), 0.0), *losses[1:]], weights
+    assert "losses" in str(peers.difference(SMALL, broken, (losses, weights), peers.start_arrays(SMALL)))
+
+
+def test_peers_command_with_minigan_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "peers.json"
+    flags = ["--only", "minigan", "products", "--sizes", "digits", "--rounds", "2", "--turn", "0.01", "--threads", "1"]
+    assert peers.main([*flags, "--json", str(out)]) == 0
+    assert "| digits | " in capsys.readouterr().out
+    (case,) = json.loads(out.read_text(encoding="utf-8"))["cases"]
+    assert case["about"]["products"]["flops"] > 10**6 and not case["left_out"]
+    assert all(len(times) == 2 and min(times) > 0 for times in case["seconds"].values())
+
+
+def test_a_worker_that_cannot_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = peers.Worker("nonsense", 1, subprocess.DEVNULL)
+    whole = peers.Worker("minigan", 1, subprocess.DEVNULL)
+    said: list[str] = []
+    monkeypatch.setattr(peers, "WARM_SECONDS", 0.01)
+    try:
+        result = peers.compare(CASES["alternating"], [whole, broken], 1, 0.001, said.append)
+    finally:
+        broken.close()
+        whole.close()
+    assert list(result["seconds"]) == ["minigan"]
+    assert "KeyError" in result["left_out"]["nonsense"] and "left out" in said[0]
+
+
+def test_peers_that_differ_end_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = [peers.Worker(name, 1, subprocess.DEVNULL) for name in ("minigan", "minigan")]
+    monkeypatch.setattr(peers, "WARM_SECONDS", 0.001)
+    monkeypatch.setattr(peers, "difference", lambda *a: "all differs")
+    try:
+        with pytest.raises(MiniganError, match="does not compute what minigan does: all differs"):
+            peers.compare(SMALL, workers, 1, 0.001, print)
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+@pytest.mark.parametrize("flags", [["--rounds", "0"], ["--threads", "0"], ["--turn", "0"], ["--sizes", "huge"]])
+def test_peers_refuses_bad_flags(flags: list[str]) -> None:
+    assert exit_code(peers.main, *flags) == 2

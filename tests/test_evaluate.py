@@ -1,0 +1,351 @@
+"""`python -m minigan.evaluate` and measuring during training, as a person meets them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import TINY, exit_code, tree
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from minigan import checkpoint, evaluate, plots, train
+from minigan.data import Space
+from minigan.gan import GAN
+from minigan.metrics.suite import METRICS, Suite
+from minigan.run import Run
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINIGAN_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny trained run of every kind of data, under the names in KINDS."""
+    home = tmp_path_factory.mktemp("runs")
+    rng = np.random.default_rng(0)
+    np.save(home / "table.npy", rng.normal(size=(300, 4)))
+    np.save(home / "images.npy", rng.random((120, 5, 7)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        for name, data in KINDS.items():
+            data = str(home / data) if data.endswith(".npy") else data
+            assert exit_code(train.main, *TINY, "--data", data, "--steps", "4", "--out", name) == 0
+    return home
+
+
+KINDS = {"digits": "digits", "ring": "ring", "table": "table.npy", "images": "images.npy"}
+
+
+@pytest.fixture
+def runs(made: Path, tmp_path: Path) -> Path:
+    for name in KINDS:
+        shutil.copytree(made / name, tmp_path / name)
+    return tmp_path
+
+
+def run(*argv: object) -> int:
+    return exit_code(evaluate.main, *argv)
+
+
+# --------------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_run_of_every_kind_is_measured(runs: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tree(runs / name)
+    assert run(name, "-n", "200", "--json", "out.json") == 0
+    said, after = capsys.readouterr(), tree(runs / name)
+    assert said.err == "" and set(after) - set(before) == {"neighbours.png"}
+    assert {k: after[k] for k in before} == before, "nothing else is touched"
+    result = json.loads(Path("out.json").read_text())
+    assert list(result["generated"]) == list(result["real"]) and "coverage" in result["real"]
+    for measure in result["generated"]:
+        assert re.search(rf"^{measure} +\S+ +\S+  ", said.out, re.MULTILINE)
+    assert said.out.count("\n\n") == 2 and result["verdict"][0] in said.out
+    assert result["compared"] == {"digits": 200, "ring": 200, "table": 60, "images": 24}[name]
+    with Image.open(runs / name / "neighbours.png") as image:
+        assert image.width > 300
+
+
+def test_the_same_run_gives_the_same_report_and_picture(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def once() -> tuple[str, bytes]:
+        assert run("digits", "-n", "150") == 0
+        return capsys.readouterr().out, (runs / "digits" / "neighbours.png").read_bytes()
+
+    assert once() == once()
+
+
+def test_an_untrained_generator_does_badly_and_is_told_so(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("digits", "-n", "359", "--json", "a.json") == 0
+    assert "Mode collapse" in capsys.readouterr().out
+    values = json.loads(Path("a.json").read_text())
+    assert values["generated"]["frechet"] > 10 * values["real"]["frechet"]
+    assert values["step"] == 4 and values["data"]["name"] == "digits" and values["groups"] == 1
+
+
+def test_a_checkpoint_file_is_measured_too(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ring/checkpoint.previous.safetensors", "-n", "100") == 0
+    assert "step 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["nowhere"], "nowhere"),
+        (["digits", "-n", "99"], "-n 99 is out of range"),
+        (["digits", "-n", "1000000"], "-n 1000000 is out of range"),
+        (["digits", "-n", "many"], "invalid int value"),
+        (["digits", "--json", "digits/config.json"], "already exists; choose another name"),
+        (["digits", "--json", "none/x.json"], "the directory none does not exist"),
+        (["digits", "--nonsense"], "unknown argument --nonsense"),
+        (["digits", "--data", "ring"], "now holds ring"),
+        (["digits", "--data", "gone.npy"], "gone.npy"),
+        ([], "RUN"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_sentence_and_changes_nothing(
+    runs: Path, argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(runs)
+    assert run(*argv) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and words in said.err and said.err.count("\n") == 1 and said.err.startswith("minigan: ")
+    assert tree(runs) == before
+
+
+def test_a_run_without_its_configuration_or_with_a_damaged_one_is_refused(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs / "digits" / "config.json").write_text("{")
+    assert run("digits") == 2
+    assert "not valid JSON" in capsys.readouterr().err
+    (runs / "digits" / "config.json").unlink()
+    assert run("digits") == 2
+    assert "holds no config.json" in capsys.readouterr().err
+
+
+def test_data_that_have_moved_are_found_and_data_that_have_changed_are_refused(
+    runs: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(made / "table.npy", "elsewhere.npy")
+    config = json.loads((runs / "table" / "config.json").read_text())
+    config["config"]["data"] = "gone.npy"
+    (runs / "table" / "config.json").write_text(json.dumps(config))
+    assert run("table") == 2 and "gone.npy" in capsys.readouterr().err
+    assert run("table", "--data", "elsewhere.npy", "-n", "100") == 0
+    np.save("elsewhere.npy", np.load("elsewhere.npy") + 1)
+    capsys.readouterr()
+    assert run("table", "--data", "elsewhere.npy") == 2
+    assert "trained on table (240 samples" in capsys.readouterr().err
+
+
+def test_mnist_that_is_not_there_is_asked_for(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = json.loads((runs / "digits" / "config.json").read_text())
+    config["config"].update(data="mnist", data_dir="no/where")
+    (runs / "digits" / "config.json").write_text(json.dumps(config))
+    assert run("digits") == 2
+    assert "train-images-idx3-ubyte.gz is neither in no/where" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_written_is_said_after_the_numbers(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs / "ring" / "neighbours.png").mkdir()
+    assert run("ring", "-n", "100") == 4
+    said = capsys.readouterr()
+    assert "coverage" in said.out and "neighbours.png could not be written" in said.err
+
+
+def test_a_run_on_all_data_says_that_nothing_was_held_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(train.main, *TINY, "--data", "digits", "--steps", "2", "--all-data", "--out", "all") == 0
+    assert run("all", "-n", "100") == 0
+    said = capsys.readouterr().out
+    assert "--all-data" in said and "memorisation" not in said.split("\n\n")[1]
+
+
+# --------------------------------------------------------------------------------------------------------- the verdict
+
+
+GOOD = {
+    "frechet": 1.5, "kid": 0.1, "precision": 0.93, "recall": 0.92, "density": 0.96, "coverage": 0.94, "digit_kl": 0.001,
+    "kinds": 10.0, "sharpness": 1.0, "different_bins": 0.05, "parzen": 242.0, "memorisation": 1.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({}, "No sign"),
+        ({"coverage": 0.2}, "Mode collapse"),
+        ({"kinds": 8.0}, "Mode collapse: 2 of the modes or digits missing"),
+        ({"digit_kl": 0.5}, "Mode collapse"),
+        ({"recall": 0.8}, "Less varied"),
+        ({"memorisation": 0.5}, "Memorisation"),
+        ({"parzen": 260.0}, "Blur"),
+        ({"sharpness": 0.5}, "Blur"),
+        ({"sharpness": 1.4}, "Noise"),
+        ({"precision": 0.4}, "Strays"),
+        ({"density": 0.6}, "Less faithful"),
+    ],
+)
+def test_each_fault_alone_gives_its_verdict_with_advice(change: dict[str, float], word: str) -> None:
+    findings = evaluate.verdict({**GOOD, **change}, GOOD)
+    assert len(findings) == 1 and findings[0].startswith(word) and findings[0].endswith(".")
+    assert word == "No sign" or "Try " in findings[0]
+
+
+def test_mixtures_have_a_verdict_on_their_modes() -> None:
+    real = {"coverage": 0.97, "modes": 8.0, "high_quality": 0.99, "reverse_kl": 0.001, "mode_width": 1.0}
+    assert "No sign" in evaluate.verdict(real, real)[0]
+    assert "3 of the modes" in evaluate.verdict({**real, "modes": 5.0}, real)[0]
+    assert "too narrow: 0.60" in evaluate.verdict({**real, "mode_width": 0.6}, real)[0]
+    assert "too wide" in evaluate.verdict({**real, "mode_width": 1.6}, real)[0]
+    assert "Strays" in evaluate.verdict({**real, "high_quality": 0.8}, real)[0]
+
+
+VALUES = st.dictionaries(st.sampled_from(list(METRICS)), st.floats(allow_nan=True, allow_infinity=True))
+
+
+@given(VALUES, VALUES)
+def test_a_verdict_is_found_for_any_values(made: dict[str, float], real: dict[str, float]) -> None:
+    both = set(made) & set(real)
+    findings = evaluate.verdict({k: made[k] for k in both}, {k: real[k] for k in both})
+    assert findings and all(f.endswith(".") and "nan" not in f for f in findings)
+
+
+# ---------------------------------------------------------------------------------------------------------- the picture
+
+
+def test_the_picture_shows_each_image_beside_its_nearest(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    near = rng.random((3, 5, 16)).astype(np.float32)
+    near[:, 0] = 1
+    panels = [("one", np.zeros((3, 16), np.float32), near), ("two", np.zeros((2, 16), np.float32), near[:2])]
+    plots.neighbours(tmp_path / "a.png", Space("image", (4, 4), ()), panels)
+    plots.neighbours(tmp_path / "b.png", Space("image", (4, 4), ()), panels)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with Image.open(tmp_path / "a.png") as image:
+        pixels = np.asarray(image.convert("L"))
+    assert (pixels == 0).sum() > 5 * 80 * 80, "five black tiles"
+    plots.distances(tmp_path / "c.png", rng.random(50), rng.random(50) + 1)
+    plots.distances(tmp_path / "d.png", np.zeros(3), np.array([np.nan, 0.0]))
+
+
+def test_copies_of_training_images_are_brought_forward(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among noise, three planted copies come first in the second panel, beside themselves."""
+    saved = checkpoint.load("digits")
+    data = evaluate.training_data(Run(runs / "digits"), saved, None, None)
+    x = np.random.default_rng(0).random((200, 64)).astype(np.float32)
+    x[[7, 100, 150]] = data.train[[3, 4, 5]] * np.float32(data.unit)
+    suite = Suite(data, evaluate.get_backend(), 100)
+    report = evaluate.Report(Run(runs / "digits"), saved, suite, 1, {}, {}, [])
+    drawn: list[Any] = []
+    monkeypatch.setattr(plots, "neighbours", lambda path, space, panels: drawn.extend(panels))
+    evaluate.picture(report, x, evaluate.get_backend())
+    (_, first, _), (_, suspect, near) = drawn
+    assert (first == x[:10]).all() and (suspect[:3] == x[[7, 100, 150]]).all()
+    assert (near[:3, 0] == suspect[:3]).all() and near.shape == (10, 5, 64)
+
+
+# ------------------------------------------------------------------------------------------------------ during training
+
+
+def trained(*argv: object) -> int:
+    return exit_code(train.main, *TINY, "--data", "digits", "--out", "run", *argv)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "MEASURED_IMAGES", 200)
+
+
+@pytest.mark.usefixtures("few")
+def test_measures_go_into_the_log_and_the_best_checkpoint_is_kept() -> None:
+    assert trained("--steps", "12", "--evaluate-every", "5") == 0
+    records = [r for r in Run(Path("run")).records() if "frechet" in r]
+    assert [r["step"] for r in records] == [5, 10, 12]
+    assert all({"coverage", "recall", "digit_kl"} <= set(r) and "memorisation" not in r for r in records)
+    best = min(records, key=lambda r: r["frechet"])
+    assert checkpoint.load("run/checkpoint.best.safetensors").step == best["step"]
+    assert checkpoint.load("run").step == 12 and Path("run/curves.png").exists()
+    assert checkpoint.load("run/checkpoint.previous.safetensors").step < 12, "the best is never kept as the previous"
+
+
+@pytest.mark.usefixtures("few")
+def test_the_command_measures_what_training_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert trained("--steps", "6", "--evaluate-every", "6") == 0
+    logged = Run(Path("run")).records()[-1]
+    assert run("run", "-n", "200", "--json", "a.json") == 0
+    measured = json.loads(Path("a.json").read_text())["generated"]
+    assert {k: measured[k] for k in logged if k != "step"} == {k: v for k, v in logged.items() if k != "step"}
+
+
+@pytest.mark.usefixtures("few")
+def test_training_ends_when_the_goal_is_met(capsys: pytest.CaptureFixture[str]) -> None:
+    assert trained("--steps", "40", "--until", "frechet<1e9") == 0
+    assert checkpoint.load("run").step == 4, "measured as often as pictures are drawn"
+    assert (Path("run/samples.png")).exists() and checkpoint.load("run/checkpoint.best.safetensors").step == 4
+    assert exit_code(train.main, "--resume", "run", "--until", "coverage>2", "--steps", "10", "--quiet") == 0
+    assert checkpoint.load("run").step == 10
+
+
+@pytest.mark.usefixtures("few")
+def test_measuring_does_not_change_training(tmp_path: Path) -> None:
+    assert trained("--steps", "8") == 0
+    assert exit_code(train.main, *TINY, "--steps", "8", "--evaluate-every", "3", "--out", "other") == 0
+    a, b = (Path(p, checkpoint.NAME).read_bytes() for p in ("run", "other"))
+    assert a == b
+
+
+@pytest.mark.usefixtures("few")
+def test_a_resumed_run_remembers_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trained("--steps", "6", "--evaluate-every", "3") == 0
+    measure = Suite.measure
+
+    def worse(self: Suite, x: np.ndarray, *, quick: bool = False) -> dict[str, float]:
+        return {**measure(self, x, quick=quick), "frechet": 1e12}
+
+    before = Path("run/checkpoint.best.safetensors").read_bytes()
+    monkeypatch.setattr(Suite, "measure", worse)
+    assert exit_code(train.main, "--resume", "run", "--steps", "9", "--quiet") == 0
+    assert Path("run/checkpoint.best.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--until", "frechet=8"], "as in"),
+        (["--until", "beauty<3"], "digits is measured by frechet, kid,"),
+        (["--until", "modes>7"], "digits is measured by"),
+        (["--until", "parzen>200"], "during training"),
+        (["--evaluate-every", "0"], "--evaluate-every 0 is out of range"),
+    ],
+)
+def test_goals_that_cannot_be_are_refused_before_anything_is_written(
+    argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trained(*argv) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1 and not Path("run").exists()
+
+
+@pytest.mark.usefixtures("few")
+def test_samples_that_are_not_finite_end_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = GAN.sample
+    monkeypatch.setattr(
+        GAN, "sample", lambda self, n, **k: np.full((n, 64), np.nan) if n == 200 else sample(self, n, **k)
+    )
+    assert trained("--steps", "6", "--evaluate-every", "2") == 3
+    assert "200 of 200 samples hold a number that is not finite" in capsys.readouterr().err
