@@ -50,9 +50,10 @@ CASES = {
 }
 ROWS = 16384
 CHECK_STEPS = 3
-LOSS_TOLERANCE, WEIGHT_TOLERANCE, MOVE_TOLERANCE = 1e-4, 1e-4, 1e-2
+LOSS_TOLERANCE, WEIGHT_TOLERANCE, MOVE_TOLERANCE = 1e-4, 1e-4, 3e-2
 """Relative to: the loss; the norm of the weights; the norm of how far they moved. Adam divides by the gradient's size, so
-where a gradient is as small as its rounding error the move is as large as any, in either direction."""
+where a gradient is as small as its rounding error (or as what one unit at the kink of its leaky ReLU makes of it) the
+move is as large as any, in either direction: measured, 1e-2 between JAX and float64 at the wide size."""
 WARM_SECONDS = 1.0  # before the number of steps in a turn is chosen
 BUSY = 0.05  # of a core: what a parked process may use
 LOAD = 0.10  # of the machine: what others may use

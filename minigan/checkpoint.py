@@ -2,7 +2,7 @@
 
 A file holds the seven flat vectors of `GAN.state()`, the scaler's offset and scale, and one metadata key, "minigan", of
 sorted JSON: format version, configuration (without paths), step, what a sample is (`Space`), the identity of the data,
-and a SHA-256 over the tensors. (One key, because safetensors writes several in random order.)
+and a SHA-256 over all of it. (One key, because safetensors writes several in random order.)
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class Checkpoint:
         gan.step = self.step
 
 
-def digest(tensors: dict[str, np.ndarray]) -> str:
-    """SHA-256 over names, types, shapes and bytes, in the order of the names."""
-    sha = hashlib.sha256()
+def digest(tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> str:
+    """SHA-256 over the metadata (but for the digest itself), and names, types, shapes and bytes in the order of the names."""
+    sha = hashlib.sha256(json.dumps({**meta, "sha256": ""}, sort_keys=True).encode())
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
         sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
@@ -114,8 +114,8 @@ def save(path: Path, gan: GAN, space: Space, scaler: Scaler, data: dict[str, Any
         "step": gan.step,
         "space": space.to_dict(),
         "data": data,
-        "sha256": digest(tensors),
     }
+    meta["sha256"] = digest(tensors, meta)
     content = safetensors.numpy.save(tensors, {KEY: json.dumps(meta, sort_keys=True)})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
@@ -178,7 +178,7 @@ def _read(path: Path) -> Checkpoint:
     with reading(path) as file:
         size = os.fstat(file.fileno()).st_size
         shapes, text = _header(path, file.read(8 + MAX_HEADER), size)
-        config, space, step, data, sha256 = _meta(path, text)
+        meta, config, space = _meta(path, text)
         _check_shapes(path, config, space, shapes)
         file.seek(0)
         content = file.read(size + 1)
@@ -186,15 +186,15 @@ def _read(path: Path) -> Checkpoint:
         tensors = safetensors.numpy.load(content)
     except safetensors.SafetensorError as error:
         raise InputError(f"{path}: not a minigan checkpoint, or damaged ({str(error)[:80]}).") from None
-    if sha256 != digest(tensors):
-        raise InputError(f"{path}: its SHA-256 does not match its tensors: the file is damaged.")
+    if meta.get("sha256") != digest(tensors, meta):
+        raise InputError(f"{path}: its SHA-256 does not match what it holds: the file is damaged.")
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise InputError(f"{path}: {name} holds a number that is not finite.")
     scaler = Scaler(tensors.pop("scaler.offset"), tensors.pop("scaler.scale"))
     if not (scaler.scale > 0).all():
         raise InputError(f"{path}: scaler.scale must be positive.")
-    return Checkpoint(config, step, space, scaler, data, tensors, path)
+    return Checkpoint(config, meta["step"], space, scaler, meta["data"], tensors, path)
 
 
 def _header(path: Path, head: bytes, size: int) -> tuple[dict[str, tuple[str, tuple[int, ...]]], str]:
@@ -220,8 +220,8 @@ def _header(path: Path, head: bytes, size: int) -> tuple[dict[str, tuple[str, tu
     return shapes, text
 
 
-def _meta(path: Path, text: str) -> tuple[Config, Space, int, dict[str, Any], str]:
-    """What a checkpoint says of itself: configuration, what a sample is, step, identity of the data, SHA-256."""
+def _meta(path: Path, text: str) -> tuple[dict[str, Any], Config, Space]:
+    """What a checkpoint says of itself, and the configuration and the space in it."""
     try:
         meta = json.loads(text)
     except (ValueError, RecursionError):
@@ -236,7 +236,7 @@ def _meta(path: Path, text: str) -> tuple[Config, Space, int, dict[str, Any], st
     step, data = meta.get("step"), meta.get("data")
     if type(step) is not int or step < 0 or not isinstance(data, dict):
         raise InputError(f"{path}: its metadata lack a step or the data's identity.")
-    return config, space, step, data, str(meta.get("sha256"))
+    return meta, config, space
 
 
 def _check_shapes(path: Path, config: Config, space: Space, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> None:

@@ -98,6 +98,13 @@ class Config:
     kernels: str = setting(
         "reference", "reference (plain NumPy or CuPy) or numba (compiled loops on the CPU, extra fast)", choices=KERNELS
     )
+    threads: int = setting(
+        0,
+        "threads of the CPU's matrix products; 0: one where they are small, else the BLAS's choice",
+        low=0,
+        high=1024,
+        kind="report",
+    )
     recipe: str = setting(
         "default", "named settings for the data set; any other flag overrides them", choices=RECIPES, kind="report"
     )

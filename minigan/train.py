@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -319,6 +319,21 @@ def saved_state(run: Run, config: Config, identity: dict[str, Any]) -> checkpoin
     return saved
 
 
+SMALL = 16_000_000
+"""Floating-point operations of a matrix product below which a second thread gains a tenth at best. On a busy machine it
+loses a multiple: the threads of a product wait for each other, spinning."""
+
+
+def limited_threads(gan: GAN) -> AbstractContextManager[Any]:
+    """--threads of BLAS while training; 0 decides by the largest product, the same on every machine."""
+    from threadpoolctl import threadpool_limits
+
+    largest = max(W.size for network in (gan.generator, gan.discriminator) for W, _ in network.theta.layers)
+    operations = 2 * (2 * gan.config.batch_size) * largest  # the discriminator sees real and generated rows at once
+    threads = gan.config.threads or (1 if operations < SMALL else None)
+    return threadpool_limits(limits=threads, user_api="blas")
+
+
 def train(session: Session, stop: Stop) -> None:
     """Run the steps that are left, logging, drawing and saving on the way. Raises: DivergenceError, OSError."""
     from tqdm import tqdm
@@ -463,7 +478,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     first = gan.step
     try:
-        with stop.listening(), np.errstate(all="ignore"):  # check_finite says it better than NumPy's warnings
+        with (
+            stop.listening(),
+            limited_threads(gan),
+            np.errstate(all="ignore"),
+        ):  # check_finite says it better than NumPy's warnings
             train(session, stop)
             session.backend.synchronize()
             seconds = time.perf_counter() - began

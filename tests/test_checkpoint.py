@@ -70,7 +70,7 @@ def forged(
     tensors, meta = dict(safetensors.numpy.load(content)), json.loads(header["__metadata__"][KEY])
     change(tensors, meta)
     if sign:
-        meta["sha256"] = digest(tensors)
+        meta["sha256"] = digest(tensors, meta)
     return safetensors.numpy.save(tensors, {KEY: json.dumps(meta)})
 
 
@@ -124,10 +124,10 @@ def test_transposed_and_strided_arrays_are_not_corrupted(tmp_path: Path, monkeyp
 
 def test_the_digest_does_not_depend_on_strides_or_order_but_on_all_else() -> None:
     a, b = np.arange(6.0), np.arange(6.0).reshape(2, 3)
-    assert digest({"a": a, "b": b}) == digest({"b": b, "a": a})
-    assert digest({"a": b.T}) == digest({"a": b.T.copy()})
+    assert digest({"a": a, "b": b}, {}) == digest({"b": b, "a": a}, {})
+    assert digest({"a": b.T}, {}) == digest({"a": b.T.copy()}, {})
     seen = [{"a": a}, {"b": a}, {"a": b}, {"a": a.astype("f")}, {"a": a + 1}, {"a": b.T}, {"a": a, "b": b}, {}]
-    assert len({digest(t) for t in seen}) == len(seen)
+    assert len({digest(t, {}) for t in seen}) == len(seen)
 
 
 def test_the_same_run_gives_the_same_bytes_in_two_directories(backend: Backend, tmp_path: Path) -> None:
@@ -429,3 +429,10 @@ def test_loading_a_path_given_as_text(tmp_path: Path, good: bytes) -> None:
     (tmp_path / NAME).write_bytes(good)
     assert load(str(tmp_path)).step == load(str(tmp_path / NAME)).step == 2
     assert checkpoint.load is load
+
+
+def test_a_digit_changed_in_the_metadata_is_noticed(good: bytes, tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    for name, value in (("step", 7), ("version", "9.9"), ("data", {"name": "others"})):
+        path.write_bytes(forged(good, lambda tensors, meta, n=name, v=value: meta.update({n: v}), sign=False))  # type: ignore[misc]
+        refused(path, "SHA-256 does not match")

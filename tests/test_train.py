@@ -19,7 +19,7 @@ import pytest
 from helpers import TINY, exit_code, start, tree
 from PIL import Image
 
-from minigan import checkpoint, train
+from minigan import checkpoint, get_backend, train
 from minigan.gan import GAN, Measurement
 from minigan.run import Run, load_config
 
@@ -165,6 +165,22 @@ def test_reporting_does_not_change_the_numbers() -> None:
     assert run("--steps", 6, "--out", "a") == 0
     assert run("--steps", 6, "--out", "b", "--log-every", 1, "--sample-every", 1, "--save-every", 1) == 0
     assert Path("a", checkpoint.NAME).read_bytes() == Path("b", checkpoint.NAME).read_bytes()
+
+
+def test_small_products_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def threads(*argv: str) -> Any:
+        config, _ = train.parse(list(argv))
+        size = {"digits": 64, "mnist": 784}[config.data]
+        with monkeypatch.context() as patch:
+            patch.setattr("threadpoolctl.threadpool_limits", lambda limits, user_api: asked.append((limits, user_api)))
+            train.limited_threads(GAN(config, size, get_backend()))
+        return asked[-1]
+
+    assert threads() == (1, "blas")
+    assert threads("--data", "mnist", "--data-dir", ".") == (None, "blas")
+    assert threads("--threads", "3") == (3, "blas")
 
 
 def test_a_flag_overrides_the_recipe_and_the_recipe_the_default() -> None:
