@@ -53,7 +53,7 @@ _TABLE = {
     "sample_every": 1000,
 }
 _DIGITS = {**_IMAGES, "hidden": (128, 128), "steps": 20_000, "log_every": 200, "sample_every": 1000}
-_MNIST = {**_IMAGES, "steps": 40_000, "log_every": 500, "sample_every": 2000, "save_every": 5000}
+_MNIST = {**_IMAGES, "steps": 32_000, "log_every": 500, "sample_every": 2000, "save_every": 5000}
 _ARTICLE = {
     "latent": 100,
     "hidden": (256, 256),
@@ -83,7 +83,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     # the same settings, four times as long: schedules stretch with the steps
     "best": {
         "digits": {**_DIGITS, "steps": 80_000, "log_every": 500, "sample_every": 4000},
-        "mnist": {**_MNIST, "steps": 160_000, "log_every": 1000, "sample_every": 8000},
+        "mnist": {**_MNIST, "steps": 128_000, "log_every": 1000, "sample_every": 8000},
         "ring": {**_POINTS, "steps": 80_000, "log_every": 500, "sample_every": 4000},
         "grid": {**_POINTS, "steps": 80_000, "log_every": 500, "sample_every": 4000},
         "image": {**_IMAGES, "steps": 60_000, "log_every": 500, "sample_every": 4000},
