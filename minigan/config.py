@@ -62,7 +62,9 @@ class Config:
     )
     activation: str = setting("leaky-relu", "activation of the hidden layers", choices=ACTIVATIONS)
     output: str = setting("tanh", "activation of the generator's output; data are scaled to its range", choices=OUTPUTS)
-    spread: float = setting(1.0, "standard deviation that data are scaled to where the output is identity", above=0)
+    spread: float = setting(
+        1.0, "standard deviation that data are scaled to where the output is identity", low=0.001, high=1000
+    )
     dtype: str = setting("float32", "precision of every array", choices=DTYPES)
 
     objective: str = setting("relativistic", "adversarial loss", choices=OBJECTIVES, section="objective")

@@ -31,7 +31,7 @@ FRACTION = ([0, 0.0, 0.999999], [1, 1.0, -0.1, math.inf], ">= 0 and < 1")
 NUMBERS = {
     "image_size": ([1, 1024], [0, 1025], ">= 1 and <= 1024"),
     "latent": COUNT,
-    "spread": RATE,
+    "spread": ([0.001, 3, 1000], [0, 5e-324, -1.0, 1001, math.inf, TOO_LARGE], ">= 0.001 and <= 1000"),
     "label_smoothing": FRACTION,
     "r1": PENALTY,
     "r2": PENALTY,
