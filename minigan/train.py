@@ -27,6 +27,7 @@ from minigan.run import Run, load_config
 
 if TYPE_CHECKING:  # imported when needed: --help and errors come at once
     from minigan.data import Data
+    from minigan.data.batches import Batches
     from minigan.data.scaling import Scaler
     from minigan.gan import GAN, Measurement
     from minigan.metrics.suite import Suite
@@ -130,6 +131,7 @@ class Session:
     data: Data
     identity: dict[str, Any]
     scaler: Scaler
+    batches: Batches
     gan: GAN
     run: Run
     quiet: bool
@@ -253,6 +255,7 @@ class Watch:
 def prepare(config: Config, values: argparse.Namespace) -> Session:
     """Load the data, build the networks, open the run directory: all that can be refused, before anything is written."""
     from minigan.data import load
+    from minigan.data.batches import Batches
     from minigan.data.scaling import Scaler
     from minigan.gan import GAN
 
@@ -261,11 +264,8 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
     rows = data.part(config.all_data)
     if "batch_size" not in values.given and values.resume is None and config.batch_size > len(rows):
         config = config.replace(batch_size=len(rows))  # the recipe's size is a suggestion, a given one is an order
-    if config.batch_size > len(rows):
-        raise InputError(
-            f"--batch-size {config.batch_size} is larger than the training part, which has {len(rows)} samples."
-        )
     scaler = Scaler.fit(data.space, rows, config.output, data.unit, config.spread)
+    batches = Batches(rows, data.unit, scaler, config.batch_size, config.seed, backend, config.dtype)
     identity = checkpoint.identify(data, config.all_data)
     watch = Watch.begin(config, data, backend)
     run = None if values.resume is None else Run.open(values.resume)
@@ -276,7 +276,7 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
         except ValueError:  # NumPy's word for more than there are addresses
             raise MemoryError from None
         run = run or Run.create(values.out, data.name)
-        session = Session(config, backend, data, identity, scaler, gan, run, values.quiet, watch)
+        session = Session(config, backend, data, identity, scaler, batches, gan, run, values.quiet, watch)
         if saved is not None:
             saved.restore(gan)
             if saved.path != run.checkpoint:  # else the next save would keep the damaged one in place of the good one
@@ -338,18 +338,7 @@ def train(session: Session, stop: Stop) -> None:
     """Run the steps that are left, logging, drawing and saving on the way. Raises: DivergenceError, OSError."""
     from tqdm import tqdm
 
-    from minigan.data.batches import Batches
-
-    config, gan, run, data, watch = session.config, session.gan, session.run, session.data, session.watch
-    batches = Batches(
-        data.part(config.all_data),
-        data.unit,
-        session.scaler,
-        config.batch_size,
-        config.seed,
-        session.backend,
-        config.dtype,
-    )
+    config, gan, run, watch = session.config, session.gan, session.run, session.watch
     if gan.step == 0:
         session.draw_progress()
     saved, began, since = gan.step, time.perf_counter(), gan.step
@@ -361,7 +350,7 @@ def train(session: Session, stop: Stop) -> None:
     with bar:
         while gan.step < config.steps and not stop.requested and not session.reached:
             due = (gan.step + 1) % config.log_every == 0 or gan.step + 1 == config.steps
-            seen = gan.train_step(batches.fill, measure=due)
+            seen = gan.train_step(session.batches.fill, measure=due)
             bar.update()
             if seen is not None:
                 now = time.perf_counter()
