@@ -77,7 +77,8 @@ class Config:
     penalty_every: int = setting(
         1, "apply penalties every K discriminator steps, K times as strong", low=1, high=MAX_COUNT
     )
-    penalty_schedule: str = setting("constant", "how penalty weights fall, to a tenth at the end", choices=SCHEDULES)
+    penalty_schedule: str = setting("constant", "how penalty weights fall, to --penalty-end", choices=SCHEDULES)
+    penalty_end: float = setting(0.1, "share of the penalty weights that is left at the end of the schedule", low=0, high=1)
 
     steps: int = setting(5000, "training steps (generator updates)", low=1, high=MAX_COUNT, section="optimisation")
     schedule_steps: int | None = setting(

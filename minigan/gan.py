@@ -20,9 +20,6 @@ from minigan.objectives import OBJECTIVES
 from minigan.optim import Adam, WeightAverage, schedule
 from minigan.penalties import interpolate, one_centred_direction, penalised_gradient, zero_centred_direction
 
-PENALTY_END = 0.1
-"""Scheduled penalty weights fall to this share of their value."""
-
 CHUNK = 256
 """Latents to sample from are drawn in chunks of this many rows: sample i does not depend on how many are asked for."""
 
@@ -202,7 +199,7 @@ class GAN:
     def penalty_directions(self) -> None:
         """v = dP/d(dD/dx), from the dD/dx on the tape; `penalty_every` times as strong as in every update."""
         c = self.config
-        strength = c.penalty_every * schedule(c.penalty_schedule, self.step, self.horizon, PENALTY_END)
+        strength = c.penalty_every * schedule(c.penalty_schedule, self.step, self.horizon, c.penalty_end)
         if c.r1 > 0:
             zero_centred_direction(self.ops, self.real.tape.dx, c.r1 * strength, self.real.tape.v)
         if c.r2 > 0:

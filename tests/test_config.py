@@ -36,6 +36,7 @@ NUMBERS = {
     "r1": PENALTY,
     "r2": PENALTY,
     "gradient_penalty": PENALTY,
+    "penalty_end": ([0, 0.0, 0.002, 1], [-0.1, 1.01, math.inf, TOO_LARGE], ">= 0 and <= 1"),
     "penalty_every": COUNT,
     "steps": COUNT,
     "schedule_steps": COUNT,

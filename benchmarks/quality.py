@@ -1,0 +1,331 @@
+"""`python -m benchmarks.quality`: train every recipe on the reported seeds, measure the samples, and write docs/results.md.
+
+Each run is what a person would type: `python -m minigan.train`, then `python -m minigan.evaluate` on its last weights.
+What was found goes into one JSON file per run in benchmarks/quality/; runs that have one are not made again, so the
+command can be stopped and continued. `--page` writes the page from these files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.report import insert
+from minigan import cli
+from minigan.errors import InputError
+from minigan.files import write_json
+from minigan.metrics.suite import METRICS, cost
+from minigan.recipes import recipe
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).with_name("quality")
+WORK = ROOT / ".benchmarks" / "quality"
+PAGE = ROOT / "docs" / "results.md"
+
+SEEDS = {"ring": range(100, 110), "grid": range(100, 110), "digits": range(100, 105), "mnist": range(100, 105)}
+STABILITY = {"half": 0.5, "one": 1.0, "double": 2.0}
+"""Factors of both learning rates."""
+STABILITY_SEEDS = range(200, 208)
+RIVAL_SEEDS = range(100, 103)
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run: a recipe on a data set with a seed, and flags that differ from the recipe's."""
+
+    group: str
+    data: str
+    recipe: str
+    seed: int
+    flags: tuple[str, ...] = ()
+    rival: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.group}-{self.data}-{self.recipe}-{self.seed}"
+
+    @property
+    def record(self) -> Path:
+        return RESULTS / f"{self.name}.json"
+
+    @property
+    def folder(self) -> Path:
+        return WORK / self.name
+
+    def read(self) -> Record | None:
+        return json.loads(self.record.read_text(encoding="utf-8")) if self.record.is_file() else None
+
+
+def plan() -> list[Trial]:
+    """Every run that the page reports, the quick ones first."""
+    trials = [
+        Trial("recipe", data, which, seed)
+        for which in ("default", "best")
+        for data in ("ring", "grid", "digits", "mnist")
+        for seed in SEEDS[data]
+    ]
+    for data in ("ring", "grid", "digits"):
+        base = recipe("default", data)
+        for word, factor in STABILITY.items():
+            rates = {"--lr-generator": base.lr_generator * factor, "--lr-discriminator": base.lr_discriminator * factor}
+            flags = tuple(str(part) for pair in rates.items() for part in pair)
+            trials += [Trial(f"stability-{word}", data, "default", seed, flags) for seed in STABILITY_SEEDS]
+    trials += [
+        Trial("rival", "mnist", which, seed, rival=True) for which in ("default", "best") for seed in RIVAL_SEEDS
+    ]
+    return trials
+
+
+# --------------------------------------------------------------------------------------------------- making the runs
+
+
+def command(trial: Trial, threads: int) -> list[str]:
+    """What a person would type."""
+    return [
+        sys.executable, "-m", "minigan.train", "--data", trial.data, "--recipe", trial.recipe, "--seed", str(trial.seed),
+        *trial.flags, "--threads", str(threads), "--out", str(trial.folder), "--quiet",
+    ]  # fmt: skip
+
+
+def perform(trial: Trial, threads: int, jobs: int) -> Record:
+    """Train, measure, and write the record. A run that ends with an error is recorded as failed."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(threads)} if threads else dict(os.environ)
+
+    def call(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    began = time.perf_counter()
+    trained = call(rival_command(trial, threads) if trial.rival else command(trial, threads))
+    seconds = time.perf_counter() - began
+    result: Record = {
+        "group": trial.group, "data": trial.data, "recipe": trial.recipe, "seed": trial.seed, "flags": list(trial.flags),
+        "seconds": round(seconds, 1), "threads": threads, "jobs": jobs, "machine": machine(),
+    }  # fmt: skip
+    report = trial.folder / "quality.json"
+    if not trained.returncode and not trial.rival:
+        report.unlink(missing_ok=True)
+        measured = call([sys.executable, "-m", "minigan.evaluate", str(trial.folder), "--json", str(report)])
+        if measured.returncode:
+            raise InputError(f"{trial.name}: {measured.stderr.strip()}")
+    if trained.returncode:
+        result["failed"] = (trained.stderr.strip() or "no message").splitlines()[-1].replace(str(trial.folder), "RUN")
+    else:
+        found = json.loads(report.read_text(encoding="utf-8"))
+        if trial.seed == SEEDS[trial.data][0] and trial.group == "recipe":
+            shutil.copyfile(trial.folder / "samples.png", picture(trial.data, trial.recipe))
+        result |= {key: found[key] for key in ("step", "compared", "groups", "generated", "real", "verdict")}
+    write_json(trial.record, result)
+    return result
+
+
+def rival_command(trial: Trial, threads: int) -> list[str]:
+    """PyTorch-GAN's networks and settings for as long as this project's recipe trained, by its median run."""
+    times = [
+        found["seconds"]
+        for seed in SEEDS[trial.data]
+        if (found := Trial("recipe", trial.data, trial.recipe, seed).read()) is not None and "failed" not in found
+    ]
+    if not times:
+        raise InputError(f"{trial.name}: trains as long as the {trial.recipe} recipe, which has no records yet.")
+    return [
+        sys.executable, "-m", "benchmarks.rival", "--seconds", str(round(statistics.median(times))),
+        "--seed", str(trial.seed), "--threads", str(threads), "--out", str(trial.folder),
+    ]  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------------- the page
+
+
+def number(value: float | None) -> str:
+    return (
+        "-" if value is None or not math.isfinite(value) else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    )
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and its standard error."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return number(mean)
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    digits = max(0, 1 - math.floor(math.log10(error))) if error > 0 else 3
+    return f"{mean:.{min(digits, 5)}f} ± {error:.{min(digits, 5)}f}"
+
+
+def worst(name: str, values: Sequence[float], real: float) -> float:
+    """The value of the worst seed."""
+    return max(values, key=lambda value: abs(value - real) if METRICS[name].better == "real" else cost(name, value))
+
+
+def done(group: str, data: str, which: str = "default") -> list[Record]:
+    """The records that there are of one group of runs."""
+    trials = (t for t in plan() if (t.group, t.data, t.recipe) == (group, data, which))
+    return [found for trial in trials if (found := trial.read()) is not None]
+
+
+def whole(records: Iterable[Record]) -> list[Record]:
+    """Those that did not fail."""
+    return [found for found in records if "failed" not in found]
+
+
+def measures(data: str, recipes: Sequence[str]) -> str:
+    """A table: a row for each measure, two columns for each recipe, and real samples."""
+    records = {r: done("recipe", data, r) for r in recipes}
+    finished = {r: whole(rows) for r, rows in records.items() if rows}
+    if not any(finished.values()):
+        return "Not measured yet.\n"
+    first = next(rows[0] for rows in finished.values() if rows)
+    head = "".join(f" `{r}`, {len(rows)} of {len(SEEDS[data])} seeds | worst seed |" for r, rows in finished.items())
+    lines = [f"| |{head} real |", "|---|" + "---|" * (2 * len(finished) + 1)]
+    training = [(spread(s), number(max(s))) for rows in finished.values() for s in [[r["seconds"] for r in rows]]]
+    lines.append("| seconds of training |" + "".join(f" {a} | {b} |" for a, b in training) + " |")
+    lines.append("| steps |" + "".join(f" {rows[0]['step']:,} | |" for rows in finished.values()) + " |")
+    for name, real in first["real"].items():
+        cells = ""
+        for rows in finished.values():
+            values = [r["generated"][name] for r in rows]
+            known = [v for v in values if v is not None]
+            full = len(known) == len(values)
+            cells += f" {spread(known) if full else '-'} | {number(worst(name, known, real)) if full else '-'} |"
+        lines.append(f"| `{name}` |{cells} {number(real)} |")
+    failed = sum(len(rows) - len(finished[r]) for r, rows in records.items() if rows)
+    jobs = sorted({(r["jobs"], r["threads"]) for rows in finished.values() for r in rows})
+    words = " or ".join(f"{j} at once on {t} thread{'s' * (t > 1)} each" for j, t in jobs)
+    return "\n".join(lines) + f"\n\nRuns: {words}. Failed: {failed}.\n"
+
+
+def lost(found: Record) -> bool:
+    """Whether a run failed, or a mode or a kind of digit is missing from its samples."""
+    if "failed" in found:
+        return True
+    made, real = found["generated"], found["real"]
+    return any(made[k] < real[k] for k in ("modes", "kinds") if k in real)
+
+
+def stability() -> str:
+    lines = ["| data | learning rates | runs | diverged or lost a mode | mean | worst |", "|---|---|---|---|---|---|"]
+    total = bad = 0
+    for data, primary in (("ring", "high_quality"), ("grid", "high_quality"), ("digits", "coverage")):
+        for word in STABILITY:
+            records = done(f"stability-{word}", data)
+            if not records:
+                continue
+            values = [r["generated"][primary] for r in whole(records)]
+            failures = sum(map(lost, records))
+            total, bad = total + len(records), bad + failures
+            row = f"`{primary}` {statistics.fmean(values):.3f} | {min(values):.3f}" if values else "- | -"
+            lines.append(f"| {data} | {word} | {len(records)} | {failures} | {row} |")
+    if not total:
+        return "Not measured yet.\n"
+    return "\n".join(lines) + f"\n\n{total - bad} of {total} runs ({(total - bad) / total:.1%}) kept every mode.\n"
+
+
+def against_rival() -> str:
+    lines = ["| time | PyTorch-GAN `gan.py` | this recipe | ratio |", "|---|---|---|---|"]
+    for which in ("default", "best"):
+        theirs, ours = whole(done("rival", "mnist", which)), whole(done("recipe", "mnist", which))
+        if not theirs or not ours:
+            continue
+        a, b = ([r["generated"]["frechet"] for r in rows] for rows in (theirs, ours))
+        lines.append(
+            f"| {statistics.median(r['seconds'] for r in theirs):.0f} s | Frechet {spread(a)} ({len(a)} seeds) "
+            f"| `{which}` {spread(b)} ({len(b)} seeds) | {statistics.fmean(a) / statistics.fmean(b):.0f} |"
+        )
+    return "\n".join(lines) + "\n" if len(lines) > 2 else "Not measured yet.\n"
+
+
+PUBLISHED = {
+    "ring": (("GAN, PacGAN's baseline", 6.3, 98.2, 0.45), ("ALI", 6.6, 97.6, 0.36), ("VEEGAN", 8, 52.9, None),
+             ("PacGAN2", 7.9, 95.6, 0.07), ("PacGAN4", 7.8, 95.9, 0.07)),
+    "grid": (("GAN, PacGAN's baseline", 17.3, 94.8, 0.70), ("ALI", 24.1, 95.7, 0.14), ("VEEGAN", 24.6, 40, None),
+             ("PacGAN2", 23.8, 91.3, 0.13), ("PacGAN4", 24.8, 93.6, 0.04)),
+}  # fmt: skip
+"""Modes, high quality in %, reverse KL: Lin et al. 2018 (Table 1 and 2); VEEGAN's row is its own paper's."""
+
+
+def published(data: str) -> str:
+    lines = ["| | modes | high quality | reverse KL |", "|---|---|---|---|"]
+    lines += [f"| {name} | {m} | {hq} % | {'-' if kl is None else kl} |" for name, m, hq, kl in PUBLISHED[data]]
+    for which in ("default", "best"):
+        rows = [r["generated"] for r in whole(done("recipe", data, which))]
+        if rows:
+            modes, hq, kl = (statistics.fmean(r[k] for r in rows) for k in ("modes", "high_quality", "reverse_kl"))
+            lines.append(f"| **minigan `{which}`** | {modes:.3g} | {100 * hq:.1f} % | {kl:.4f} |")
+    return "\n".join(lines) + "\n"
+
+
+TITLES = {"ring": "Ring of 8 Gaussians", "grid": "Grid of 25 Gaussians", "digits": "Digits", "mnist": "MNIST"}
+
+
+def page() -> str:
+    parts = []
+    for data, title in TITLES.items():
+        parts += [f"## {title}\n", measures(data, ("default", "best"))]
+        if data in PUBLISHED:
+            parts += ["Beside the published numbers:\n", published(data)]
+        for which in ("default", "best"):
+            if picture(data, which).is_file():
+                words = f"{title}, {which} recipe, seed {SEEDS[data][0]}: generated beside real"
+                parts.append(f"![{words}](images/{picture(data, which).name})\n")
+        if data == "mnist":
+            parts += ["### Beside PyTorch-GAN at equal time\n", against_rival()]
+    return "\n".join([*parts, "## Stability\n", stability()])
+
+
+def picture(data: str, which: str) -> Path:
+    """The page's picture of a recipe: the first seed's, whatever it looks like."""
+    return PAGE.parent / "images" / f"results-{data}-{which}.png"
+
+
+# ------------------------------------------------------------------------------------------------------ the command
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = cli.Parser(prog="python -m benchmarks.quality", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--only", default="", metavar="TEXT", help="only runs whose name holds TEXT, as in recipe-ring")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
+    parser.add_argument("--threads", type=int, default=0, help="threads of each run (default: its own choice)")
+    parser.add_argument("--list", action="store_true", default=False, help="list the runs and whether they have a record")
+    parser.add_argument("--page", action="store_true", default=False, help="write docs/results.md from the records there are")
+    return parser.parse(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    values = parse(argv)
+    if values.page:
+        insert(PAGE, page())
+        print(PAGE.relative_to(ROOT))
+        return 0
+    trials = [trial for trial in plan() if values.only in trial.name]
+    if values.list:
+        for trial in trials:
+            print("done   " if trial.record.is_file() else "missing", trial.name)
+        return 0
+
+    def make(trial: Trial) -> None:
+        found = perform(trial, values.threads, values.jobs)
+        print(trial.name, found.get("failed") or f"{found['seconds']:.0f} s", flush=True)
+
+    with ThreadPoolExecutor(max_workers=values.jobs) as pool:
+        list(pool.map(make, [trial for trial in trials if not trial.record.is_file()]))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
