@@ -301,8 +301,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="TEXT", help="only runs whose name holds TEXT, as in recipe-ring")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
     parser.add_argument("--threads", type=int, default=0, help="threads of each run (default: its own choice)")
-    parser.add_argument("--list", action="store_true", default=False, help="list the runs and whether they have a record")
-    parser.add_argument("--page", action="store_true", default=False, help="write docs/results.md from the records there are")
+    parser.add_argument(
+        "--list", action="store_true", default=False, help="list the runs and whether they have a record"
+    )
+    parser.add_argument(
+        "--page", action="store_true", default=False, help="write docs/results.md from the records there are"
+    )
     return parser.parse(argv)
 
 

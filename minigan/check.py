@@ -560,9 +560,13 @@ def optimisers(backend: Backend) -> Iterator[Row]:
         decay = min(0.6, (1 + t) / (10 + t))
         mean = decay * mean + (1 - decay) * theta[t]
     yield row("WeightAverage, 11 updates", mean.shape, relative_error(backend.to_host(average.mean), mean))
-    values = [schedule(name, t, 10, 0.1) for name in ("constant", "linear", "cosine") for t in (0, 5, 10, 20)]
-    expected = [1, 1, 1, 1, 1, 0.55, 0.1, 0.1, 1, 0.55, 0.1, 0.1]
-    yield row("schedule: constant, linear, cosine", (12,), relative_error(np.array(values), np.array(expected)))
+    values = [
+        schedule(name, t, 10, 0.1) for name in ("constant", "linear", "cosine", "exponential") for t in (0, 5, 10, 20)
+    ]
+    expected = [1, 1, 1, 1, 1, 0.55, 0.1, 0.1, 1, 0.55, 0.1, 0.1, 1, math.sqrt(0.1), 0.1, 0.1]
+    yield row(
+        "schedule: constant, linear, cosine, exponential", (16,), relative_error(np.array(values), np.array(expected))
+    )
 
 
 def paper_adam(theta: float, gradients: np.ndarray, alpha: float, beta1: float, beta2: float) -> float:

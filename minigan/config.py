@@ -17,7 +17,7 @@ ACTIVATIONS = ("relu", "leaky-relu", "tanh", "sigmoid", "identity")
 OUTPUTS = ("sigmoid", "tanh", "identity")
 OBJECTIVES = ("minimax", "non-saturating", "least-squares", "hinge", "wasserstein", "relativistic")
 UPDATES = ("alternating", "simultaneous")
-SCHEDULES = ("constant", "linear", "cosine")
+SCHEDULES = ("constant", "linear", "cosine", "exponential")
 DTYPES = ("float32", "float64")
 
 MAX_COUNT = 2**31 - 1
@@ -78,7 +78,9 @@ class Config:
         1, "apply penalties every K discriminator steps, K times as strong", low=1, high=MAX_COUNT
     )
     penalty_schedule: str = setting("constant", "how penalty weights fall, to --penalty-end", choices=SCHEDULES)
-    penalty_end: float = setting(0.1, "share of the penalty weights that is left at the end of the schedule", low=0, high=1)
+    penalty_end: float = setting(
+        0.1, "share of the penalty weights that is left at the end of the schedule", low=0, high=1
+    )
 
     steps: int = setting(5000, "training steps (generator updates)", low=1, high=MAX_COUNT, section="optimisation")
     schedule_steps: int | None = setting(
@@ -89,7 +91,8 @@ class Config:
     discriminator_steps: int = setting(1, "discriminator updates per generator update", low=1, high=1000)
     lr_generator: float = setting(1e-3, "Adam's learning rate, generator", above=0)
     lr_discriminator: float = setting(1e-3, "Adam's learning rate, discriminator", above=0)
-    lr_schedule: str = setting("constant", "how learning rates fall, to 0 at the end", choices=SCHEDULES)
+    lr_schedule: str = setting("constant", "how learning rates fall, to --lr-end", choices=SCHEDULES)
+    lr_end: float = setting(0.0, "share of the learning rates that is left at the end of the schedule", low=0, high=1)
     beta1: float = setting(0.0, "Adam's decay of the first moment", low=0, below=1)
     beta2: float = setting(0.99, "Adam's decay of the second moment", low=0, below=1)
     ema: float = setting(0.999, "decay of the generator's weight average", low=0, below=1)
@@ -127,6 +130,11 @@ class Config:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
+        for name, end in (("lr_schedule", "lr_end"), ("penalty_schedule", "penalty_end")):
+            if getattr(self, name) == "exponential" and getattr(self, end) == 0:
+                raise InputError(
+                    f"{flag(name)} exponential never reaches 0; give {flag(end)} a value above 0, as in 0.01."
+                )
         if self.until is not None:
             Goal.parse(self.until)
 

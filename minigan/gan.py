@@ -233,7 +233,7 @@ class GAN:
 
     def rate(self, base: float) -> float:
         """The scheduled learning rate of this step."""
-        return base * schedule(self.config.lr_schedule, self.step, self.horizon, 0.0)
+        return base * schedule(self.config.lr_schedule, self.step, self.horizon, self.config.lr_end)
 
     @property
     def horizon(self) -> int:

@@ -81,6 +81,7 @@ def schedule(name: str, step: int, total: int, end: float) -> float:
     """The factor at `step`, from 1 at step 0 to `end` at step `total` and after; p = min(step / total, 1).
 
     constant: 1.    linear: 1 - (1 - end) p.    cosine: end + (1 - end) (1 + cos(pi p)) / 2 (Loshchilov and Hutter 2017).
+    exponential: end^p, the same share lost in every step, so that every order of magnitude gets as many steps.
     """
     p = min(step / total, 1.0)
     if name == "constant":
@@ -89,4 +90,6 @@ def schedule(name: str, step: int, total: int, end: float) -> float:
         return 1 - (1 - end) * p
     if name == "cosine":
         return end + (1 - end) * (1 + math.cos(math.pi * p)) / 2
+    if name == "exponential":
+        return end**p
     raise ValueError(f"unknown schedule {name!r}")

@@ -45,6 +45,7 @@ NUMBERS = {
     "discriminator_steps": ([1, 1000], [0, 1001], ">= 1 and <= 1000"),
     "lr_generator": RATE,
     "lr_discriminator": RATE,
+    "lr_end": ([0, 0.0, 0.01, 1], [-0.1, 1.01, math.inf, TOO_LARGE], ">= 0 and <= 1"),
     "beta1": FRACTION,
     "beta2": FRACTION,
     "ema": FRACTION,
@@ -84,7 +85,7 @@ def test_the_tables_above_hold_every_setting() -> None:
 def test_numbers_out_of_range_are_refused_naming_flag_and_range(name: str) -> None:
     good, bad, words = NUMBERS[name]
     for value in good:
-        assert getattr(Config(**{name: value}), name) == value
+        assert getattr(Config(**{"lr_end": 0.01, name: value}), name) == value
     kind = "a whole number" if name in WHOLE else "a finite number"
     for value in bad:
         assert refusal(**{name: value}) == f"{flag(name)} {value} is out of range; it must be {kind} {words}."
@@ -105,7 +106,7 @@ def test_numbers_out_of_range_are_refused_naming_flag_and_range(name: str) -> No
 @pytest.mark.parametrize("name", CHOICES)
 def test_unknown_names_list_the_known_ones(name: str) -> None:
     for value in CHOICES[name]:
-        assert getattr(Config(**{name: value}), name) == value
+        assert getattr(Config(**{"lr_end": 0.01, name: value}), name) == value
     assert (
         refusal(**{name: "nonsense"}) == f"{flag(name)} nonsense is unknown; choose one of: {', '.join(CHOICES[name])}."
     )
@@ -168,7 +169,7 @@ def test_every_choice_is_implemented(backend: Any) -> None:
     assert set(OBJECTIVES) == set(IMPLEMENTED_OBJECTIVES)
     assert {*ACTIVATIONS, *OUTPUTS} <= set(IMPLEMENTED_ACTIVATIONS)
     for name in SCHEDULES:
-        schedule(name, 1, 2, 0.0)
+        schedule(name, 1, 2, 0.1)
     for dtype in DTYPES:
         assert Network((1, 1), "relu", "tanh", backend, dtype).theta.flat.dtype == dtype
 
@@ -253,3 +254,11 @@ def test_the_article_recipe_is_the_articles() -> None:
     assert (c.update, c.objective, c.steps, c.batch_size) == ("simultaneous", "non-saturating", 10_000, 100)
     assert (c.lr_generator, c.lr_discriminator, c.beta1, c.beta2) == (2e-4, 2e-4, 0.5, 0.999)
     assert Space("image", (28, 28), ()).size == 784
+
+
+@pytest.mark.parametrize(("schedule", "end"), [("lr_schedule", "lr_end"), ("penalty_schedule", "penalty_end")])
+def test_an_exponential_schedule_needs_an_end(schedule: str, end: str) -> None:
+    """0 to the power 0 is 1 and to any other 0: training would stop after one step without a word."""
+    message = refusal(**{schedule: "exponential", end: 0.0})
+    assert f"{flag(schedule)} exponential" in message and flag(end) in message
+    Config(**{schedule: "exponential", end: 0.001})  # type: ignore[arg-type]

@@ -97,7 +97,7 @@ def commands() -> list[str]:
     return [name for name in COMMANDS if find_spec(f"minigan.{name}")]
 
 
-OTHERS = ("minigan.metrics.features", "benchmarks.report", "benchmarks.peers")
+OTHERS = ("minigan.metrics.features", "benchmarks.report", "benchmarks.peers", "benchmarks.quality")
 
 
 def flags(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:

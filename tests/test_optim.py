@@ -153,6 +153,9 @@ def test_schedules_begin_at_one_and_end_where_they_should(end: float) -> None:
         assert values == sorted(values, reverse=True)
     assert schedule("linear", 25, 100, end) == pytest.approx(1 - 0.25 * (1 - end))
     assert schedule("cosine", 25, 100, end) == pytest.approx(end + (1 - end) * (1 + math.sqrt(0.5)) / 2)
+    assert schedule("exponential", 0, 100, 0.01) == 1
+    assert schedule("exponential", 50, 100, 0.01) == pytest.approx(0.1, rel=1e-12)
+    assert schedule("exponential", 100, 100, 0.01) == schedule("exponential", 10**9, 100, 0.01) == 0.01
     assert {schedule("constant", step, 100, end) for step in (0, 50, 100, 1000)} == {1.0}
     with pytest.raises(ValueError, match="unknown schedule 'step'"):
         schedule("step", 1, 2, end)

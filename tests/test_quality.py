@@ -21,7 +21,9 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(trial: Trial, **values: Any) -> None:
-    trial.record.write_text(json.dumps({"seconds": 10.0, "jobs": 2, "threads": 1, "step": 500, **values}), encoding="utf-8")
+    trial.record.write_text(
+        json.dumps({"seconds": 10.0, "jobs": 2, "threads": 1, "step": 500, **values}), encoding="utf-8"
+    )
 
 
 def ring(seed: int, **changes: float) -> dict[str, Any]:
