@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.report import insert
 from minigan import cli
-from minigan.errors import InputError
+from minigan.errors import DivergenceError, InputError
 from minigan.files import write_json
 from minigan.metrics.suite import METRICS, cost
 from minigan.recipes import recipe
@@ -39,6 +39,24 @@ SEEDS = {"ring": range(100, 110), "grid": range(100, 110), "digits": range(100, 
 STABILITY = {"half": 0.5, "one": 1.0, "double": 2.0}
 """Factors of both learning rates."""
 STABILITY_SEEDS = range(200, 208)
+ABLATIONS = {
+    "as it is": "",
+    "wide, not deep": "--hidden 128 128 128",
+    "deeper still": "--hidden 48 48 48 48 48 48 48 48 48 48",
+    "alternating update": "--update alternating",
+    "batch 64": "--batch-size 64",
+    "cosine schedule": "--lr-schedule cosine --lr-end 0",
+    "penalty to a tenth": "--penalty-end 0.1",
+    "penalty constant": "--penalty-schedule constant",
+    "penalty in every step": "--penalty-every 1",
+    "beta2 .99": "--beta2 0.99",
+    "no weight average": "--ema 0",
+    "spread 1": "--spread 1",
+    "latent size 8": "--latent 8",
+    "non-saturating": "--objective non-saturating",
+}
+"""One change each to the grid's default recipe."""
+ABLATION_SEEDS = range(300, 303)
 RIVAL_SEEDS = range(100, 103)
 
 Record = dict[str, Any]
@@ -86,6 +104,11 @@ def plan() -> list[Trial]:
             flags = tuple(str(part) for pair in rates.items() for part in pair)
             trials += [Trial(f"stability-{word}", data, "default", seed, flags) for seed in STABILITY_SEEDS]
     trials += [
+        Trial(f"ablation-{word.replace(' ', '-')}", "grid", "default", seed, tuple(flags.split()))
+        for word, flags in ABLATIONS.items()
+        for seed in ABLATION_SEEDS
+    ]
+    trials += [
         Trial("rival", "mnist", which, seed, rival=True) for which in ("default", "best") for seed in RIVAL_SEEDS
     ]
     return trials
@@ -103,33 +126,35 @@ def command(trial: Trial, threads: int) -> list[str]:
 
 
 def perform(trial: Trial, threads: int, jobs: int) -> Record:
-    """Train, measure, and write the record. A run that ends with an error is recorded as failed."""
+    """Train, measure, and write the record; a run that diverges is a result too. Raises: InputError for other failures."""
+    shutil.rmtree(trial.folder, ignore_errors=True)  # what an interrupted run left
     WORK.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(threads)} if threads else dict(os.environ)
 
-    def call(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    def call(arguments: list[str], *, may_diverge: bool = False) -> str:
+        """What the command complained of, if it diverged; "" if all went well."""
+        ended = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        if ended.returncode and not (may_diverge and ended.returncode == DivergenceError.exit_code):
+            raise InputError(f"{trial.name}: {ended.stderr.strip()}")
+        return ended.stderr.strip() if ended.returncode else ""
 
     began = time.perf_counter()
-    trained = call(rival_command(trial, threads) if trial.rival else command(trial, threads))
+    complaint = call(rival_command(trial, threads) if trial.rival else command(trial, threads), may_diverge=True)
     seconds = time.perf_counter() - began
     result: Record = {
         "group": trial.group, "data": trial.data, "recipe": trial.recipe, "seed": trial.seed, "flags": list(trial.flags),
         "seconds": round(seconds, 1), "threads": threads, "jobs": jobs, "machine": machine(),
     }  # fmt: skip
-    report = trial.folder / "quality.json"
-    if not trained.returncode and not trial.rival:
-        report.unlink(missing_ok=True)
-        measured = call([sys.executable, "-m", "minigan.evaluate", str(trial.folder), "--json", str(report)])
-        if measured.returncode:
-            raise InputError(f"{trial.name}: {measured.stderr.strip()}")
-    if trained.returncode:
-        result["failed"] = (trained.stderr.strip() or "no message").splitlines()[-1].replace(str(trial.folder), "RUN")
+    if complaint:
+        result["failed"] = complaint
     else:
+        report = trial.folder / "quality.json"
+        if not trial.rival:
+            call([sys.executable, "-m", "minigan.evaluate", str(trial.folder), "--json", str(report)])
         found = json.loads(report.read_text(encoding="utf-8"))
+        result |= {key: found[key] for key in ("step", "compared", "groups", "generated", "real", "verdict")}
         if trial.seed == SEEDS[trial.data][0] and trial.group == "recipe":
             shutil.copyfile(trial.folder / "samples.png", picture(trial.data, trial.recipe))
-        result |= {key: found[key] for key in ("step", "compared", "groups", "generated", "real", "verdict")}
     write_json(trial.record, result)
     return result
 
@@ -236,6 +261,24 @@ def stability() -> str:
     return "\n".join(lines) + f"\n\n{total - bad} of {total} runs ({(total - bad) / total:.1%}) kept every mode.\n"
 
 
+def ablations() -> str:
+    names = ("modes", "high_quality", "reverse_kl", "mode_width", "narrowest")
+    lines = [
+        f"| change | flags | seconds | {' | '.join(f'`{name}`' for name in names)} |",
+        "|---" * (3 + len(names)) + "|",
+    ]
+    for word, flags in ABLATIONS.items():
+        records = done(f"ablation-{word.replace(' ', '-')}", "grid")
+        finished = [found["generated"] for found in whole(records)]
+        if finished:
+            seconds = statistics.fmean(found["seconds"] for found in whole(records))
+            cells = " | ".join(number(statistics.fmean(made[name] or 0.0 for made in finished)) for name in names)
+            lines.append(f"| {word} | {f'`{flags}`' if flags else ''} | {seconds:.0f} | {cells} |")
+    return (
+        "\n".join(lines) + f"\n\nMeans over {len(ABLATION_SEEDS)} seeds.\n" if len(lines) > 2 else "Not measured yet.\n"
+    )
+
+
 def against_rival() -> str:
     lines = ["| time | PyTorch-GAN `gan.py` | this recipe | ratio |", "|---|---|---|---|"]
     for which in ("default", "best"):
@@ -285,7 +328,7 @@ def page() -> str:
                 parts.append(f"![{words}](images/{picture(data, which).name})\n")
         if data == "mnist":
             parts += ["### Beside PyTorch-GAN at equal time\n", against_rival()]
-    return "\n".join([*parts, "## Stability\n", stability()])
+    return "\n".join([*parts, "## Stability\n", stability(), "## What helps\n", ablations()])
 
 
 def picture(data: str, which: str) -> Path:

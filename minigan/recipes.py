@@ -30,19 +30,28 @@ _STABLE = {
     "batch_size": 64,
 }
 _IMAGES = {**_STABLE, "latent": 64, "hidden": (256, 256), "output": "tanh"}
-# Wide data (spread 3) and a quick learning rate let few layers draw sharp borders between distant modes.
+# Deep and narrow networks draw sharp borders between distant modes. Modes come out too narrow as long as learning rates
+# and penalties are large, so both fall by orders of magnitude (docs/results.md, "What helped").
 _POINTS = {
     **_STABLE,
     "latent": 2,
-    "hidden": (128, 128, 128),
+    "hidden": (48,) * 6,
     "output": "identity",
     "spread": 3.0,
+    "update": "simultaneous",
+    "batch_size": 128,
+    "penalty_end": 0.005,
     "lr_generator": 2e-3,
     "lr_discriminator": 2e-3,
+    "lr_schedule": "exponential",
+    "lr_end": 0.003,
+    "beta2": 0.999,
     "steps": 20_000,
     "log_every": 200,
     "sample_every": 1000,
 }
+_RING = {**_POINTS, "r1": 0.07, "r2": 0.07}
+_GRID = {**_POINTS, "r1": 0.12, "r2": 0.12}
 _TABLE = {
     **_STABLE,
     "latent": 16,
@@ -75,8 +84,8 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "default": {
         "digits": _DIGITS,
         "mnist": _MNIST,
-        "ring": _POINTS,
-        "grid": _POINTS,
+        "ring": _RING,
+        "grid": _GRID,
         "image": {**_IMAGES, "steps": 15_000, "log_every": 200, "sample_every": 1000},
         "table": _TABLE,
     },
@@ -84,8 +93,8 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "best": {
         "digits": {**_DIGITS, "steps": 80_000, "log_every": 500, "sample_every": 4000},
         "mnist": {**_MNIST, "steps": 128_000, "log_every": 1000, "sample_every": 8000},
-        "ring": {**_POINTS, "steps": 80_000, "log_every": 500, "sample_every": 4000},
-        "grid": {**_POINTS, "steps": 80_000, "log_every": 500, "sample_every": 4000},
+        "ring": {**_RING, "steps": 95_000, "log_every": 500, "sample_every": 5000},
+        "grid": {**_GRID, "steps": 105_000, "log_every": 500, "sample_every": 5000},
         "image": {**_IMAGES, "steps": 60_000, "log_every": 500, "sample_every": 4000},
         "table": {**_TABLE, "steps": 40_000, "log_every": 500, "sample_every": 4000},
     },
