@@ -9,18 +9,10 @@ docs/benchmarks.md says how to read them.
 
 from __future__ import annotations
 
-import math
 import os
 import platform
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-import numpy as np
-
-from minigan import GAN
-from minigan.backend import Array, Backend
-from minigan.config import Config
 
 
 def machine() -> dict[str, Any]:
@@ -58,33 +50,3 @@ def thread_pools() -> list[dict[str, Any]]:
     from threadpoolctl import threadpool_info
 
     return [{k: v for k, v in pool.items() if k != "filepath"} for pool in threadpool_info()]
-
-
-class Recorder:
-    """NumPy, taking note of matrix products: (a, b, out) of each `matmul(a, b, out=out)`."""
-
-    def __init__(self) -> None:
-        self.products: list[tuple[Array, Array, Array]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
-
-    def matmul(self, a: Array, b: Array, out: Array) -> Array:
-        self.products.append((a, b, out))
-        return np.matmul(a, b, out=out)
-
-
-def record(
-    config: Config, size: int, fill: Callable[[Array, int], None]
-) -> tuple[GAN, list[tuple[Array, Array, Array]]]:
-    """A GAN on the CPU, with the reference operations, that has done one step, and the matrix products of that step."""
-    recorder = Recorder()
-    gan = GAN(config.replace(backend="numpy", kernels="reference"), size, Backend("numpy", recorder, "CPU"))  # type: ignore[arg-type]
-    gan.train_step(fill)
-    return gan, recorder.products
-
-
-def product_cost(products: list[tuple[Array, Array, Array]]) -> tuple[int, int]:
-    """(FLOPs, bytes) of matrix products: 2 m k n, and each operand and result moved once."""
-    flops = sum(2 * math.prod(out.shape) * a.shape[-1] for a, _, out in products)
-    return flops, sum(array.nbytes for product in products for array in product)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import product_cost, record
 from benchmarks.bench_kernels import normal, reference, timed
 from minigan import GAN
-from minigan.backend import Array, Backend
+from minigan.backend import Array, Backend, get_backend
 from minigan.config import Config
+from minigan.explain import count, flops
+from minigan.explain import moved as moved_by
 
 pytestmark = pytest.mark.benchmark(max_time=0.5, min_rounds=5, warmup=False)
 
@@ -47,15 +48,13 @@ def test_step(benchmark: Any, backend: Backend, name: str, dtype: str, batch: in
         backend.xp.copyto(out, x)
 
     host = reference(backend, x)
-    exact, products = record(gan.config.replace(dtype="float64"), SIZE, lambda out, i: np.copyto(out, host))
-    flops, moved = product_cost(products)
-    moved = (
-        moved * gan.z.itemsize // 8 + 7 * (gan.grad_d.flat.nbytes + gan.grad_g.flat.nbytes) + 3 * gan.grad_g.flat.nbytes
-    )
+    cost = count(gan.config.replace(dtype="float64"), SIZE, lambda out, i: np.copyto(out, host), get_backend())
+    exact = cost.gan
+    moved = moved_by(cost.plain) * gan.z.itemsize // 8
+    moved += 7 * gan.grad_d.flat.nbytes + 10 * gan.grad_g.flat.nbytes
     gan.train_step(fill)
     for got, expected in ((gan.grad_d.flat, exact.grad_d.flat), (gan.grad_g.flat, exact.grad_g.flat)):
         error = np.linalg.norm(backend.to_host(got) - expected) / np.linalg.norm(expected)
         assert error <= TOLERANCE[dtype], f"gradient off by {error:.1e} of its norm"
-    del exact, products
     size = {"dtype": dtype, "batch": batch, "width": width}
-    timed(benchmark, backend, lambda: gan.train_step(fill), f"step: {name}", flops, moved, **size)
+    timed(benchmark, backend, lambda: gan.train_step(fill), f"step: {name}", flops(cost.plain), moved, **size)

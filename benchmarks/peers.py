@@ -28,11 +28,12 @@ from typing import Any
 import numpy as np
 import psutil
 
-from benchmarks import machine, product_cost, thread_pools
+from benchmarks import machine, thread_pools
 from benchmarks.implementations import IMPLEMENTATIONS, NAMES, NEEDS, Arrays, Case, Implementation, Products, make
 from minigan import GAN, cli, get_backend
 from minigan import noise as streams
 from minigan.errors import InputError, MiniganError
+from minigan.explain import flops
 from minigan.noise import Noise
 
 ROOT = Path(__file__).parents[1]
@@ -76,7 +77,7 @@ def serve(name: str, build: Callable[..., Implementation] = make) -> None:
                 implementation = build(name, case, arrays, np.load(request["rows"], allow_pickle=False))
                 answer = {"about": implementation.about(), "checked": implementation.checked}
                 if isinstance(implementation, Products):
-                    answer["about"]["flops"] = product_cost(implementation.products)[0]
+                    answer["about"]["flops"] = flops(implementation.products)
             elif request["do"] == "check":
                 assert implementation is not None
                 batches = _read(request["batches"])

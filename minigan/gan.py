@@ -64,17 +64,18 @@ class GAN:
         self.ops = backend.ops
         self.step = 0
         self.noise = Noise(config.seed, backend)
+        first = Noise(config.seed, backend)  # its scratch, as large as the weights, goes when this method ends
 
         self.generator = Network(
             (config.latent, *config.hidden, size), config.activation, config.output, backend, dtype
         )
-        self.generator.initialise(self.noise, streams.INIT_GENERATOR)
+        self.generator.initialise(first, streams.INIT_GENERATOR)
         self.grad_g = self.generator.parameters()
         self.adam_g = Adam(self.generator.count, backend, dtype, config.beta1, config.beta2)
         self.average = WeightAverage(self.generator.theta.flat, config.ema, backend)
 
         self.discriminator = Network((size, *config.hidden, 1), config.activation, "identity", backend, dtype)
-        self.discriminator.initialise(self.noise, streams.INIT_DISCRIMINATOR)
+        self.discriminator.initialise(first, streams.INIT_DISCRIMINATOR)
         self.grad_d = self.discriminator.parameters()
         self.adam_d = Adam(self.discriminator.count, backend, dtype, config.beta1, config.beta2)
         self.objective = OBJECTIVES[config.objective](self.ops, batch, dtype, config.label_smoothing)

@@ -63,12 +63,17 @@ def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
     place.add_argument("--resume", metavar="DIR", help="continue the run in DIR; needs no other flag")
     place.add_argument("--config", metavar="FILE", help="take all settings from a run's config.json")
     place.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    place.add_argument(
+        "--explain", action="store_true", help="say what a step costs, here and in theory; train nothing"
+    )
     cli.add_settings(parser, base)
     values = parser.parse(argv)
-    for name, default in (("out", None), ("resume", None), ("config", None), ("quiet", False)):
+    for name, default in (("out", None), ("resume", None), ("config", None), ("quiet", False), ("explain", False)):
         values.__dict__.setdefault(name, default)
     given = cli.settings(values)
     values.given = given
+    if values.explain and (values.resume is not None or values.out is not None):
+        raise InputError("--explain trains nothing; leave out --resume and --out.")
     if values.resume is not None:
         if values.out is not None or values.config is not None:
             raise InputError("--resume continues in its own directory; leave out --out and --config.")
@@ -252,31 +257,68 @@ class Watch:
         return self.name in values and cost(self.name, values[self.name]) < min(before, default=math.inf)
 
 
+@dataclass
+class Parts:
+    """What training is made of, before the networks: their size depends on the data."""
+
+    config: Config
+    backend: Backend
+    data: Data
+    rows: np.ndarray
+    scaler: Scaler
+    batches: Batches
+
+    @classmethod
+    def load(cls, config: Config, values: argparse.Namespace) -> Parts:
+        """Raises: InputError where the data cannot be used."""
+        from minigan.data import load
+        from minigan.data.batches import Batches
+        from minigan.data.scaling import Scaler
+
+        backend = get_backend(config.backend, config.kernels)
+        data = load(config.data, config.data_dir, config.image_size)
+        rows = data.part(config.all_data)
+        if "batch_size" not in values.given and values.resume is None and config.batch_size > len(rows):
+            config = config.replace(batch_size=len(rows))  # the recipe's size is a suggestion, a given one is an order
+        scaler = Scaler.fit(data.space, rows, config.output, data.unit, config.spread)
+        batches = Batches(rows, data.unit, scaler, config.batch_size, config.seed, backend, config.dtype)
+        return cls(config, backend, data, rows, scaler, batches)
+
+    def gan(self) -> GAN:
+        """Raises: MemoryError."""
+        from minigan.gan import GAN
+
+        try:
+            return GAN(self.config, self.data.space.size, self.backend)
+        except ValueError:  # NumPy's word for more than there are addresses
+            raise MemoryError from None
+
+
+def explain(config: Config, values: argparse.Namespace) -> None:
+    """Print what a step costs (--explain)."""
+    from minigan import explain
+
+    parts = Parts.load(config, values)
+    with np.errstate(all="ignore"):
+        cost = explain.count(parts.config, parts.data.space.size, parts.batches.fill, parts.backend)
+        gan = parts.gan()
+        with limited_threads(gan):
+            lines = explain.lines(cost, gan, parts.batches.fill, parts.rows.nbytes)
+    print("\n".join(lines))
+
+
 def prepare(config: Config, values: argparse.Namespace) -> Session:
     """Load the data, build the networks, open the run directory: all that can be refused, before anything is written."""
-    from minigan.data import load
-    from minigan.data.batches import Batches
-    from minigan.data.scaling import Scaler
-    from minigan.gan import GAN
-
-    backend = get_backend(config.backend, config.kernels)
-    data = load(config.data, config.data_dir, config.image_size)
-    rows = data.part(config.all_data)
-    if "batch_size" not in values.given and values.resume is None and config.batch_size > len(rows):
-        config = config.replace(batch_size=len(rows))  # the recipe's size is a suggestion, a given one is an order
-    scaler = Scaler.fit(data.space, rows, config.output, data.unit, config.spread)
-    batches = Batches(rows, data.unit, scaler, config.batch_size, config.seed, backend, config.dtype)
+    parts = Parts.load(config, values)
+    config, backend, data = parts.config, parts.backend, parts.data
     identity = checkpoint.identify(data, config.all_data)
     watch = Watch.begin(config, data, backend)
     run = None if values.resume is None else Run.open(values.resume)
     try:
         saved = None if run is None else saved_state(run, config, identity)
-        try:
-            gan = GAN(config, data.space.size, backend)
-        except ValueError:  # NumPy's word for more than there are addresses
-            raise MemoryError from None
+        gan = parts.gan()
         run = run or Run.create(values.out, data.name)
-        session = Session(config, backend, data, identity, scaler, batches, gan, run, values.quiet, watch)
+        session = Session(config, backend, data, identity, parts.scaler, parts.batches, gan, run, values.quiet, watch)
         if saved is not None:
             saved.restore(gan)
             if saved.path != run.checkpoint:  # else the next save would keep the damaged one in place of the good one
@@ -454,6 +496,9 @@ class Stop:
 
 def main(argv: Sequence[str] | None = None) -> int:
     config, values = parse(argv)
+    if values.explain:
+        explain(config, values)
+        return 0
     session = prepare(config, values)
     config, gan, run = session.config, session.gan, session.run
     stop = Stop()

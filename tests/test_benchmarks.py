@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 from helpers import ROOT, exit_code
 
-from benchmarks import implementations, peers, product_cost, record, report
+from benchmarks import implementations, peers, report
 from benchmarks.implementations import Case
-from minigan.config import Config
 from minigan.errors import InputError, MiniganError
 
 SMALL = Case("small", 6, (16, 16), 32, latent=3)
@@ -59,17 +58,6 @@ def test_the_selection_is_a_cross_and_the_full_sweep_is_everything() -> None:
     assert len(sizes(True)) == len(DTYPES) * len(BATCHES) * len(WIDTHS)
     assert set(sizes(False)) < set(sizes(True))
     assert {b for _, b, _ in sizes(False)} == set(BATCHES) and {w for *_, w in sizes(False)} == set(WIDTHS)
-
-
-def test_products_are_counted_from_a_step() -> None:
-    config, size = Config(hidden=(8, 9), batch_size=4, latent=3, objective="non-saturating"), 6
-    _, products = record(config, size, lambda out, i: out.fill(0))
-    g, d = (3 * 8, 8 * 9, 9 * 6), (6 * 8, 8 * 9, 9 * 1)
-    discriminator = 2 * (2 * sum(d) + sum(d[1:]))  # twice the rows: forward, weights, inputs of all layers but one
-    generator = sum(g) + 2 * sum(d) + sum(g) + sum(g[1:])
-    flops, moved = product_cost(products)
-    assert flops == 2 * 4 * (discriminator + generator)
-    assert moved == sum(array.nbytes for product in products for array in product)
 
 
 # ------------------------------------------------------------------------------------------------------ report

@@ -80,7 +80,10 @@ def test_a_run_is_made_measured_and_not_made_again(
     records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = ("--steps", "20", "--hidden", "8", "--sample-every", "20")
-    good, bad = Trial("test", "ring", "default", 3, few), Trial("test", "ring", "default", 4, (*few, "--lr-generator", "1e30"))
+    good, bad = (
+        Trial("test", "ring", "default", 3, few),
+        Trial("test", "ring", "default", 4, (*few, "--lr-generator", "1e30")),
+    )
     monkeypatch.setattr(quality, "WORK", tmp_path / "work")
     monkeypatch.setattr(quality, "plan", lambda: [good, bad])
     assert exit_code(quality.main, "--threads", "1") == 0

@@ -1,0 +1,166 @@
+"""What a training step costs: counted from one real step, and held against what this machine can do.
+
+The matrix products are taken down as a step makes them, so nothing here can drift from `gan.py`. Timed by themselves they
+are the floor for anything that is built on the same BLAS.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from minigan.backend import Array, Backend
+from minigan.config import Config
+from minigan.gan import GAN
+
+Product = tuple[Array, Array, Array]
+"""(a, b, out) of one `matmul(a, b, out=out)`."""
+
+PATIENCE = 0.3
+"""Seconds for which something is timed."""
+
+
+class Recorder:
+    """An array module that takes note of its matrix products."""
+
+    def __init__(self, xp: ModuleType) -> None:
+        self.xp = xp
+        self.products: list[Product] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.xp, name)
+
+    def matmul(self, a: Array, b: Array, out: Array) -> Array:
+        self.products.append((a, b, out))
+        return self.xp.matmul(a, b, out=out)
+
+
+class Counting(Backend):
+    """A backend that records products and counts the bytes of the arrays it makes."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.recorder = Recorder(backend.xp)
+        self.bytes = 0
+        super().__init__(backend.name, self.recorder, backend.device)  # type: ignore[arg-type]
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        return self.counted(super().empty(shape, dtype))
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        return self.counted(super().zeros(shape, dtype))
+
+    def counted(self, array: Array) -> Array:
+        self.bytes += array.nbytes
+        return array
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step needs.
+
+    products: of a step without penalties and, where they are due, of one with them; state and work: bytes of weights,
+    gradients, optimisers and averages, and of everything that belongs to a batch.
+    """
+
+    gan: GAN
+    plain: list[Product]
+    penalised: list[Product]
+    state: int
+    work: int
+
+    @property
+    def flops(self) -> float:
+        """Of the matrix products of a step, on average over steps with and without penalties."""
+        every = self.gan.config.penalty_every
+        with_, without = flops(self.penalised), flops(self.plain)
+        return with_ / every + without * (every - 1) / every if self.gan.penalises else without
+
+
+def count(config: Config, size: int, fill: Callable[[Array, int], None], backend: Backend) -> Cost:
+    """The cost of a step on samples of `size` values, from a network that makes one or two steps."""
+    counting = Counting(backend)
+    gan = GAN(config.replace(kernels="reference"), size, counting)
+    steps = []
+    for _ in range(2 if gan.penalises and config.penalty_every > 1 else 1):  # update 0 is one with penalties
+        counting.recorder.products = []
+        gan.train_step(fill)
+        steps.append(counting.recorder.products)
+    copies = {
+        gan.generator: 5,
+        gan.discriminator: 5 if gan.penalises else 4,
+    }  # weights, gradients, m, v, and a mean or scratch
+    state = sum(n * network.theta.flat.nbytes for network, n in copies.items())
+    work = counting.bytes + gan.average.mean.nbytes - state  # the average is a copy, not made by the backend
+    return Cost(gan, steps[-1], steps[0] if gan.penalises else [], state, work)
+
+
+def flops(products: Sequence[Product]) -> int:
+    """2 m k n for each product."""
+    return sum(2 * math.prod(out.shape) * a.shape[-1] for a, _, out in products)
+
+
+def moved(products: Sequence[Product]) -> int:
+    """Bytes, each operand and each result moved once."""
+    return sum(array.nbytes for product in products for array in product)
+
+
+def seconds(call: Callable[[], None], backend: Backend) -> float:
+    """The median time of a call, after a warm-up."""
+    call()
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < 5 or time.perf_counter() - began < PATIENCE:
+        start = time.perf_counter()
+        call()
+        backend.synchronize()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def lines(cost: Cost, gan: GAN, fill: Callable[[Array, int], None], data: int) -> list[str]:
+    """The explanation for people. gan: the networks to time; data: bytes of the training rows."""
+    config, xp = gan.config, gan.backend.xp
+
+    def products() -> None:
+        for a, b, out in cost.plain:
+            xp.matmul(a, b, out=out)
+
+    def shape(sizes: Sequence[int]) -> str:
+        return "-".join(map(str, sizes))
+
+    def megabytes(count: float) -> str:
+        return f"{count / 1e6:,.1f} MB"
+
+    floor = seconds(products, gan.backend)
+    steps = config.penalty_every if gan.penalises else 1
+
+    def several() -> None:
+        for _ in range(steps):
+            gan.train_step(fill)
+
+    step = seconds(several, gan.backend) / steps
+    floor *= cost.flops / flops(cost.plain)
+    result = [
+        f"generator        {shape(gan.generator.sizes)}: {gan.generator.count:,} parameters",
+        f"discriminator    {shape(gan.discriminator.sizes)}: {gan.discriminator.count:,} parameters",
+        f"matrix products  {len(cost.plain)} a step: {flops(cost.plain) / 1e6:,.1f} MFLOP, {megabytes(moved(cost.plain))} moved",
+    ]
+    if cost.penalised:
+        every = f"every {config.penalty_every} steps" if config.penalty_every > 1 else "every step"
+        result.append(
+            f"  with penalties {len(cost.penalised)}: {flops(cost.penalised) / 1e6:,.1f} MFLOP, "
+            f"{megabytes(moved(cost.penalised))} moved, {every}"
+        )
+    return [
+        *result,
+        f"memory           {megabytes(cost.state)} weights, gradients, optimisers and average; "
+        f"{megabytes(cost.work)} activations of a batch; {megabytes(data)} training data",
+        f"floor here       {floor * 1e3:.3g} ms a step: the products alone, {cost.flops / floor / 1e9:,.0f} GFLOP/s",
+        f"a step here      {step * 1e3:.3g} ms, {step / floor:.2f} times the floor ({config.kernels} kernels)",
+        f"{config.steps:,} steps".ljust(17) + f"{config.steps * step:,.0f} s, without pictures",
+    ]
