@@ -1,7 +1,9 @@
-"""Timings: kernels and whole steps (`make bench`), a report on them, and a comparison with PyTorch and JAX.
+"""Timings, a report on them, a comparison with PyTorch and JAX, and the quality of every recipe.
 
 bench_kernels.py, bench_step.py   pytest-benchmark: `make bench`
 report.py                         `python -m benchmarks.report`: tables and pictures
+quality.py, rival.py              `python -m benchmarks.quality`: every recipe on the reported seeds, docs/results.md
+scaling.py                        `python -m benchmarks.scaling`: what a step costs as things grow, docs/scaling.md
 peers.py, implementations.py      `python -m benchmarks.peers`: the same step in other libraries, side by side
 
 docs/benchmarks.md says how to read them.

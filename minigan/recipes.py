@@ -40,11 +40,11 @@ _POINTS = {
     "spread": 3.0,
     "update": "simultaneous",
     "batch_size": 128,
-    "penalty_end": 0.005,
+    "penalty_end": 0.02,
     "lr_generator": 2e-3,
     "lr_discriminator": 2e-3,
     "lr_schedule": "exponential",
-    "lr_end": 0.003,
+    "lr_end": 0.05,
     "beta2": 0.999,
     "steps": 20_000,
     "log_every": 200,
@@ -52,6 +52,7 @@ _POINTS = {
 }
 _RING = {**_POINTS, "r1": 0.07, "r2": 0.07}
 _GRID = {**_POINTS, "r1": 0.12, "r2": 0.12}
+_LONG_POINTS = {"lr_end": 0.003, "penalty_end": 0.005, "log_every": 500, "sample_every": 5000}
 _TABLE = {
     **_STABLE,
     "latent": 16,
@@ -89,12 +90,12 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "image": {**_IMAGES, "steps": 15_000, "log_every": 200, "sample_every": 1000},
         "table": _TABLE,
     },
-    # the same settings, four times as long: schedules stretch with the steps
+    # the same networks for longer; schedules stretch with the steps
     "best": {
         "digits": {**_DIGITS, "steps": 80_000, "log_every": 500, "sample_every": 4000},
         "mnist": {**_MNIST, "steps": 128_000, "log_every": 1000, "sample_every": 8000},
-        "ring": {**_RING, "steps": 95_000, "log_every": 500, "sample_every": 5000},
-        "grid": {**_GRID, "steps": 105_000, "log_every": 500, "sample_every": 5000},
+        "ring": {**_RING, **_LONG_POINTS, "steps": 95_000},
+        "grid": {**_GRID, **_LONG_POINTS, "steps": 105_000},
         "image": {**_IMAGES, "steps": 60_000, "log_every": 500, "sample_every": 4000},
         "table": {**_TABLE, "steps": 40_000, "log_every": 500, "sample_every": 4000},
     },

@@ -97,7 +97,13 @@ def commands() -> list[str]:
     return [name for name in COMMANDS if find_spec(f"minigan.{name}")]
 
 
-OTHERS = ("minigan.metrics.features", "benchmarks.report", "benchmarks.peers", "benchmarks.quality")
+OTHERS = (
+    "minigan.metrics.features",
+    "benchmarks.report",
+    "benchmarks.peers",
+    "benchmarks.quality",
+    "benchmarks.scaling",
+)
 
 
 def flags(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:

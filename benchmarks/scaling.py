@@ -1,0 +1,161 @@
+"""`python -m benchmarks.scaling`: time and memory of a training step against batch, width, depth and data; docs/scaling.md.
+
+From MNIST size (784 inputs, 2 x 256, latent 64, batch 128, the default recipe's step), one of the four grows at a time.
+Operations and bytes are counted from a step (`minigan.explain`), time is measured, and one formula is fitted to all:
+
+    seconds = products * a + FLOPs / f + bytes / w
+
+a: overhead of a product and what goes with it; f: speed of products; w: speed of everything that goes through memory once:
+activations, and the passes of Adam and of the weight average over the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks import machine
+from benchmarks.report import insert
+from minigan import GAN, cli, explain, get_backend
+from minigan.config import Config
+from minigan.data import Space
+from minigan.data.batches import Batches
+from minigan.data.scaling import Scaler
+from minigan.files import write_json
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "scaling.md"
+SIZE = 784
+AXES: dict[str, tuple[int, ...]] = {
+    "batch": (16, 32, 64, 128, 256, 512, 1024, 2048),
+    "width": (32, 64, 128, 256, 512, 1024, 2048),
+    "depth": (1, 2, 3, 4, 6, 8, 12, 16),
+    "samples": (1_000, 10_000, 60_000, 240_000),
+}
+BASE = {"batch": 128, "width": 256, "depth": 2, "samples": 60_000}
+PASSES = 26
+"""How often Adam and the weight average go over a weight (reads and writes of a pass each count)."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One size: what a step needs, and what it took."""
+
+    axis: str
+    value: int
+    products: int
+    flops: float
+    bytes: int
+    memory: int
+    seconds: float
+
+
+def measure(axis: str, value: int) -> Point:
+    size = {**BASE, axis: value}
+    config = Config(
+        objective="relativistic", r1=1.0, r2=1.0, penalty_every=8, hidden=(size["width"],) * size["depth"],
+        batch_size=size["batch"],
+    )  # fmt: skip
+    backend = get_backend()
+    rows = np.random.default_rng(0).integers(0, 256, (size["samples"], SIZE), np.uint8)
+    scaler = Scaler.fit(Space("image", (28, 28), ()), rows[:1000], config.output, 1 / 255)
+    batches = Batches(rows, 1 / 255, scaler, config.batch_size, 0, backend, config.dtype)
+    cost = explain.count(config, SIZE, batches.fill, backend)
+    weights = cost.gan.generator.theta.flat.nbytes + cost.gan.discriminator.theta.flat.nbytes
+    gan = GAN(config, SIZE, backend)
+
+    def steps() -> None:
+        for _ in range(8):
+            gan.train_step(batches.fill)
+
+    return Point(
+        axis, value, len(cost.plain), cost.flops, cost.work + PASSES * weights, cost.state + cost.work,
+        explain.seconds(steps, backend) / 8,
+    )  # fmt: skip
+
+
+def fit(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
+    """(a, 1/f, 1/w), none below 0, by least squares of the relative errors; and fitted over measured, per point."""
+    columns = np.array([[p.products, p.flops, p.bytes] for p in points], np.float64)
+    seconds = np.array([p.seconds for p in points])
+    relative = columns / seconds[:, None]
+    kept = [0, 1, 2]
+    while True:
+        found, *_ = np.linalg.lstsq(relative[:, kept], np.ones(len(points)), rcond=None)
+        if (found >= 0).all():
+            break
+        kept.pop(int(found.argmin()))  # a machine where this costs nothing that can be told from the rest
+    coefficients = np.zeros(3)
+    coefficients[kept] = found
+    return coefficients, relative @ coefficients
+
+
+def text(results: dict[str, Any], picture: str) -> str:
+    points = [Point(**p) for p in results["points"]]
+    (a, f, w), ratio = fit(points)
+    error = np.abs(ratio - 1)
+    speed = [
+        f"{1 / x / 1e9:,.0f} {unit}" if x else f"no limit in {unit} seen" for x, unit in ((f, "GFLOP/s"), (w, "GB/s"))
+    ]
+    lines = [
+        f"On {results['machine']['cpu']}, {results['machine']['cores']} cores, Python {results['machine']['python']}, "
+        f"NumPy {results['machine']['versions']['numpy']}.\n",
+        f"Fitted: {a * 1e6:.1f} us a product, {speed[0]}, {speed[1]}. Off by {np.median(error):.0%} in the median, "
+        f"{error.max():.0%} at most.\n",
+        f"![Time of a step against batch, width, depth and data]({picture})\n",
+        "| grows | to | ms a step | fitted | MFLOP | MB moved once | MB of memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for p, r in zip(points, ratio, strict=True):
+        lines.append(
+            f"| {p.axis} | {p.value:,} | {p.seconds * 1e3:.3g} | {p.seconds * r * 1e3:.3g} | {p.flops / 1e6:,.0f} "
+            f"| {p.bytes / 1e6:,.0f} | {p.memory / 1e6:,.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(path: Path, points: Sequence[Point]) -> None:
+    _, ratio = fit(points)
+    figure = Figure(figsize=(11, 3), layout="constrained", dpi=110)
+    for axes, axis in zip(figure.subplots(1, len(AXES)), AXES, strict=True):
+        chosen = [(p, r) for p, r in zip(points, ratio, strict=True) if p.axis == axis]
+        x = [p.value for p, _ in chosen]
+        axes.loglog(x, [p.seconds * 1e3 for p, _ in chosen], "o", color="#1f5fbf", label="measured")
+        axes.loglog(x, [p.seconds * r * 1e3 for p, r in chosen], "-", color="#999999", label="fitted")
+        axes.set_xlabel(axis)
+        axes.set_ylim(min(p.seconds for p in points) * 700, max(p.seconds for p in points) * 1400)
+        axes.grid(True, which="major", color="#eeeeee")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("ms a step")
+    figure.axes[0].legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = cli.Parser(prog="python -m benchmarks.scaling", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "scaling.json", metavar="FILE",
+                        help="what was measured (default: benchmarks/scaling.json)")  # fmt: skip
+    parser.add_argument(
+        "--page", action="store_true", default=False, help="write docs/scaling.md from FILE; measure nothing"
+    )
+    values: argparse.Namespace = parser.parse(argv)
+    if not values.page:
+        points = [measure(axis, value) for axis, sizes in AXES.items() for value in sizes]
+        write_json(values.json, {"machine": machine(), "points": [asdict(p) for p in points]})
+    results = json.loads(values.json.read_text(encoding="utf-8"))
+    draw(PAGE.parent / "images" / "scaling.png", [Point(**p) for p in results["points"]])
+    insert(PAGE, text(results, "images/scaling.png"))
+    print(PAGE.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
