@@ -42,22 +42,19 @@ STABILITY_SEEDS = range(200, 208)
 ABLATIONS = {
     "as it is": "",
     "wide, not deep": "--hidden 128 128 128",
-    "deeper still": "--hidden 48 48 48 48 48 48 48 48 48 48",
     "alternating update": "--update alternating",
     "batch 64": "--batch-size 64",
     "cosine schedule": "--lr-schedule cosine --lr-end 0",
     "penalty to a tenth": "--penalty-end 0.1",
-    "penalty constant": "--penalty-schedule constant",
     "penalty in every step": "--penalty-every 1",
     "beta2 .99": "--beta2 0.99",
     "no weight average": "--ema 0",
     "spread 1": "--spread 1",
-    "latent size 8": "--latent 8",
     "non-saturating": "--objective non-saturating",
 }
 """One change each to the grid's default recipe."""
-ABLATION_SEEDS = range(300, 303)
-RIVAL_SEEDS = range(100, 103)
+ABLATION_SEEDS = range(300, 302)
+RIVAL_SEEDS = range(100, 101)
 
 Record = dict[str, Any]
 
@@ -108,9 +105,7 @@ def plan() -> list[Trial]:
         for word, flags in ABLATIONS.items()
         for seed in ABLATION_SEEDS
     ]
-    trials += [
-        Trial("rival", "mnist", which, seed, rival=True) for which in ("default", "best") for seed in RIVAL_SEEDS
-    ]
+    trials += [Trial("rival", "mnist", which, seed, rival=True) for which in ("default",) for seed in RIVAL_SEEDS]
     return trials
 
 

@@ -35,14 +35,14 @@ _IMAGES = {**_STABLE, "latent": 64, "hidden": (256, 256), "output": "tanh"}
 _POINTS = {
     **_STABLE,
     "latent": 2,
-    "hidden": (48,) * 6,
+    "hidden": (48,) * 5,
     "output": "identity",
     "spread": 3.0,
     "update": "simultaneous",
     "batch_size": 128,
     "penalty_end": 0.02,
-    "lr_generator": 2e-3,
-    "lr_discriminator": 2e-3,
+    "lr_generator": 3e-3,
+    "lr_discriminator": 3e-3,
     "lr_schedule": "exponential",
     "lr_end": 0.05,
     "beta2": 0.999,
@@ -52,7 +52,15 @@ _POINTS = {
 }
 _RING = {**_POINTS, "r1": 0.07, "r2": 0.07}
 _GRID = {**_POINTS, "r1": 0.12, "r2": 0.12}
-_LONG_POINTS = {"lr_end": 0.003, "penalty_end": 0.005, "log_every": 500, "sample_every": 5000}
+_LONG_POINTS = {
+    "hidden": (48,) * 6,
+    "penalty_end": 0.005,
+    "lr_generator": 2e-3,
+    "lr_discriminator": 2e-3,
+    "lr_end": 0.003,
+    "log_every": 500,
+    "sample_every": 5000,
+}
 _TABLE = {
     **_STABLE,
     "latent": 16,
@@ -63,7 +71,15 @@ _TABLE = {
     "sample_every": 1000,
 }
 _DIGITS = {**_IMAGES, "hidden": (128, 128), "steps": 20_000, "log_every": 200, "sample_every": 1000}
-_MNIST = {**_IMAGES, "steps": 32_000, "log_every": 500, "sample_every": 2000, "save_every": 5000}
+_MNIST = {
+    **_IMAGES,
+    "hidden": (256, 256, 256),
+    "update": "simultaneous",
+    "steps": 36_000,
+    "log_every": 500,
+    "sample_every": 2000,
+    "save_every": 5000,
+}
 _ARTICLE = {
     "latent": 100,
     "hidden": (256, 256),
@@ -90,12 +106,12 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "image": {**_IMAGES, "steps": 15_000, "log_every": 200, "sample_every": 1000},
         "table": _TABLE,
     },
-    # the same networks for longer; schedules stretch with the steps
+    # the same for longer; schedules stretch with the steps
     "best": {
         "digits": {**_DIGITS, "steps": 80_000, "log_every": 500, "sample_every": 4000},
-        "mnist": {**_MNIST, "steps": 128_000, "log_every": 1000, "sample_every": 8000},
-        "ring": {**_RING, **_LONG_POINTS, "steps": 95_000},
-        "grid": {**_GRID, **_LONG_POINTS, "steps": 105_000},
+        "mnist": {**_MNIST, "steps": 150_000, "log_every": 1000, "sample_every": 10_000},
+        "ring": {**_RING, **_LONG_POINTS, "steps": 90_000},
+        "grid": {**_GRID, **_LONG_POINTS, "steps": 100_000},
         "image": {**_IMAGES, "steps": 60_000, "log_every": 500, "sample_every": 4000},
         "table": {**_TABLE, "steps": 40_000, "log_every": 500, "sample_every": 4000},
     },

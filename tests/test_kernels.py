@@ -71,6 +71,15 @@ def test_kernels_do_not_hide_a_nan(fast, name):
     assert np.isnan(y[0]).all() and np.isfinite(y[1]).all()
 
 
+def test_the_quick_tanh_is_tanh_from_end_to_end(fast):
+    z = np.concatenate([np.linspace(-12, 12, 200_001), [0, -0.0, 1e-30, -1e-6, np.inf, -np.inf, 3e38]])
+    y = z.astype(np.float32)[:, None].copy()
+    exact = np.tanh(y.astype(np.float64))
+    fast.ops.dense_forward(y, np.ones((1, 1), np.float32), np.zeros(1, np.float32), "tanh", y, np.empty_like(y))
+    assert (np.abs(y) <= 1).all()
+    assert (np.abs(y - exact) <= 6 * np.spacing(np.abs(exact).astype(np.float32))).all()
+
+
 def test_the_certificate_holds_with_numba_kernels(fast):
     sections = ("operations", "networks", "penalties", "optimisers")
     assert [row.what for row in certificate(fast, sections) if not row.passed] == []
