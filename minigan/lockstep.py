@@ -1,0 +1,165 @@
+"""python -m minigan.lockstep: run NumPy and another backend side by side, and report the first tensor and step that part.
+
+Both make the same steps from the same weights, noise and minibatches. Before each step the other side is given NumPy's
+weights and moments, so that each step is judged by itself: left to themselves (--free), two correct sides part too, because
+Adam turns a gradient that is all rounding into a step of full length.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minigan import cli
+from minigan.backend import BACKENDS, KERNELS, Array, Backend, get_backend
+from minigan.config import DTYPES, OBJECTIVES, UPDATES, Config
+from minigan.errors import InputError, MiniganError
+from minigan.gan import GAN
+from minigan.noise import DATA, Noise
+
+SIZE = 64
+LEAD = 5
+"""Steps that NumPy makes first, alone: in its very first step Adam moves every weight by the full learning rate, in a
+direction that rounding decides where the gradient is nothing else."""
+
+BOUNDS = {"float32": 1e-4, "float64": 1e-9}
+"""Largest relative difference of a tensor after one step. A sum in another order differs by some units in the last place;
+Adam's division enlarges that where a gradient is small against its history."""
+
+
+class PartedError(MiniganError):
+    """The two sides computed different things."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a tensor differs between both sides after a step.
+
+    relative: |a - b| / |a|, Euclidean norms: a weight whose gradient is rounding alone (the last bias of a relativistic
+    discriminator is one) may move the other way and counts as the one number that it is.
+    ulps: max |a - b| in units in the last place of max |a|.  Both are infinite where a number is not finite, or a is 0.
+    """
+
+    step: int
+    tensor: str
+    relative: float
+    ulps: float
+
+
+def settings(dtype: str, objective: str, update: str) -> Config:
+    """Small networks that use everything: penalties in every other step, Adam with both moments, the average."""
+    return Config(
+        latent=16, hidden=(128, 128), batch_size=64, objective=objective, update=update, r1=1.0, r2=1.0, penalty_every=2,
+        beta1=0.5, lr_generator=1e-3, lr_discriminator=1e-3, dtype=dtype, steps=1000,
+    )  # fmt: skip
+
+
+def tensors(gan: GAN) -> Iterator[tuple[str, Array]]:
+    """What a step leaves, in the order in which it is computed."""
+    yield "latent points", gan.z
+    yield "generated samples", gan.fake.x
+    yield "gradient of the discriminator", gan.grad_d.flat
+    yield "logits that the generator saw", gan.fake.s
+    yield "gradient of the generator", gan.grad_g.flat
+    yield from gan.state().items()
+
+
+def compare(step: int, tensor: str, a: np.ndarray, b: np.ndarray) -> Difference:
+    """The difference of b from a."""
+    precision = a.dtype
+    a, b = a.astype(np.float64).reshape(-1), b.astype(np.float64).reshape(-1)
+    apart, scale = float(np.abs(a - b).max()), float(np.abs(a).max())
+    if apart == 0:
+        return Difference(step, tensor, 0.0, 0.0)
+    if not np.isfinite(apart) or scale == 0:
+        return Difference(step, tensor, float("inf"), float("inf"))
+    relative = float(np.linalg.norm(a - b) / np.linalg.norm(a))
+    return Difference(step, tensor, relative, apart / float(np.spacing(np.asarray(scale, precision))))
+
+
+def run(other: Backend, config: Config, steps: int, *, free: bool = False) -> Iterator[Difference]:
+    """The differences of `other` from NumPy's reference operations, tensor by tensor, step by step."""
+    here = get_backend()
+    a = GAN(config.replace(backend="numpy", kernels="reference"), SIZE, here)
+    b = GAN(config.replace(backend=other.name, kernels=other.kernels), SIZE, other)
+    noise = Noise(config.seed)
+    lead = 0 if free else LEAD
+
+    def rows(i: int) -> np.ndarray:
+        x = np.empty((config.batch_size, SIZE), config.dtype)
+        noise.normal(x, DATA, i)
+        return np.tanh(x)
+
+    for _ in range(lead):
+        a.train_step(lambda out, i: np.copyto(out, rows(i)))
+    b.step = a.step
+    for step in range(lead + 1, lead + steps + 1):
+        if not free:
+            for name, array in b.state().items():
+                other.xp.copyto(array, other.asarray(a.state()[name]))
+        a.train_step(lambda out, i: np.copyto(out, rows(i)))
+        b.train_step(lambda out, i: other.xp.copyto(out, other.asarray(rows(i))))
+        for (name, x), (_, y) in zip(tensors(a), tensors(b), strict=True):
+            yield compare(step, name, x, other.to_host(y))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = cli.Parser(
+        prog="python -m minigan.lockstep",
+        description="Run NumPy and another backend side by side from the same noise; report the first tensor and step that "
+        "differ by more than a bound, in units in the last place and relative.",
+    )
+    parser.add_argument("--backend", choices=BACKENDS, default="cupy", help="the other side (default: cupy)")
+    parser.add_argument(
+        "--kernels",
+        choices=KERNELS,
+        default="reference",
+        help="the other side's operations: with --backend numpy, numba",
+    )
+    parser.add_argument("--steps", type=int, default=100, metavar="N", help="steps to make (default: 100)")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="precision (default: float32)")
+    parser.add_argument(
+        "--objective", choices=OBJECTIVES, default="non-saturating",
+        help="loss (default: non-saturating; the logits of relativistic have no level, so rounding moves it)",
+    )  # fmt: skip
+    parser.add_argument("--update", choices=UPDATES, default="alternating", help="kind of step (default: alternating)")
+    parser.add_argument(
+        "--bound", type=float, default=None, metavar="X",
+        help="largest relative difference of a tensor (default: 1e-4 in float32, 1e-9 in float64)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--free", action="store_true", default=False, help="do not bring the sides together before each step"
+    )
+    values: argparse.Namespace = parser.parse(argv)
+    if values.steps < 1:
+        raise InputError(f"--steps {values.steps} is out of range; it must be a whole number >= 1.")
+    if values.backend == "numpy" and values.kernels == "reference":
+        raise InputError("--backend numpy --kernels reference would compare NumPy with itself; choose other --kernels.")
+    bound = BOUNDS[values.dtype] if values.bound is None else values.bound
+    if not bound > 0:
+        raise InputError(f"--bound {values.bound} is out of range; it must be a number > 0.")
+    other = get_backend(values.backend, values.kernels)
+    print(f"NumPy beside {other.name} on {other.device}, {other.kernels} kernels, {values.dtype}, {values.steps} steps")
+    worst: dict[str, Difference] = {}
+    config = settings(values.dtype, values.objective, values.update)
+    with np.errstate(all="ignore"):
+        for found in run(other, config, values.steps, free=values.free):
+            if found.tensor not in worst or found.relative > worst[found.tensor].relative:
+                worst[found.tensor] = found
+            if found.relative > bound:
+                raise PartedError(
+                    f"step {found.step}: {found.tensor} differs by {found.relative:.1e} of its norm "
+                    f"({found.ulps:.3g} units in the last place), more than {bound:.0e}."
+                )
+    print(f"\n{'tensor':<30} {'relative':>10} {'ulps':>8} {'at step':>8}")
+    for name, found in worst.items():
+        print(f"{name:<30} {found.relative:>10.1e} {found.ulps:>8.3g} {found.step:>8}")
+    print(f"\nno tensor differs by more than {bound:.0e} of its norm after a step")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

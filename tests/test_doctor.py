@@ -1,0 +1,70 @@
+"""The doctor says what there is, tests what works, and gives the fix for the rest."""
+
+from __future__ import annotations
+
+import platform
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fakecupy import fake_cupy
+from helpers import exit_code
+
+from minigan import doctor
+from minigan.backend import Backend, get_backend
+from minigan.errors import InputError
+from minigan.ops import Ops
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PATIENCE", 0.01)
+
+
+def only(monkeypatch: pytest.MonkeyPatch, **found: Backend | str) -> None:
+    """Let these backends (by name) be found, or be missing for a reason; the others are missing."""
+
+    def get(name: str, kernels: str = "reference") -> Backend:
+        backend = found.get("numba" if kernels == "numba" else name, "it is not here: install it")
+        if isinstance(backend, str):
+            raise InputError(backend)
+        return backend
+
+    monkeypatch.setattr(doctor, "get_backend", get)
+
+
+def test_it_says_what_there_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    only(monkeypatch, numpy=get_backend())
+    assert exit_code(doctor.main) == 0
+    out = capsys.readouterr().out
+    assert platform.python_version() in out and np.__version__ in out and "threads" in out
+    assert "works," in out and out.count("not available. it is not here: install it") == 2
+
+
+def test_a_device_is_described_and_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    properties = {"name": b"A Card", "totalGlobalMem": 141 * 2**30, "major": 9, "minor": 0}
+    backend, _ = fake_cupy()
+    runtime = SimpleNamespace(
+        driverGetVersion=lambda: 13010,
+        runtimeGetVersion=lambda: 12090,
+        getDeviceCount=lambda: 1,
+        getDeviceProperties=lambda i: properties,
+    )
+    monkeypatch.setattr(backend.xp.cuda, "runtime", runtime, raising=False)
+    only(monkeypatch, numpy=get_backend(), cupy=backend)
+    lines = dict(doctor.report())
+    assert lines["CUDA"] == "driver for 13.1, runtime 12.9"
+    assert lines["GPU 0"] == "A Card, 141 GiB, compute capability 9.0"
+    assert lines["--backend cupy"].endswith("as NumPy computes them")
+
+
+def test_wrong_numbers_are_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Wrong(Ops):
+        def average(self, mean, theta, weight, scratch):  # type: ignore[no-untyped-def]
+            super().average(mean, theta, 2 * weight, scratch)
+
+    wrong = Backend("numpy", np, "CPU", "numba")
+    wrong.ops = Wrong(wrong)
+    only(monkeypatch, numpy=get_backend(), numba=wrong)
+    assert exit_code(doctor.main) == 1
+    assert "FAILS: generator.average differs from NumPy's by" in capsys.readouterr().out
