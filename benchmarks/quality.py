@@ -25,6 +25,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.report import insert
 from minigan import cli
+from minigan.backend import KERNELS
 from minigan.errors import DivergenceError, InputError
 from minigan.files import write_json
 from minigan.metrics.suite import METRICS, cost
@@ -111,15 +112,15 @@ def plan() -> list[Trial]:
 # --------------------------------------------------------------------------------------------------- making the runs
 
 
-def command(trial: Trial, threads: int) -> list[str]:
+def command(trial: Trial, threads: int, kernels: str = "reference") -> list[str]:
     """What a person would type."""
     return [
         sys.executable, "-m", "minigan.train", "--data", trial.data, "--recipe", trial.recipe, "--seed", str(trial.seed),
-        *trial.flags, "--threads", str(threads), "--out", str(trial.folder), "--quiet",
+        *trial.flags, "--threads", str(threads), "--kernels", kernels, "--out", str(trial.folder), "--quiet",
     ]  # fmt: skip
 
 
-def perform(trial: Trial, threads: int, jobs: int) -> Record:
+def perform(trial: Trial, threads: int, jobs: int, kernels: str) -> Record:
     """Train, measure, and write the record; a run that diverges is a result too. Raises: InputError for other failures."""
     shutil.rmtree(trial.folder, ignore_errors=True)  # what an interrupted run left
     WORK.mkdir(parents=True, exist_ok=True)
@@ -133,11 +134,13 @@ def perform(trial: Trial, threads: int, jobs: int) -> Record:
         return ended.stderr.strip() if ended.returncode else ""
 
     began = time.perf_counter()
-    complaint = call(rival_command(trial, threads) if trial.rival else command(trial, threads), may_diverge=True)
+    complaint = call(
+        rival_command(trial, threads) if trial.rival else command(trial, threads, kernels), may_diverge=True
+    )
     seconds = time.perf_counter() - began
     result: Record = {
         "group": trial.group, "data": trial.data, "recipe": trial.recipe, "seed": trial.seed, "flags": list(trial.flags),
-        "seconds": round(seconds, 1), "threads": threads, "jobs": jobs, "machine": machine(),
+        "seconds": round(seconds, 1), "threads": threads, "jobs": jobs, "kernels": kernels, "machine": machine(),
     }  # fmt: skip
     if complaint:
         result["failed"] = complaint
@@ -224,8 +227,10 @@ def measures(data: str, recipes: Sequence[str]) -> str:
             cells += f" {spread(known) if full else '-'} | {number(worst(name, known, real)) if full else '-'} |"
         lines.append(f"| `{name}` |{cells} {number(real)} |")
     failed = sum(len(rows) - len(finished[r]) for r, rows in records.items() if rows)
-    jobs = sorted({(r["jobs"], r["threads"]) for rows in finished.values() for r in rows})
-    words = " or ".join(f"{j} at once on {t} thread{'s' * (t > 1)} each" for j, t in jobs)
+    ways = sorted(
+        {(r["jobs"], r["threads"], r.get("kernels", "reference")) for rows in finished.values() for r in rows}
+    )
+    words = " or ".join(f"{j} at once on {t or 'all'} thread{'s' * (t != 1)} each, {k} kernels" for j, t, k in ways)
     return "\n".join(lines) + f"\n\nRuns: {words}. Failed: {failed}.\n"
 
 
@@ -334,6 +339,7 @@ def picture(data: str, which: str) -> Path:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser(prog="python -m benchmarks.quality", description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", default="", metavar="TEXT", help="only runs whose name holds TEXT, as in recipe-ring")
+    parser.add_argument("--kernels", choices=KERNELS, default="reference", help="of each run (default: reference)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
     parser.add_argument("--threads", type=int, default=0, help="threads of each run (default: its own choice)")
     parser.add_argument(
@@ -358,7 +364,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
     def make(trial: Trial) -> None:
-        found = perform(trial, values.threads, values.jobs)
+        found = perform(trial, values.threads, values.jobs, values.kernels)
         print(trial.name, found.get("failed") or f"{found['seconds']:.0f} s", flush=True)
 
     with ThreadPoolExecutor(max_workers=values.jobs) as pool:

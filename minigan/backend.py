@@ -23,7 +23,7 @@ Array = Any
 """A numpy.ndarray or a cupy.ndarray: the two share no common type to name here."""
 
 BACKENDS = ("numpy", "cupy")
-KERNELS = ("reference", "numba")
+KERNELS = ("reference", "numba", "cuda")
 INSTALL_CUPY = "pip install 'minigan[cuda13]' (CUDA 13) or 'minigan[cuda12]' (CUDA 12)"
 
 
@@ -51,6 +51,10 @@ class Backend:
             from minigan.kernels.cpu import NumbaOps
 
             return NumbaOps(self)
+        if self.kernels == "cuda":
+            from minigan.kernels.gpu import CudaOps
+
+            return CudaOps(self)
         from minigan.ops import Ops
 
         return Ops(self)
@@ -102,10 +106,12 @@ def get_backend(name: str = "numpy", kernels: str = "reference") -> Backend:
         raise InputError(f"--kernels {kernels} is unknown; choose one of: {', '.join(KERNELS)}.")
     if kernels == "numba":
         _require_numba(name)
+    if kernels == "cuda" and name != "cupy":
+        raise InputError(f"--kernels cuda is for the GPU; leave it out with --backend {name}.")
     if name == "numpy":
         return Backend("numpy", np, f"CPU ({platform.machine() or 'unknown machine'})", kernels)
     if name == "cupy":
-        return _cupy_backend()
+        return _cupy_backend(kernels)
     raise InputError(f"--backend {name} is unknown; choose one of: {', '.join(BACKENDS)}.")
 
 
@@ -118,7 +124,7 @@ def _require_numba(name: str) -> None:
         raise InputError(f"--kernels numba needs Numba ({error}): pip install 'minigan[fast]'.") from None
 
 
-def _cupy_backend() -> Backend:
+def _cupy_backend(kernels: str) -> Backend:
     """Import CuPy *and* probe a device: importing alone proves no GPU."""
     try:
         cupy = importlib.import_module("cupy")
@@ -137,4 +143,4 @@ def _cupy_backend() -> Backend:
             f"--backend cupy finds no usable CUDA device ({reason}): check the driver with nvidia-smi and that "
             f"CuPy matches it, {INSTALL_CUPY}, or use --backend numpy."
         ) from None
-    return Backend("cupy", cupy, properties["name"].decode())
+    return Backend("cupy", cupy, properties["name"].decode(), kernels)

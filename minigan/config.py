@@ -102,7 +102,9 @@ class Config:
         "numpy", "numpy (CPU) or cupy (GPU)", choices=BACKENDS, kind="report", section="running and reporting"
     )
     kernels: str = setting(
-        "reference", "reference (plain NumPy or CuPy) or numba (compiled loops on the CPU, extra fast)", choices=KERNELS
+        "reference",
+        "reference (plain NumPy or CuPy), numba (compiled loops on the CPU, extra fast) or cuda (kernels of our own on a GPU)",
+        choices=KERNELS,
     )
     threads: int = setting(
         0,

@@ -15,6 +15,8 @@ float32 and float64 runs see the same noise.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minigan.backend import Array, Backend
@@ -52,6 +54,9 @@ class Noise:
         self._philox = np.random.Philox(0)
         self._generator = np.random.Generator(self._philox)
         self._state = self._philox.state
+        self._device: Any = (
+            backend.ops if backend is not None and backend.kernels == "cuda" else None
+        )  # it draws by itself
         self._scratch: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def _seek(self, stream: int, step: int) -> None:
@@ -69,6 +74,9 @@ class Noise:
 
     def uniform(self, out: Array, stream: int, step: int) -> None:
         """Fill `out` with uniforms on [0, 1)."""
+        if self._device is not None:
+            self._device.draw("uniform", out, self.seed, stream, step)
+            return
         flat, _ = self._buffers(out.size)
         self._seek(stream, step)
         self._generator.random(out=flat, dtype=np.float32)
@@ -76,6 +84,9 @@ class Noise:
 
     def normal(self, out: Array, stream: int, step: int) -> None:
         """Fill `out` with N(0, 1): Box and Muller on the two halves of a vector of uniforms."""
+        if self._device is not None:
+            self._device.draw("normal", out, self.seed, stream, step)
+            return
         n = out.size
         half = (n + 1) // 2
         u, s = self._buffers(2 * half)

@@ -141,6 +141,23 @@ class Ops:
         """out = log(1 + e^s), the stable -log(sigmoid(-s)); its derivative is sigmoid(s)."""
         self.xp.logaddexp(s, 0, out=out)
 
+    # --------------------------------------------------------------------------------------------- minibatches
+
+    def gather(self, rows: Array, chosen: Array, offset: Array, factor: Array, scratch: Array, out: Array) -> None:
+        """out_i = (rows[chosen_i] - offset) * factor: a minibatch (B, d) of stored rows (n, d), in model units.
+
+        scratch: (B, d) of rows' type, where that is not out's type. The subtraction comes first, so that large values that
+        are close to each other stay apart.
+        """
+        xp = self.xp
+        if rows.dtype == out.dtype:
+            self.backend.take(rows, chosen, out)
+        else:
+            self.backend.take(rows, chosen, scratch)
+            xp.copyto(out, scratch)
+        xp.subtract(out, offset, out=out)
+        xp.multiply(out, factor, out=out)
+
     # ---------------------------------------------------------------------------------------------- optimiser
 
     def adam(self, theta: Array, grad: Array, m: Array, v: Array, beta1: float, beta2: float, step_size: float,

@@ -64,7 +64,7 @@ CHOICES = {
     "penalty_schedule": SCHEDULES,
     "update": UPDATES,
     "lr_schedule": SCHEDULES,
-    "kernels": ("reference", "numba"),
+    "kernels": ("reference", "numba", "cuda"),
     "backend": ("numpy", "cupy"),
     "recipe": ("default", "best", "article"),
 }

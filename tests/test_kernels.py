@@ -63,6 +63,18 @@ def test_adam_and_the_average_agree_with_the_reference(fast, count, dtype):
         agree(a, expected, dtype)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("stored", ["uint8", "float32", "float64"])
+def test_gathering_agrees_with_the_reference(fast, stored, dtype):
+    rng = np.random.default_rng(3)
+    rows = rng.integers(0, 256, (20, 6)).astype(stored)
+    chosen, offset, factor = rng.permutation(20)[:8], *rng.normal(size=(2, 6)).astype(dtype)
+    expected, got = np.full((8, 6), np.nan, dtype), np.full((8, 6), np.nan, dtype)
+    Ops(fast).gather(rows, chosen, offset, factor, np.empty((8, 6), stored), expected)
+    fast.ops.gather(rows, chosen, offset, factor, None, got)
+    agree(got, expected, dtype)
+
+
 @pytest.mark.parametrize("name", ["relu", "leaky-relu", "tanh"])
 def test_kernels_do_not_hide_a_nan(fast, name):
     y, slope = (np.zeros((2, 3), np.float32) for _ in range(2))

@@ -22,7 +22,8 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def put(trial: Trial, **values: Any) -> None:
     trial.record.write_text(
-        json.dumps({"seconds": 10.0, "jobs": 2, "threads": 1, "step": 500, **values}), encoding="utf-8"
+        json.dumps({"seconds": 10.0, "jobs": 2, "threads": 1, "kernels": "numba", "step": 500, **values}),
+        encoding="utf-8",
     )
 
 
@@ -49,7 +50,7 @@ def test_the_table_gives_mean_error_and_worst_seed(records: Path) -> None:
     assert "| seconds of training | 20 ± 10 | 30 |" in text
     assert "| `reverse_kl` | 0.0030 ± 0.0010 | 0.004 | 0.001 |" in text
     assert "| `mode_width` | 1.10 ± 0.20 | 1.3 | 1 |" in text  # the farthest from 1
-    assert "2 at once on 1 thread each. Failed: 1." in text
+    assert "2 at once on 1 thread each, numba kernels. Failed: 1." in text
     assert "| **minigan `default`** | 8 | 99.0 % | 0.0030 |" in quality.published("ring")
 
 

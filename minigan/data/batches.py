@@ -29,7 +29,7 @@ class Batches:
         self.per_epoch = self.n // batch_size
         self._rows = backend.asarray(np.ascontiguousarray(rows))
         self._gathered = backend.empty((batch_size, d), rows.dtype) if rows.dtype != dtype else None
-        # (stored * unit - offset) / scale, with the subtraction first, so that close large values stay apart
+        # (stored * unit - offset) / scale, as (stored - offset / unit) * (unit / scale)
         self._offset = backend.asarray((scaler.offset / unit).astype(dtype))
         self._factor = backend.asarray((unit / scaler.scale).astype(dtype))
         self._noise, self._backend = Noise(seed), backend
@@ -42,12 +42,5 @@ class Batches:
             self._order = self._backend.asarray(self._noise.permutation(self.n, ORDER, epoch))
             self._epoch = epoch
         assert self._order is not None
-        xp = self._backend.xp
         chosen = self._order[i * self.batch_size : (i + 1) * self.batch_size]
-        if self._gathered is None:
-            self._backend.take(self._rows, chosen, out)
-        else:
-            self._backend.take(self._rows, chosen, self._gathered)
-            xp.copyto(out, self._gathered)
-        xp.subtract(out, self._offset, out=out)
-        xp.multiply(out, self._factor, out=out)
+        self._backend.ops.gather(self._rows, chosen, self._offset, self._factor, self._gathered, out)

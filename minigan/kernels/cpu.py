@@ -95,6 +95,16 @@ def average(mean: Any, theta: Any, weight: Any) -> None:
         mean[i] += weight * (theta[i] - mean[i])
 
 
+@compiled
+def gather(rows: Any, chosen: Any, offset: Any, factor: Any, out: Any) -> None:
+    """out_i = (rows[chosen_i] - offset) * factor."""
+    for i in range(out.shape[0]):
+        k = chosen[i]
+        for j in range(out.shape[1]):
+            out[i, j] = rows[k, j]  # in out's type from here on
+            out[i, j] = (out[i, j] - offset[j]) * factor[j]
+
+
 class NumbaOps(Ops):
     """`Ops` with the loops above where they pay; everything else is the reference."""
 
@@ -128,3 +138,6 @@ class NumbaOps(Ops):
 
     def average(self, mean: Array, theta: Array, weight: float, scratch: Array) -> None:
         average(mean, theta, mean.dtype.type(weight))
+
+    def gather(self, rows: Array, chosen: Array, offset: Array, factor: Array, scratch: Array, out: Array) -> None:
+        gather(rows, chosen, offset, factor, out)

@@ -1,0 +1,9 @@
+// Shared by all kernels: the type of numbers, and the loop that gives each thread its share of n things.
+//
+// `real` is float or double, named when compiling. A kernel is a loop over independent things and nothing more (no shared
+// memory, no barrier), so that the same source compiled for a CPU with one thread computes the same: tests do that.
+
+#define EACH(i, n)                                                                                       \
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (long long)gridDim.x * blockDim.x)
+
+typedef unsigned long long word;

@@ -1,0 +1,10 @@
+// A minibatch from the training rows, which stay on the device in the type that they are stored in.
+
+// out[i] = (rows[chosen[i]] - offset) * factor, (count, width); `stored` is the type of rows
+extern "C" __global__ void gather(const stored* rows, const long long* chosen, const real* offset, const real* factor,
+                                  real* out, int count, int width) {
+    EACH(i, (long long)count * width) {
+        int j = i % width;
+        out[i] = ((real)rows[chosen[i / width] * width + j] - offset[j]) * factor[j];
+    }
+}

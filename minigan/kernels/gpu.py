@@ -1,0 +1,93 @@
+"""`--backend cupy --kernels cuda`: the elementwise operations as single kernels, from the CUDA sources in `cuda/`.
+
+CuPy launches a kernel of its own for every operation, and on small networks launches are what a step consists of. Each
+method here is one launch, besides the matrix product. The noise is drawn on the device, so that nothing is copied to it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigan.backend import Array, Backend
+from minigan.ops import ACTIVATIONS, LEAK, Ops
+
+SOURCES = Path(__file__).with_name("cuda")
+KERNELS = {
+    "activation": ("bias_activation", "activation_backward"),
+    "logits": ("sigmoid", "softplus"),
+    "adam": ("adam", "average"),
+    "noise": ("words", "uniform", "normal"),
+    "gather": ("gather",),
+}
+"""Source files, and the kernels in each."""
+
+TYPES = {"float32": "float", "float64": "double", "uint8": "unsigned char"}
+THREADS, BLOCKS = 256, 1 << 16
+"""Threads of a block, and blocks at most: beyond that a thread takes several turns."""
+
+
+@cache
+def source(file: str) -> str:
+    """The text that is compiled for `cuda/FILE.cu`."""
+    return "\n".join((SOURCES / name).read_text(encoding="utf-8") for name in ("common.cuh", f"{file}.cu"))
+
+
+def options(dtype: str, stored: str = "float32") -> tuple[str, ...]:
+    """The compiler's options: which type stands for `real`, and for `stored` in gather.cu."""
+    return ("-std=c++14", f"-Dreal={TYPES[dtype]}", f"-Dstored={TYPES[stored]}")
+
+
+class CudaOps(Ops):
+    """`Ops` with the kernels above; everything else is CuPy's."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self._compiled: dict[tuple[str, str, str], Any] = {}
+
+    def launch(self, name: str, n: int, like: Array, *arguments: Any, stored: str = "float32") -> None:
+        """Run a kernel on n things; `like` says which type stands for `real`."""
+        key = (name, like.dtype.name, stored)
+        if key not in self._compiled:
+            file = next(file for file, names in KERNELS.items() if name in names)
+            module = self.xp.RawModule(code=source(file), options=options(like.dtype.name, stored))
+            self._compiled[key] = module.get_function(name)
+        self._compiled[key]((min(BLOCKS, max(1, -(-n // THREADS))),), (THREADS,), arguments)
+
+    def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
+        self.xp.matmul(x, W, out=y)
+        real = y.dtype.type
+        kind = np.int32(ACTIVATIONS.index(name))
+        self.launch("bias_activation", y.size, y, y, b, np.int64(y.size), np.int32(y.shape[1]), kind, real(LEAK))
+
+    def activation_backward(self, dy: Array, y: Array, name: str, slope: Array, dz: Array) -> None:
+        if name == "identity":
+            super().activation_backward(dy, y, name, slope, dz)
+            return
+        kind = np.int32(ACTIVATIONS.index(name))
+        self.launch("activation_backward", y.size, y, dy, y, slope, dz, np.int64(y.size), kind, y.dtype.type(LEAK))
+
+    def sigmoid(self, s: Array, out: Array, scratch: Array) -> None:
+        self.launch("sigmoid", s.size, s, s, out, np.int64(s.size))
+
+    def softplus(self, s: Array, out: Array) -> None:
+        self.launch("softplus", s.size, s, s, out, np.int64(s.size))
+
+    def adam(self, theta: Array, grad: Array, m: Array, v: Array, beta1: float, beta2: float, step_size: float,
+             epsilon: float, scratch: Array) -> None:  # fmt: skip
+        factors = (theta.dtype.type(value) for value in (beta1, beta2, step_size, epsilon))
+        self.launch("adam", theta.size, theta, theta, grad, m, v, np.int64(theta.size), *factors)
+
+    def average(self, mean: Array, theta: Array, weight: float, scratch: Array) -> None:
+        self.launch("average", mean.size, mean, mean, theta, np.int64(mean.size), mean.dtype.type(weight))
+
+    def gather(self, rows: Array, chosen: Array, offset: Array, factor: Array, scratch: Array, out: Array) -> None:
+        size = np.int32(out.shape[0]), np.int32(out.shape[1])
+        self.launch("gather", out.size, out, rows, chosen, offset, factor, out, *size, stored=rows.dtype.name)
+
+    def draw(self, kind: str, out: Array, seed: int, stream: int, step: int) -> None:
+        """Fill `out` with "normal" or "uniform" numbers, as `noise.Noise` does on the host."""
+        self.launch(kind, out.size, out, out, np.int64(out.size), np.uint64(seed), np.uint64(stream), np.uint64(step))
