@@ -321,3 +321,26 @@ def test_peers_that_differ_end_the_comparison(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("flags", [["--rounds", "0"], ["--threads", "0"], ["--turn", "0"], ["--sizes", "huge"]])
 def test_peers_refuses_bad_flags(flags: list[str]) -> None:
     assert exit_code(peers.main, *flags) == 2
+
+
+# ------------------------------------------------------------------------------------------------- on_gpu.sh
+
+
+@pytest.mark.parametrize(("python", "code", "word"), [("true", 0, "passed"), ("false", 1, "FAILED (1)")])
+def test_the_script_for_a_gpu_does_every_step_and_says_what_failed(
+    tmp_path: Path, python: str, code: int, word: str
+) -> None:
+    command = ["bash", str(ROOT / "benchmarks" / "on_gpu.sh"), str(tmp_path / "out")]
+    done = subprocess.run(command, env={**os.environ, "PYTHON": python}, capture_output=True, text=True)
+    summary = (tmp_path / "out" / "summary.txt").read_text(encoding="utf-8")
+    assert (done.returncode, done.stdout) == (code, summary)
+    assert summary.count(word) == len(summary.splitlines()) == 13
+    assert all((tmp_path / "out" / f"{line.split()[0]}.log").is_file() for line in summary.splitlines())
+
+
+def test_the_steps_on_a_gpu_take_less_than_ten_minutes_and_exist() -> None:
+    import re
+
+    text = (ROOT / "benchmarks" / "on_gpu.sh").read_text(encoding="utf-8").replace("\\\n", " ")
+    modules = set(re.findall(r"-m (\S+)", text)) - {"pytest"}
+    assert modules and all(find_spec(module) for module in modules)

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, in under ten minutes: bash benchmarks/on_gpu.sh [FOLDER]
+#
+# Tests, certificate, lockstep, a training run and benchmarks on CuPy, each with a limit of its own, so that one that hangs
+# does not take the others' time. FOLDER (default .benchmarks/gpu) gets a log for each, summary.txt, the results as JSON
+# and report.md. A step that fails is said to fail, and the next one runs.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+out=${1:-.benchmarks/gpu}
+python=${PYTHON:-python3}
+mkdir -p "$out"
+: >"$out/summary.txt"
+failed=0
+
+step() { # step NAME LIMIT COMMAND...
+    local name=$1 limit=$2 began=$SECONDS code=0
+    shift 2
+    timeout "$limit" "$@" >"$out/$name.log" 2>&1 || code=$?
+    [ $code -eq 0 ] || failed=1
+    local words=passed
+    [ $code -eq 0 ] || words="FAILED ($code)"
+    [ $code -eq 124 ] && words="FAILED (not done after $limit s)"
+    printf '%-28s %-32s %4d s\n' "$name" "$words" $((SECONDS - began)) | tee -a "$out/summary.txt"
+}
+
+step doctor 60 "$python" -m minigan.doctor
+step lockstep-float32 40 "$python" -m minigan.lockstep --steps 200
+step lockstep-float64 40 "$python" -m minigan.lockstep --steps 200 --dtype float64
+step lockstep-cuda-float32 60 "$python" -m minigan.lockstep --steps 200 --kernels cuda
+step lockstep-cuda-float64 40 "$python" -m minigan.lockstep --steps 200 --kernels cuda --dtype float64
+step check 90 "$python" -m minigan.check --backend cupy --json "$out/check.json"
+step check-cuda 90 "$python" -m minigan.check --backend cupy --kernels cuda --json "$out/check-cuda.json"
+step tests 240 "$python" -m pytest -q -p no:cacheprovider --backend cupy tests
+step train 60 "$python" -m minigan.train --backend cupy --steps 2000 --out "$out/run" --quiet
+step sample-on-cpu 30 "$python" -m minigan.sample "$out/run" -o "$out/samples.png"
+for kernels in reference cuda; do
+    step "bench-$kernels" 90 "$python" -m pytest benchmarks -q -p no:cacheprovider --benchmark-only --benchmark-quiet \
+        --backend cupy --kernels "$kernels" -k "float32 and (256-256 or 4096 or step)" \
+        --benchmark-json="$out/bench-$kernels.json"
+done
+step report 60 "$python" -m benchmarks.report "$out/bench-reference.json" "$out/bench-cuda.json" -o "$out"
+exit $failed
