@@ -27,6 +27,7 @@ from minigan.config import Config
 from minigan.explain import count
 from minigan.noise import Noise
 from minigan.ops import LEAK
+from minigan.train import limited_threads
 
 Arrays = dict[str, np.ndarray]
 NAMES = ("generator", "discriminator", "average")
@@ -117,11 +118,17 @@ class Implementation:
 
 
 class Minigan(Implementation):
+    """Takes one thread where products are small, by the rule of a training run, even if it is offered more."""
+
     kernels = "reference"
+    limits: Any = None  # of the process, in which one case follows another
 
     def __init__(self, case: Case, start: Arrays, rows: np.ndarray) -> None:
         self.case, self.rows = case, rows
         self.gan = GAN(case.config(self.kernels), case.size, get_backend("numpy", self.kernels))
+        if Minigan.limits is not None:
+            Minigan.limits.restore_original_limits()
+        Minigan.limits = limited_threads(self.gan)
         self.gan.generator.theta.flat[...] = start["generator"]
         self.gan.average.mean[...] = start["average"]
         self.gan.discriminator.theta.flat[...] = start["discriminator"]

@@ -338,7 +338,13 @@ def picture(data: str, which: str) -> Path:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser(prog="python -m benchmarks.quality", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--only", default="", metavar="TEXT", help="only runs whose name holds TEXT, as in recipe-ring")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[""],
+        metavar="TEXT",
+        help="only runs whose name holds one of these, as in recipe-ring",
+    )
     parser.add_argument("--kernels", choices=KERNELS, default="reference", help="of each run (default: reference)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
     parser.add_argument("--threads", type=int, default=0, help="threads of each run (default: its own choice)")
@@ -357,7 +363,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         insert(PAGE, page())
         print(PAGE.relative_to(ROOT))
         return 0
-    trials = [trial for trial in plan() if values.only in trial.name]
+    trials = [trial for trial in plan() if any(text in trial.name for text in values.only)]
     if values.list:
         for trial in trials:
             print("done   " if trial.record.is_file() else "missing", trial.name)
