@@ -27,7 +27,7 @@ from minigan.config import Config
 from minigan.explain import count
 from minigan.noise import Noise
 from minigan.ops import LEAK
-from minigan.train import limited_threads
+from minigan.training import limited_threads
 
 Arrays = dict[str, np.ndarray]
 NAMES = ("generator", "discriminator", "average")

@@ -13,7 +13,6 @@ import json
 import os
 import warnings
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from minigan.data.scaling import Scaler
 from minigan.errors import DivergenceError, InputError
 from minigan.files import reading, replacing
 from minigan.gan import GAN, sample
-from minigan.network import Network
+from minigan.network import Network, parameter_count
 
 FORMAT = 1
 KEY = "minigan"
@@ -97,10 +96,7 @@ def save(path: Path, gan: GAN, space: Space, scaler: Scaler, data: dict[str, Any
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             player = name.partition(".")[0]
-            layers = getattr(gan, player).parameters(array).layers
-            layer = next(
-                i for i, (W, b) in enumerate(layers, 1) if not np.isfinite(W).all() or not np.isfinite(b).all()
-            )
+            layer = getattr(gan, player).parameters(array).first_not_finite()
             raise DivergenceError(
                 f"step {gan.step}: {name} holds a number that is not finite in layer {layer}; no checkpoint was "
                 f"written, the one before is kept. Try a smaller --lr-{player}, or --r1 1."
@@ -241,12 +237,8 @@ def _meta(path: Path, text: str) -> tuple[dict[str, Any], Config, Space]:
 
 def _check_shapes(path: Path, config: Config, space: Space, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> None:
     """The shapes that the configuration implies, against those in the file."""
-
-    def count(sizes: tuple[int, ...]) -> int:
-        return sum((i + 1) * o for i, o in pairwise(sizes))
-
-    g = count((config.latent, *config.hidden, space.size))
-    d = count((space.size, *config.hidden, 1))
+    g = parameter_count((config.latent, *config.hidden, space.size))
+    d = parameter_count((space.size, *config.hidden, 1))
     expected: dict[str, tuple[str, set[int]]] = {
         **{
             name: (config.dtype, {g})

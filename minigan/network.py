@@ -15,6 +15,11 @@ from minigan.noise import Noise
 from minigan.ops import CURVED, LEAK
 
 
+def parameter_count(sizes: Sequence[int]) -> int:
+    """Weights and biases of dense layers sizes[0] -> sizes[1] -> ...: the sum of (I + 1) O."""
+    return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))
+
+
 class Parameters:
     """One flat vector of all weights and biases, with a view (W, b) into it for each layer.
 
@@ -32,6 +37,15 @@ class Parameters:
             start += (fan_in + 1) * fan_out
         if start != flat.size:
             raise ValueError(f"layers {tuple(sizes)} need {start} parameters, the vector has {flat.size}")
+
+    def first_not_finite(self) -> int | None:
+        """The first layer, counted from 1, that holds a number that is not finite; None where all are."""
+        for layer, (W, b) in enumerate(self.layers, 1):
+            if not (
+                abs(W).max() < math.inf and abs(b).max() < math.inf
+            ):  # a NaN is the largest, and not below anything
+                return layer
+        return None
 
 
 class Tape:
@@ -96,7 +110,7 @@ class Network:
         self.dtype = dtype
         self.activations = (activation,) * (len(sizes) - 2) + (output,)
         self.curved = any(name in CURVED for name in self.activations)
-        self.count = sum((i + 1) * o for i, o in pairwise(sizes))
+        self.count = parameter_count(sizes)
         self.theta = self.parameters(flat)
 
     def parameters(self, flat: Array | None = None) -> Parameters:

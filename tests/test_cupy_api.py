@@ -16,7 +16,7 @@ import pytest
 from fakecupy import Use, fake_cupy
 from helpers import TINY, exit_code, flats, normal, tiny_gan
 
-from minigan import checkpoint, sample, train
+from minigan import checkpoint, sample, train, training
 from minigan.backend import Backend, get_backend
 from minigan.config import ACTIVATIONS, OBJECTIVES, OUTPUTS, UPDATES
 from minigan.data import Space
@@ -112,7 +112,7 @@ def test_a_checkpoint_from_the_device_samples_and_resumes_without_one(
         argv = [*TINY, "--data", data, "--steps", "4"]
         with monkeypatch.context() as patch:
             patch.setattr(
-                train, "get_backend", lambda name, *rest: device if name == "cupy" else get_backend(name, *rest)
+                training, "get_backend", lambda name, *rest: device if name == "cupy" else get_backend(name, *rest)
             )
             assert exit_code(train.main, *argv, "--backend", "cupy", "--out", f"{data}-device") == 0
         assert '"backend": "cupy"' in Path(f"{data}-device/config.json").read_text()

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from minigan import checkpoint, evaluate, plots, train
+from minigan import checkpoint, evaluate, plots, train, training
 from minigan.data import Space
 from minigan.gan import GAN
 from minigan.metrics.suite import METRICS, Suite
@@ -266,7 +266,7 @@ def trained(*argv: object) -> int:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "MEASURED_IMAGES", 200)
+    monkeypatch.setattr(training, "MEASURED_IMAGES", 200)
 
 
 @pytest.mark.usefixtures("few")

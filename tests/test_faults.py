@@ -29,7 +29,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_checkpoint import IDENTITY, SCALER, SPACE, trained
 
-from minigan import checkpoint, train
+from minigan import checkpoint, train, training
 from minigan.backend import get_backend
 from minigan.checkpoint import NAME, PREVIOUS
 from minigan.config import Config
@@ -285,7 +285,7 @@ def test_the_command_survives_every_call_of_a_save_that_fails(
 ) -> None:
     """The metrics' and the checkpoint's of step 2; without pictures, which take their time."""
     for name in ("draw_progress", "finish"):
-        monkeypatch.setattr(train.Session, name, lambda self: None)
+        monkeypatch.setattr(training.Session, name, lambda self: None)
 
     def first(names: list[str]) -> list[int]:
         return list(range(names.index("close", names.index("replace")) + 1))

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "minigan"
 ORDER = [
     "__init__", "errors", "files", "backend", "noise", "ops", "network", "objectives", "penalties", "optim", "config",
     "cli", "gan", "gradcheck", "data", "metrics", "checkpoint", "run", "recipes", "plots",
-    "explain",
+    "explain", "training",
     "train", "sample", "evaluate", "check", "lockstep", "doctor", "__main__",
 ]  # fmt: skip
 COMMANDS = ORDER[ORDER.index("train") :]

@@ -10,7 +10,7 @@ from helpers import differences, normal
 
 from minigan.backend import Backend
 from minigan.gradcheck import relative_error
-from minigan.network import Network, Parameters
+from minigan.network import Network, Parameters, parameter_count
 from minigan.noise import Noise
 from minigan.ops import ACTIVATIONS
 
@@ -254,3 +254,25 @@ def test_a_network_without_hidden_layers_is_one_dense_step(backend: Backend) -> 
     (W, b), x = net.theta.layers[0], normal(backend, 6, 3)
     expected = 1 / (1 + np.exp(-(backend.to_host(x) @ backend.to_host(W) + backend.to_host(b))))
     np.testing.assert_allclose(backend.to_host(net.forward(x, net.tape(6))), expected, rtol=1e-12)
+
+
+def test_parameters_are_counted(backend: Backend) -> None:
+    assert (
+        parameter_count((3, 5, 2)) == (3 + 1) * 5 + (5 + 1) * 2 == Network((3, 5, 2), "relu", "identity", backend).count
+    )
+    assert parameter_count((7,)) == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_the_first_layer_that_is_not_finite_is_found(backend: Backend, bad: float) -> None:
+    parameters = Network((3, 4, 5, 2), "relu", "identity", backend).parameters()
+    assert parameters.first_not_finite() is None
+    parameters.flat[...] = -3e38  # large is not infinite
+    assert parameters.first_not_finite() is None
+    for layer in (3, 2, 1):
+        for array in parameters.layers[layer - 1]:
+            kept = array.copy()
+            array[-1] = bad
+            assert parameters.first_not_finite() == layer
+            array[...] = kept
+        parameters.layers[layer - 1][1][0] = bad

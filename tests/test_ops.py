@@ -176,3 +176,29 @@ def test_the_average_moves_by_its_weight(backend: Backend) -> None:
     expected = 0.75 * backend.to_host(mean) + 0.25 * backend.to_host(theta)
     backend.ops.average(mean, theta, 0.25, backend.zeros((7,), "float64"))
     np.testing.assert_allclose(backend.to_host(mean), expected, rtol=1e-14)
+
+
+# -------------------------------------------------------------------------------------------------- minibatches
+
+
+@pytest.mark.parametrize("stored", ["uint8", "float32", "float64"])
+def test_gathering_picks_rows_subtracts_and_scales(backend: Backend, stored: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 256, (9, 4)).astype(stored)
+    chosen, offset, factor = np.array([8, 0, 3, 3]), rng.normal(size=4), rng.normal(size=4)
+    for dtype in ("float32", "float64"):
+        out, scratch = backend.zeros((4, 4), dtype), backend.zeros((4, 4), stored)
+        there = [backend.asarray(a) for a in (rows, chosen, offset.astype(dtype), factor.astype(dtype))]
+        backend.ops.gather(*there, scratch, out)
+        expected = (rows[chosen].astype(dtype) - offset.astype(dtype)) * factor.astype(dtype)
+        np.testing.assert_array_equal(backend.to_host(out), expected)
+
+
+def test_gathering_keeps_large_values_apart(backend: Backend) -> None:
+    """2001 and 2002 in float32, a standard deviation of 1e-4: scaled before the subtraction they would be rounded."""
+    rows, out = backend.asarray(np.array([[2001.0], [2002.0]], np.float32)), backend.zeros((2, 1), "float32")
+    there = [
+        backend.asarray(a) for a in (np.arange(2), np.array([2001.5], np.float32), np.array([1e4 / 3], np.float32))
+    ]
+    backend.ops.gather(rows, *there, None, out)
+    np.testing.assert_array_equal(backend.to_host(out), np.array([[-0.5], [0.5]], np.float32) * np.float32(1e4 / 3))

@@ -19,7 +19,7 @@ import pytest
 from helpers import TINY, exit_code, start, tree
 from PIL import Image
 
-from minigan import checkpoint, get_backend, train
+from minigan import checkpoint, get_backend, train, training
 from minigan.gan import GAN, Measurement
 from minigan.run import Run, load_config
 
@@ -175,7 +175,7 @@ def test_small_products_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None
         size = {"digits": 64, "mnist": 784}[config.data]
         with monkeypatch.context() as patch:
             patch.setattr("threadpoolctl.threadpool_limits", lambda limits, user_api: asked.append((limits, user_api)))
-            train.limited_threads(GAN(config, size, get_backend()))
+            training.limited_threads(GAN(config, size, get_backend()))
         return asked[-1]
 
     assert threads() == (1, "blas")
@@ -374,7 +374,7 @@ def test_the_first_signal_asks_and_the_second_ends(monkeypatch: pytest.MonkeyPat
         raise Ended(code)
 
     monkeypatch.setattr(os, "_exit", ended)
-    stop, before = train.Stop(), signal.getsignal(signal.SIGINT)
+    stop, before = training.Stop(), signal.getsignal(signal.SIGINT)
     with stop.listening():
         assert not stop.requested
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,400 @@
+"""One training run: its parts, what it leaves on the way, and the loop. The command is in train.py."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigan import checkpoint, cli
+from minigan import noise as streams
+from minigan.backend import Backend, get_backend
+from minigan.config import Config, Goal, flag
+from minigan.errors import DivergenceError, InputError
+from minigan.run import Run
+
+if TYPE_CHECKING:  # imported when needed: --help and errors come at once
+    from minigan.data import Data
+    from minigan.data.batches import Batches
+    from minigan.data.scaling import Scaler
+    from minigan.gan import GAN, Measurement
+    from minigan.metrics.suite import Suite
+
+PREVIEW_IMAGES, PREVIEW_POINTS = 64, 1000
+"""Samples in a picture."""
+
+MEASURED_IMAGES, MEASURED_POINTS = 10_000, 2500
+"""Samples measured by --evaluate-every: images, and points or rows of tables."""
+
+
+MAY_CHANGE = ("steps", "schedule_steps", "data", "data_dir")
+"""Settings that decide the numbers, and still may change on --resume."""
+
+
+# -------------------------------------------------------------------------------------------------------- the parts
+
+
+@dataclass
+class Parts:
+    """What training is made of, before the networks: their size depends on the data."""
+
+    config: Config
+    backend: Backend
+    data: Data
+    rows: np.ndarray
+    scaler: Scaler
+    batches: Batches
+
+    @classmethod
+    def load(cls, config: Config, values: argparse.Namespace) -> Parts:
+        """Raises: InputError where the data cannot be used."""
+        from minigan.data import load
+        from minigan.data.batches import Batches
+        from minigan.data.scaling import Scaler
+
+        backend = get_backend(config.backend, config.kernels)
+        data = load(config.data, config.data_dir, config.image_size)
+        rows = data.part(config.all_data)
+        if "batch_size" not in values.given and values.resume is None and config.batch_size > len(rows):
+            config = config.replace(batch_size=len(rows))  # the recipe's size is a suggestion, a given one is an order
+        scaler = Scaler.fit(data.space, rows, config.output, data.unit, config.spread)
+        batches = Batches(rows, data.unit, scaler, config.batch_size, config.seed, backend, config.dtype)
+        return cls(config, backend, data, rows, scaler, batches)
+
+    def gan(self) -> GAN:
+        """Raises: MemoryError."""
+        from minigan.gan import GAN
+
+        try:
+            return GAN(self.config, self.data.space.size, self.backend)
+        except ValueError:  # NumPy's word for more than there are addresses
+            raise MemoryError from None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is measured on the way: every `every` steps, `samples` samples; the best is chosen by the measure `name`."""
+
+    suite: Suite
+    every: int
+    samples: int
+    name: str
+    goal: Goal | None
+
+    @classmethod
+    def begin(cls, config: Config, data: Data, backend: Backend) -> Watch | None:
+        """None where nothing is to be measured. Raises: InputError where --until names no measure of these data."""
+        every = config.evaluate_every or (config.sample_every if config.until is not None else None)
+        if every is None:
+            return None
+        from minigan.metrics import suite
+
+        known = suite.names(data, quick=True)
+        goal = None if config.until is None else Goal.parse(config.until)
+        if goal is not None and goal.name not in known:
+            raise InputError(f"--until {config.until}: {data.name} is measured by {', '.join(known)} during training.")
+        samples = MEASURED_IMAGES if data.space.kind == "image" else MEASURED_POINTS
+        measures = suite.Suite(data, backend, samples, all_data=config.all_data)
+        return cls(measures, every, samples, suite.primary(data) if goal is None else goal.name, goal)
+
+    def is_best(self, values: dict[str, float], records: list[dict[str, Any]]) -> bool:
+        """Whether values are better, by the measure chosen, than all in the records of the run."""
+        from minigan.metrics.suite import cost
+
+        before = [cost(self.name, r[self.name]) for r in records if isinstance(r.get(self.name), int | float)]
+        return self.name in values and cost(self.name, values[self.name]) < min(before, default=math.inf)
+
+
+@dataclass
+class Session:
+    """One process's training of one run: the parts, wired together."""
+
+    config: Config
+    backend: Backend
+    data: Data
+    identity: dict[str, Any]
+    scaler: Scaler
+    batches: Batches
+    gan: GAN
+    run: Run
+    quiet: bool
+    watch: Watch | None = None
+    reached: str = ""
+    """The measure and its value by which --until ended the run."""
+
+    def say(self, line: str) -> None:
+        """Print for people; a closed standard output does not stop training."""
+        if not self.quiet:
+            try:
+                print(line, flush=True)
+            except (OSError, ValueError):
+                self.quiet = True
+
+    def save(self) -> None:
+        checkpoint.save(self.run.checkpoint, self.gan, self.data.space, self.scaler, self.identity)
+
+    def measure(self, watch: Watch) -> None:
+        """Log the measures of samples, keep the checkpoint if it is the best so far, and note when --until is met."""
+        # the samples that `python -m minigan.evaluate` measures
+        x = self.scaler.to_data(self.gan.sample(watch.samples), self.data.space)
+        measured = watch.suite.measure(x, quick=True)
+        values = {name: value for name, value in measured.items() if math.isfinite(value)}
+        better = watch.is_best(values, self.run.records())
+        self.run.append({"step": self.gan.step, **values})
+        if better:
+            checkpoint.save(self.run.best, self.gan, self.data.space, self.scaler, self.identity)
+        if watch.goal is not None and watch.goal.met(values.get(watch.name, math.nan)):
+            self.reached = f"{watch.name} {values[watch.name]:.4g}"
+
+    def preview(self, raw: bool = False) -> np.ndarray:
+        """The samples that pictures show: always the same latent points. In data units."""
+        n = PREVIEW_IMAGES if self.data.space.kind == "image" else PREVIEW_POINTS
+        return self.scaler.to_data(self.gan.sample(n, stream=streams.PREVIEW, raw=raw), self.data.space)
+
+    def real(self) -> np.ndarray:
+        """As many real samples, always the same. In data units."""
+        rows = self.data.train[: PREVIEW_IMAGES if self.data.space.kind == "image" else PREVIEW_POINTS]
+        return (rows * np.float32(self.data.unit)).astype(np.float32)
+
+    def draw_progress(self) -> None:
+        from minigan import plots
+
+        fake, real = self.preview(), self.real()
+        plots.progress(
+            self.run.picture(self.gan.step),
+            self.data.space,
+            fake,
+            step=self.gan.step,
+            real=real,
+            field=self.field(real, fake),
+        )
+
+    def field(self, real: np.ndarray, fake: np.ndarray) -> Any:
+        """On 2-D data: D's logits over the plane, and the direction in which D pushes each generated point."""
+        if self.data.space.kind != "points":
+            return None
+        from minigan import plots
+
+        xs, ys = plots.plane(real)
+        grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+        logits, _ = self.discriminate(grid)
+        at = fake[:200]
+        _, gradient = self.discriminate(at)
+        # every generator loss falls where the logit rises; back from model units to data units
+        return plots.Field(xs, ys, logits.reshape(len(ys), len(xs)), at, gradient * self.scaler.scale)
+
+    def discriminate(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """D's logits (n, 1) at points x (n, d) in data units, and dD/dx (n, d) in model units; host arrays."""
+        d = self.gan.discriminator
+        tape = d.tape(len(x))
+        logits = d.forward(self.backend.asarray(self.scaler.to_model(x).astype(self.config.dtype)), tape)
+        gradient = d.backward(tape.ones, tape)
+        return self.backend.to_host(logits), self.backend.to_host(gradient)
+
+    def finish(self) -> None:
+        """The pictures that sum up the run."""
+        from minigan import plots
+
+        fake, real = self.preview(), self.real()
+        plots.comparison(self.run.samples, self.data.space, fake, real, field=self.field(real, fake))
+        plots.curves(self.run.curves, self.run.records())
+        plots.animation(self.run.animation, self.run.frames())
+
+
+# ------------------------------------------------------------------------------------------------------ the beginning
+
+
+def prepare(config: Config, values: argparse.Namespace) -> Session:
+    """Load the data, build the networks, open the run directory: all that can be refused, before anything is written."""
+    parts = Parts.load(config, values)
+    config, backend, data = parts.config, parts.backend, parts.data
+    identity = checkpoint.identify(data, config.all_data)
+    watch = Watch.begin(config, data, backend)
+    run = None if values.resume is None else Run.open(values.resume)
+    try:
+        saved = None if run is None else saved_state(run, config, identity)
+        gan = parts.gan()
+        run = run or Run.create(values.out, data.name)
+        session = Session(config, backend, data, identity, parts.scaler, parts.batches, gan, run, values.quiet, watch)
+        if saved is not None:
+            saved.restore(gan)
+            if saved.path != run.checkpoint:  # else the next save would keep the damaged one in place of the good one
+                os.replace(saved.path, run.checkpoint)
+            run.rewind(gan.step)
+        run.write_config(config, backend)
+        if saved is None:
+            session.save()
+    except BaseException as error:
+        if run is not None:
+            run.release()
+            if isinstance(error, OSError):
+                raise InputError(f"{run.path}: cannot be written to ({error.strerror or error}).") from None
+        raise
+    return session
+
+
+def saved_state(run: Run, config: Config, identity: dict[str, Any]) -> checkpoint.Checkpoint | None:
+    """The checkpoint to go on from; None where the process was killed before it wrote the first, so nothing is lost.
+
+    Raises: InputError where it is unusable, or belongs to other data or settings.
+    """
+    if not run.began():
+        return None
+    with cli.saying_warnings():
+        saved = checkpoint.load(run.path)
+    if saved.data != identity:
+        raise InputError(
+            f"--resume {run.path}: trained on {checkpoint.describe(saved.data)}, but --data {config.data} now holds "
+            f"{checkpoint.describe(identity)}."
+        )
+    now, then = checkpoint.portable(config, identity["name"]), saved.config.to_dict(places=False, report=False)
+    for name in now:
+        if name not in MAY_CHANGE and now[name] != then[name]:
+            raise InputError(
+                f"--resume {run.path}: {flag(name)} is {now[name]} in config.json, {then[name]} in the checkpoint."
+            )
+    if config.steps < saved.step:
+        raise InputError(f"--steps {config.steps} is too few: the run in {run.path} has made {saved.step} already.")
+    return saved
+
+
+# --------------------------------------------------------------------------------------------------------- the loop
+
+
+SMALL = 16_000_000
+"""Floating-point operations of a matrix product below which a second thread gains a tenth at best. On a busy machine it
+loses a multiple: the threads of a product wait for each other, spinning."""
+
+
+def limited_threads(gan: GAN) -> AbstractContextManager[Any]:
+    """--threads of BLAS while training; 0 decides by the largest product, the same on every machine."""
+    from threadpoolctl import threadpool_limits
+
+    largest = max(W.size for network in (gan.generator, gan.discriminator) for W, _ in network.theta.layers)
+    operations = 2 * (2 * gan.config.batch_size) * largest  # the discriminator sees real and generated rows at once
+    threads = gan.config.threads or (1 if operations < SMALL else None)
+    return threadpool_limits(limits=threads, user_api="blas")
+
+
+def train(session: Session, stop: Stop) -> None:
+    """Run the steps that are left, logging, drawing and saving on the way. Raises: DivergenceError, OSError."""
+    from tqdm import tqdm
+
+    config, gan, run, watch = session.config, session.gan, session.run, session.watch
+    if gan.step == 0:
+        session.draw_progress()
+    saved, began, since = gan.step, time.perf_counter(), gan.step
+    terminal = not sys.stderr.closed and sys.stderr.isatty()
+    bar = tqdm(
+        total=config.steps, initial=gan.step, unit="step", disable=session.quiet, file=Progress(sys.stderr),
+        mininterval=0.2 if terminal else 5, dynamic_ncols=terminal, ascii=not terminal, smoothing=0.05,
+    )  # fmt: skip
+    with bar:
+        while gan.step < config.steps and not stop.requested and not session.reached:
+            due = (gan.step + 1) % config.log_every == 0 or gan.step + 1 == config.steps
+            seen = gan.train_step(session.batches.fill, measure=due)
+            bar.update()
+            if seen is not None:
+                now = time.perf_counter()
+                speed = (gan.step - since) / max(now - began, 1e-9)
+                began, since = now, gan.step
+                check_finite(gan, seen)
+                run.append({"step": gan.step, **asdict(seen), "steps_per_second": round(speed, 2)})
+                bar.set_postfix_str(
+                    f"loss D {seen.loss_d:.3f} G {seen.loss_g:.3f}, D(x) {seen.d_real:.2f}, D(G(z)) {seen.d_fake:.2f}",
+                    refresh=False,
+                )
+            if watch is not None and (gan.step % watch.every == 0 or gan.step == config.steps):
+                paused = time.perf_counter()
+                session.measure(watch)
+                began += time.perf_counter() - paused  # the speed is that of training
+            last = gan.step == config.steps or session.reached
+            if gan.step % config.sample_every == 0 or last:
+                session.draw_progress()
+            if gan.step % config.save_every == 0 or last:
+                session.save()
+                saved = gan.step
+    if saved != gan.step:
+        session.save()
+
+
+def check_finite(gan: GAN, seen: Measurement) -> None:
+    """Stop on the first weight, gradient or loss that is not finite.
+
+    Raises: DivergenceError naming step, network and layer.
+    """
+    for player, network, gradient, loss in (
+        ("discriminator", gan.discriminator, gan.grad_d, seen.loss_d),
+        ("generator", gan.generator, gan.grad_g, seen.loss_g),
+    ):
+        advice = f"the last good checkpoint is kept. Try a smaller --lr-{player}, or --r1 1."
+        for what, parameters in (("", network.theta), ("the gradient of ", gradient)):
+            layer = parameters.first_not_finite()
+            if layer is not None:
+                raise DivergenceError(
+                    f"step {gan.step}: {what}layer {layer} of the {player} holds a number that is not finite; {advice}"
+                )
+        if not math.isfinite(loss):
+            raise DivergenceError(f"step {gan.step}: the loss of the {player} is {loss}; {advice}")
+
+
+def unwritable(error: OSError, step: int, run: Run) -> str:
+    """A sentence about a file that could not be written, and what to do."""
+    what = f"step {step}: {error.filename or run.path} could not be written ({error.strerror or error})"
+    if not run.path.is_dir():
+        return f"{what}: the run directory is gone, and its checkpoints with it. Put it back, or train again."
+    remedy = "Make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Put that right"
+    return f"{what}; the last checkpoint is intact. {remedy}, then continue with --resume {run.path}."
+
+
+class Progress:
+    """A stream that swallows errors: a closed terminal must not end a training run."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self.stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self.stream.flush()
+
+
+class Stop:
+    """The first Ctrl-C or SIGTERM asks the loop to finish its step and save; the second ends the process at once."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    @property
+    def requested(self) -> bool:
+        return self.signal != 0
+
+    @contextmanager
+    def listening(self) -> Iterator[Stop]:
+        def note(number: int, frame: Any) -> None:
+            if self.signal:
+                os._exit(128 + number)
+            self.signal = number
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
