@@ -288,12 +288,14 @@ def test_noise(benchmark: Any, backend: Backend, dtype: str, batch: int, width: 
 
 
 def test_gather(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
-    """out[i] = rows[order[i]] from 16,384 resident rows."""
-    rows = normal(backend, dtype, 16384, width)
-    order = np.random.default_rng(1).permutation(len(rows))[:batch]
-    chosen, out = backend.asarray(order), backend.zeros((batch, width), dtype)
-    kernel = lambda: backend.take(rows, chosen, out)  # noqa: E731
+    """out[i] = (rows[order[i]] - offset) * factor from 16,384 resident rows of bytes, as images are."""
+    rng = np.random.default_rng(1)
+    stored, order = rng.integers(0, 256, (16384, width), np.uint8), rng.permutation(16384)[:batch]
+    rows, chosen = backend.asarray(stored), backend.asarray(order)
+    offset, factor = normal(backend, dtype, width, seed=2), normal(backend, dtype, width, seed=3)
+    scratch, out = backend.zeros((batch, width), "uint8"), backend.zeros((batch, width), dtype)
+    kernel = lambda: backend.ops.gather(rows, chosen, offset, factor, scratch, out)  # noqa: E731
     kernel()
-    assert_close(backend, dtype, [(out, reference(backend, rows)[order])])
-    moved = 2 * out.nbytes + chosen.nbytes
-    timed(benchmark, backend, kernel, "gather", 0, moved, dtype=dtype, batch=batch, width=width)
+    assert_close(backend, dtype, [(out, (stored[order] - reference(backend, offset)) * reference(backend, factor))])
+    moved = out.size + out.nbytes + chosen.nbytes + offset.nbytes + factor.nbytes
+    timed(benchmark, backend, kernel, "gather", 2 * out.size, moved, dtype=dtype, batch=batch, width=width)
