@@ -109,7 +109,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     # the same for longer; schedules stretch with the steps
     "best": {
         "digits": {**_DIGITS, "steps": 80_000, "log_every": 500, "sample_every": 4000},
-        "mnist": {**_MNIST, "steps": 120_000, "log_every": 1000, "sample_every": 10_000},
+        "mnist": {**_MNIST, "steps": 100_000, "log_every": 1000, "sample_every": 10_000},
         "ring": {**_RING, **_LONG_POINTS, "steps": 90_000},
         "grid": {**_GRID, **_LONG_POINTS, "steps": 100_000},
         "image": {**_IMAGES, "steps": 60_000, "log_every": 500, "sample_every": 4000},

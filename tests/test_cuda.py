@@ -21,6 +21,9 @@ from helpers import exit_code, tiny_gan
 from minigan import lockstep, train
 from minigan.backend import Backend, get_backend
 from minigan.check import certificate
+from minigan.data import load
+from minigan.data.batches import Batches
+from minigan.data.scaling import Scaler
 from minigan.kernels import gpu
 from minigan.noise import Noise
 from minigan.ops import ACTIVATIONS, Ops
@@ -185,6 +188,19 @@ def test_gathering_agrees_with_the_reference(fake: Backend, stored: str, dtype: 
     Ops(get_backend()).gather(rows, chosen, offset, factor, np.empty((8, 6), stored), expected)
     fake.ops.gather(rows, chosen, offset, factor, None, got)
     agree(got, expected)
+
+
+@on_cpu
+@pytest.mark.parametrize("data", ["digits", "ring"])
+def test_minibatches_are_the_references(fake: Backend, data: str) -> None:
+    """Images have one offset and one factor for all of their pixels, points have one for each column."""
+    loaded, batches = load(data), []
+    for backend in (get_backend(), fake):
+        scaler = Scaler.fit(loaded.space, loaded.train, "tanh", loaded.unit)
+        out = np.full((16, loaded.space.size), np.nan, np.float32)
+        Batches(loaded.train, loaded.unit, scaler, 16, 0, backend, "float32").fill(out, 5)
+        batches.append(out)
+    agree(batches[1], batches[0])
 
 
 SEEDS = [(0, 3, 0), (7, 8, 12345), (2**63 - 1, 13, 2**40)]

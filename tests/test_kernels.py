@@ -8,6 +8,9 @@ import pytest
 from minigan.backend import get_backend
 from minigan.check import certificate
 from minigan.config import Config
+from minigan.data import load
+from minigan.data.batches import Batches
+from minigan.data.scaling import Scaler
 from minigan.errors import InputError
 from minigan.gan import GAN
 from minigan.ops import ACTIVATIONS, Ops
@@ -73,6 +76,19 @@ def test_gathering_agrees_with_the_reference(fast, stored, dtype):
     Ops(fast).gather(rows, chosen, offset, factor, np.empty((8, 6), stored), expected)
     fast.ops.gather(rows, chosen, offset, factor, None, got)
     agree(got, expected, dtype)
+
+
+@pytest.mark.parametrize("output", ["tanh", "identity"])
+@pytest.mark.parametrize("data", ["digits", "ring"])
+def test_minibatches_are_the_references(fast, data, output):
+    """Images have one offset and one factor for all of their pixels, points have one for each column."""
+    loaded, batches = load(data), []
+    for backend in (get_backend(), fast):
+        scaler = Scaler.fit(loaded.space, loaded.train, output, loaded.unit)
+        out = np.full((16, loaded.space.size), np.nan, np.float32)
+        Batches(loaded.train, loaded.unit, scaler, 16, 0, backend, "float32").fill(out, 5)
+        batches.append(out)
+    agree(batches[1], batches[0], "float32")
 
 
 @pytest.mark.parametrize("name", ["relu", "leaky-relu", "tanh"])
