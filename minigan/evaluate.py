@@ -132,10 +132,11 @@ def verdict(made: Values, real: Values) -> list[str]:
             "real). Try more --steps, or --recipe best."
         )
     if not 0.8 <= made.get("mode_width", 1) <= 1.25 and math.isfinite(made["mode_width"]):
-        which, remedy = ("narrow", "smaller") if made["mode_width"] < 1 else ("wide", "larger")
+        which = "narrow" if made["mode_width"] < 1 else "wide"
+        remedy = "a smaller --penalty-end" if which == "narrow" else "larger --r1 and --r2"
         found.append(
             f"Modes are too {which}: {made['mode_width']:.2f} of their true width. "
-            f"Try more --steps with --lr-schedule cosine, or {remedy} --r1 and --r2."
+            f"Try --recipe best, --lr-schedule exponential with --lr-end 0.003, or {remedy}."
         )
     return found or ["No sign of mode collapse, memorisation or blur."]
 

@@ -31,7 +31,7 @@ _STABLE = {
 }
 _IMAGES = {**_STABLE, "latent": 64, "hidden": (256, 256), "output": "tanh"}
 # Deep and narrow networks draw sharp borders between distant modes. Modes come out too narrow as long as learning rates
-# and penalties are large, so both fall by orders of magnitude (docs/results.md, "What helped").
+# and penalties are large, so both fall by orders of magnitude (docs/results.md, "How the settings were found").
 _POINTS = {
     **_STABLE,
     "latent": 2,
