@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,12 @@ def plan() -> list[Trial]:
         for data in ("ring", "grid", "digits", "mnist")
         for seed in SEEDS[data]
     ]
-    for data in ("ring", "grid", "digits"):
+    for seed, data in product(STABILITY_SEEDS, ("ring", "grid", "digits")):
         base = recipe("default", data)
         for word, factor in STABILITY.items():
             rates = {"--lr-generator": base.lr_generator * factor, "--lr-discriminator": base.lr_discriminator * factor}
             flags = tuple(str(part) for pair in rates.items() for part in pair)
-            trials += [Trial(f"stability-{word}", data, "default", seed, flags) for seed in STABILITY_SEEDS]
+            trials.append(Trial(f"stability-{word}", data, "default", seed, flags))
     trials += [
         Trial(f"ablation-{word.replace(' ', '-')}", "grid", "default", seed, tuple(flags.split()))
         for word, flags in ABLATIONS.items()
