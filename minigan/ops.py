@@ -146,7 +146,7 @@ class Ops:
     def gather(self, rows: Array, chosen: Array, offset: Array, factor: Array, scratch: Array, out: Array) -> None:
         """out_i = (rows[chosen_i] - offset) * factor: a minibatch (B, d) of stored rows (n, d), in model units.
 
-        offset, factor: (d,), one for each column.  scratch: (B, d) of rows' type, where that is not out's type. The
+        offset, factor: (d,), or (1,) for all columns.  scratch: (B, d) of rows' type, where that is not out's type. The
         subtraction comes first, so that large values that are close to each other stay apart.
         """
         xp = self.xp

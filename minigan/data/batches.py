@@ -30,9 +30,8 @@ class Batches:
         self._rows = backend.asarray(np.ascontiguousarray(rows))
         self._gathered = backend.empty((batch_size, d), rows.dtype) if rows.dtype != dtype else None
         # (stored * unit - offset) / scale, as (stored - offset / unit) * (unit / scale)
-        offset, factor = scaler.offset / unit, unit / scaler.scale  # images have one for all pixels
-        self._offset = backend.asarray(np.broadcast_to(offset, (d,)).astype(dtype))
-        self._factor = backend.asarray(np.broadcast_to(factor, (d,)).astype(dtype))
+        self._offset = backend.asarray((scaler.offset / unit).astype(dtype))
+        self._factor = backend.asarray((unit / scaler.scale).astype(dtype))
         self._noise, self._backend = Noise(seed), backend
         self._epoch, self._order = -1, None
 

@@ -97,12 +97,13 @@ def average(mean: Any, theta: Any, weight: Any) -> None:
 
 @compiled
 def gather(rows: Any, chosen: Any, offset: Any, factor: Any, out: Any) -> None:
-    """out_i = (rows[chosen_i] - offset) * factor."""
+    """out_i = (rows[chosen_i] - offset) * factor; offset and factor (d,), or (1,) for all columns."""
+    own = 0 if offset.size == 1 else 1
     for i in range(out.shape[0]):
         k = chosen[i]
         for j in range(out.shape[1]):
             out[i, j] = rows[k, j]  # in out's type from here on
-            out[i, j] = (out[i, j] - offset[j]) * factor[j]
+            out[i, j] = (out[i, j] - offset[own * j]) * factor[own * j]
 
 
 class NumbaOps(Ops):

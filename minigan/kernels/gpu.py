@@ -85,7 +85,7 @@ class CudaOps(Ops):
         self.launch("average", mean.size, mean, mean, theta, np.int64(mean.size), mean.dtype.type(weight))
 
     def gather(self, rows: Array, chosen: Array, offset: Array, factor: Array, scratch: Array, out: Array) -> None:
-        size = np.int32(out.shape[0]), np.int32(out.shape[1])
+        size = np.int32(out.shape[0]), np.int32(out.shape[1]), np.int32(offset.size > 1)
         self.launch("gather", out.size, out, rows, chosen, offset, factor, out, *size, stored=rows.dtype.name)
 
     def draw(self, kind: str, out: Array, seed: int, stream: int, step: int) -> None:

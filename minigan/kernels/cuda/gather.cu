@@ -1,10 +1,11 @@
 // A minibatch from the training rows, which stay on the device in the type that they are stored in.
 
-// out[i] = (rows[chosen[i]] - offset) * factor, (count, width); `stored` is the type of rows
+// out[i] = (rows[chosen[i]] - offset) * factor, (count, width); `stored` is the type of rows. own: 1 where every column has
+// its own offset and factor, 0 where there is one of each for all.
 extern "C" __global__ void gather(const stored* rows, const long long* chosen, const real* offset, const real* factor,
-                                  real* out, int count, int width) {
+                                  real* out, int count, int width, int own) {
     EACH(i, (long long)count * width) {
         int j = i % width;
-        out[i] = ((real)rows[chosen[i / width] * width + j] - offset[j]) * factor[j];
+        out[i] = ((real)rows[chosen[i / width] * width + j] - offset[own * j]) * factor[own * j];
     }
 }
