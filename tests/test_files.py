@@ -148,7 +148,7 @@ def test_huge_and_missing_json_is_refused(tmp_path: Path) -> None:
         file.truncate(1 << 40)  # a sparse terabyte
     with pytest.raises(InputError, match=f"larger than {MAX_JSON} bytes"):
         read_json(path)
-    largest = tmp_path / "largest.json"  # not in place of the terabyte, which takes some file systems long to forget
+    largest = tmp_path / "largest.json"
     largest.write_bytes(b" " * (MAX_JSON - 1) + b"1")
     assert read_json(largest) == 1
     assert files.MAX_JSON == MAX_JSON
