@@ -186,8 +186,6 @@ class Network:
 
         For networks with one output: one backward pass can so serve several losses of the same logits.
         """
-        xp = self.ops.xp
         for k, (dW, db) in enumerate(into.layers):
-            weighted = tape.slope[k]  # the slopes have been used: their memory is free
-            xp.multiply(tape.dz[k], ds, out=weighted)
-            self.ops.weight_gradient(tape.y[k - 1] if k else tape.x, weighted, dW, db)
+            x = tape.y[k - 1] if k else tape.x
+            self.ops.weighted_gradient(x, tape.dz[k], ds, tape.slope[k], dW, db)  # used slopes lend their memory

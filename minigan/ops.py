@@ -106,9 +106,19 @@ class Ops:
         self.xp.matmul(x.T, dz, out=dW)
         dz.sum(axis=0, out=db)  # the method: the function of the same name adds half as much again in Python
 
+    def weighted_gradient(self, x: Array, dz: Array, ds: Array, weighted: Array, dW: Array, db: Array) -> None:
+        """dW = X^T (ds * dZ) and db = ds^T dZ: sample i weighted by ds_i (ds (B, 1)); `weighted` (B, O) is overwritten."""
+        xp = self.xp
+        xp.multiply(dz, ds, out=weighted)
+        xp.matmul(x.T, weighted, out=dW)
+        xp.matmul(ds.T, dz, out=db.reshape(1, -1))
+
     def input_gradient(self, dz: Array, W: Array, dx: Array) -> None:
         """dX = dZ W^T."""
-        self.xp.matmul(dz, W.T, out=dx)
+        if W.shape[1] == 1:  # an outer product, for which libraries' matrix products are a third as fast
+            self.xp.multiply(dz, W.T, out=dx)
+        else:
+            self.xp.matmul(dz, W.T, out=dx)
 
     def dense_tangent(self, t: Array, W: Array, name: str, slope: Array, u: Array, t_out: Array) -> None:
         """U = T_in W and T_out = U * phi'(Y): how the output moves when the input moves along T_in.

@@ -108,8 +108,9 @@ def test_steps_equal_the_naive_computation(backend: Backend, objective: str, upd
     for _ in range(4):
         d, g = naive_step(gan, fill)
         gan.train_step(fill)
-        np.testing.assert_allclose(backend.to_host(gan.discriminator.theta.flat), d, rtol=1e-9, atol=1e-11)
-        np.testing.assert_allclose(backend.to_host(gan.generator.theta.flat), g, rtol=1e-9, atol=1e-11)
+        # the gradient of D's last bias is 0 in a relativistic loss; what rounding leaves of it, Adam divides by 1e-8
+        np.testing.assert_allclose(backend.to_host(gan.discriminator.theta.flat), d, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(backend.to_host(gan.generator.theta.flat), g, rtol=1e-9, atol=1e-9)
 
 
 def test_alternating_and_simultaneous_differ_only_in_the_generator_at_first(backend: Backend) -> None:
@@ -117,7 +118,7 @@ def test_alternating_and_simultaneous_differ_only_in_the_generator_at_first(back
     a.train_step(fill)
     b.train_step(fill)
     one, other = flats(a), flats(b)
-    np.testing.assert_allclose(one["discriminator"], other["discriminator"], rtol=1e-12)
+    np.testing.assert_allclose(one["discriminator"], other["discriminator"], rtol=1e-9)
     assert relative_error(one["generator.adam.m"], other["generator.adam.m"]) > 1e-6
 
 
@@ -299,7 +300,8 @@ def test_d_of_x_is_a_probability_even_where_logits_are_enormous(backend: Backend
 def test_a_training_step_allocates_no_array(
     backend: Backend, batch: int, hidden: tuple[int, ...], settings: dict[str, Any]
 ) -> None:
-    """Any array of the batch has at least 128 kB here, any of the larger weights 360 kB; NumPy's casting buffers up to 66 kB."""
+    """In float32 any array of the batch has at least 128 kB here, any of the larger weights 360 kB, NumPy's buffers up to 66 kB;
+    all three are twice as large in float64."""
     if backend.name != "numpy":
         pytest.skip("tracemalloc sees only what is allocated on the host")
     gan = GAN(Config(batch_size=batch, hidden=hidden, latent=2, **settings), 3, backend)
@@ -315,7 +317,7 @@ def test_a_training_step_allocates_no_array(
         peak = tracemalloc.get_traced_memory()[1] - base
     finally:
         tracemalloc.stop()
-    assert peak < 100_000
+    assert peak < 100_000 * (1 + (gan.config.dtype == "float64"))
 
 
 def test_the_allocation_test_would_see_one_logit_array() -> None:

@@ -46,6 +46,31 @@ def test_activations_agree_with_the_reference(fast, name, shape, dtype):
         agree(a, expected, dtype)
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_delta_in_place_is_the_delta_apart(fast, name):
+    """The hidden layers hand one array over as dY and as dZ."""
+    y, dy = np.random.default_rng(4).normal(size=(2, 9, 5)).astype(np.float32)
+    apart, inside = np.full_like(dy, np.nan), dy.copy()
+    fast.ops.activation_backward(dy, y, name, np.empty_like(y), apart)
+    fast.ops.activation_backward(inside, y, name, np.empty_like(y), inside)
+    np.testing.assert_array_equal(inside, apart)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(64, 128), (7, 3), (1, 1), (33, 257)])
+def test_weight_gradients_agree_with_the_reference(fast, shape, dtype):
+    rng, batch, width = np.random.default_rng(5), *shape
+    x, dz, ds = (rng.normal(size=s).astype(dtype) for s in ((batch, 5), shape, (batch, 1)))
+    results = []
+    for ops in (Ops(fast), fast.ops):
+        arrays = [np.full(s, np.nan, dtype) for s in ((5, width), (width,), (5, width), (width,))]
+        ops.weight_gradient(x, dz, arrays[0], arrays[1])
+        ops.weighted_gradient(x, dz, ds, np.full(shape, np.nan, dtype), arrays[2], arrays[3])
+        results.append(arrays)
+    for a, expected in zip(results[1], results[0], strict=True):
+        agree(a, expected, dtype)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("count", [1, 1000, 70_001])
 def test_adam_and_the_average_agree_with_the_reference(fast, count, dtype):

@@ -110,6 +110,21 @@ def test_dense_step_gradients_agree_with_differences(backend: Backend, name: str
         assert relative_error(backend.to_host(analytic), differences(loss, array, backend)) < TOLERANCE
 
 
+@pytest.mark.parametrize("width", [1, 5])
+def test_gradients_of_a_dense_layer_are_their_formulas(backend: Backend, width: int) -> None:
+    """A layer of one output takes a way of its own: its input gradient is an outer product."""
+    ops = backend.ops
+    x, W, dz, ds = (normal(backend, *s, seed=i) for i, s in enumerate([(4, 3), (3, width), (4, width), (4, 1)]))
+    dx, weighted = backend.zeros((4, 3), "float64"), backend.zeros((4, width), "float64")
+    dW, db = backend.zeros((3, width), "float64"), backend.zeros((width,), "float64")
+    ops.input_gradient(dz, W, dx)
+    ops.weighted_gradient(x, dz, ds, weighted, dW, db)
+    hx, hW, hdz, hds = (backend.to_host(a) for a in (x, W, dz, ds))
+    np.testing.assert_allclose(backend.to_host(dx), hdz @ hW.T, rtol=1e-12)
+    np.testing.assert_allclose(backend.to_host(dW), hx.T @ (hds * hdz), rtol=1e-12)
+    np.testing.assert_allclose(backend.to_host(db), (hds * hdz).sum(axis=0), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_dense_tangent_is_the_directional_derivative(backend: Backend, name: str) -> None:
     ops = backend.ops

@@ -9,6 +9,7 @@ No flag that assumes finite numbers is set, so a NaN stays a NaN and divergence 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numba
@@ -31,13 +32,16 @@ def bias_leaky_relu(y: Any, b: Any, leak: Any) -> None:
 
 
 @compiled
-def leaky_relu_backward(dy: Any, y: Any, leak: Any, one: Any, slope: Any, dz: Any) -> None:
-    """slope = [y > 0] + leak [y <= 0] and dz = dy * slope."""
+def leaky_relu_backward(y: Any, leak: Any, one: Any, slope: Any, dz: Any) -> None:
+    """slope = [y > 0] + leak [y <= 0] and dz <- dz * slope.
+
+    In place through one name: given the same array under two, the compiler falls back to one number at a time.
+    """
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
             s = one if y[i, j] > 0 else leak
             slope[i, j] = s
-            dz[i, j] = dy[i, j] * s
+            dz[i, j] *= s
 
 
 # tanh z = z P(z^2) / Q(z^2) for |z| <= 9.02, from where on it rounds to 1 in float32. The coefficients, lowest first, are
@@ -67,13 +71,38 @@ def bias_tanh(y: Any, b: Any) -> None:
 
 
 @compiled
-def tanh_backward(dy: Any, y: Any, one: Any, slope: Any, dz: Any) -> None:
-    """slope = 1 - y^2 and dz = dy * slope."""
+def tanh_backward(y: Any, one: Any, slope: Any, dz: Any) -> None:
+    """slope = 1 - y^2 and dz <- dz * slope."""
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
             s = one - y[i, j] * y[i, j]
             slope[i, j] = s
-            dz[i, j] = dy[i, j] * s
+            dz[i, j] *= s
+
+
+@compiled
+def column_sums(dz: Any, db: Any) -> None:
+    """db = sum_B dz, four rows at a time: NumPy's sum along the first axis takes three times as long."""
+    rows, columns = dz.shape
+    db[:] = 0
+    for i in range(0, rows - 3, 4):
+        for j in range(columns):
+            db[j] += (dz[i, j] + dz[i + 1, j]) + (dz[i + 2, j] + dz[i + 3, j])
+    for i in range(rows // 4 * 4, rows):
+        for j in range(columns):
+            db[j] += dz[i, j]
+
+
+@compiled
+def weighted(dz: Any, ds: Any, out: Any, db: Any) -> None:
+    """out = ds * dz and db = ds^T dz."""
+    db[:] = 0
+    for i in range(dz.shape[0]):
+        weight = ds[i, 0]
+        for j in range(dz.shape[1]):
+            product = weight * dz[i, j]
+            out[i, j] = product
+            db[j] += product
 
 
 @compiled
@@ -106,17 +135,19 @@ def gather(rows: Any, chosen: Any, offset: Any, factor: Any, out: Any) -> None:
             out[i, j] = (out[i, j] - offset[own * j]) * factor[own * j]
 
 
+@cache
+def scalar(dtype: Any, value: float) -> Any:
+    """`value` in an array's own type, so that no loop widens to float64; kept, as making one takes half a microsecond."""
+    return dtype.type(value)
+
+
 class NumbaOps(Ops):
     """`Ops` with the loops above where they pay; everything else is the reference."""
-
-    def scalar(self, like: Array, value: float) -> Any:
-        """`value` in the array's own type, so that no loop widens to float64."""
-        return like.dtype.type(value)
 
     def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
         if name in ("relu", "leaky-relu"):
             self.xp.matmul(x, W, out=y)
-            bias_leaky_relu(y, b, self.scalar(y, LEAK if name == "leaky-relu" else 0.0))
+            bias_leaky_relu(y, b, scalar(y.dtype, LEAK if name == "leaky-relu" else 0.0))
         elif name == "tanh" and y.dtype == np.float32:
             self.xp.matmul(x, W, out=y)
             bias_tanh(y, b)
@@ -124,13 +155,24 @@ class NumbaOps(Ops):
             super().dense_forward(x, W, b, name, y, scratch)
 
     def activation_backward(self, dy: Array, y: Array, name: str, slope: Array, dz: Array) -> None:
-        if name in ("relu", "leaky-relu"):
-            leak = LEAK if name == "leaky-relu" else 0.0
-            leaky_relu_backward(dy, y, self.scalar(y, leak), self.scalar(y, 1), slope, dz)
-        elif name == "tanh":
-            tanh_backward(dy, y, self.scalar(y, 1), slope, dz)
-        else:
+        if name not in ("relu", "leaky-relu", "tanh"):
             super().activation_backward(dy, y, name, slope, dz)
+            return
+        if dy is not dz:  # hidden layers' are one array
+            self.xp.copyto(dz, dy)
+        if name == "tanh":
+            tanh_backward(y, scalar(y.dtype, 1.0), slope, dz)
+        else:
+            leak = LEAK if name == "leaky-relu" else 0.0
+            leaky_relu_backward(y, scalar(y.dtype, leak), scalar(y.dtype, 1.0), slope, dz)
+
+    def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
+        self.xp.matmul(x.T, dz, out=dW)
+        column_sums(dz, db)
+
+    def weighted_gradient(self, x: Array, dz: Array, ds: Array, out: Array, dW: Array, db: Array) -> None:
+        weighted(dz, ds, out, db)
+        self.xp.matmul(x.T, out, out=dW)
 
     def adam(self, theta: Array, grad: Array, m: Array, v: Array, beta1: float, beta2: float, step_size: float,
              epsilon: float, scratch: Array) -> None:  # fmt: skip
