@@ -54,9 +54,9 @@ class Noise:
         self._philox = np.random.Philox(0)
         self._generator = np.random.Generator(self._philox)
         self._state = self._philox.state
-        self._device: Any = (
-            backend.ops if backend is not None and backend.kernels == "cuda" else None
-        )  # it draws by itself
+        kernels = None if backend is None else backend.kernels
+        self._device: Any = backend.ops if backend is not None and kernels == "cuda" else None  # draws by itself
+        self._compiled: Any = backend.ops if backend is not None and kernels == "numba" else None
         self._scratch: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def _seek(self, stream: int, step: int) -> None:
@@ -90,9 +90,13 @@ class Noise:
         n = out.size
         half = (n + 1) // 2
         u, s = self._buffers(2 * half)
+        r, angle = u[:half], u[half:]
+        if self._compiled is not None:
+            self._compiled.box_muller(self.integers(half, stream, step), r, s)
+            self._deliver(s[:n], out)
+            return
         self._seek(stream, step)
         self._generator.random(out=u, dtype=np.float32)
-        r, angle = u[:half], u[half:]
         np.subtract(1, r, out=r)
         np.log(r, out=r)
         np.multiply(r, -2, out=r)

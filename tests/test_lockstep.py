@@ -99,11 +99,21 @@ def test_compiled_loops_stay_in_step() -> None:
     for dtype, bound in lockstep.BOUNDS.items():
         other = get_backend("numpy", "numba")
         found = list(lockstep.run(other, lockstep.settings(dtype, "relativistic", "simultaneous"), 20))
-        assert max(d.relative for d in found) < bound
+        assert max(d.relative for d in found if d.tensor != lockstep.NOISE) < bound
+        assert 0 < max(d.relative for d in found if d.tensor == lockstep.NOISE) < lockstep.NOISE_BOUND
+
+
+@pytest.mark.parametrize("dtype", lockstep.BOUNDS)
+def test_the_command_allows_noise_its_own_rounding(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("numba", reason="the extra `fast` is not installed")
+    arguments = ("--backend", "numpy", "--kernels", "numba", "--dtype", dtype, "--objective", "hinge", "--steps", 3)
+    assert exit_code(lockstep.main, *arguments) == 0
+    assert "latent points" in capsys.readouterr().out
 
 
 @pytest.mark.gpu
 def test_a_gpu_stays_in_step() -> None:
     for dtype, bound in lockstep.BOUNDS.items():
         config = lockstep.settings(dtype, "non-saturating", "alternating")
-        assert max(d.relative for d in lockstep.run(get_backend("cupy"), config, 100)) < bound
+        found = list(lockstep.run(get_backend("cupy"), config, 100))
+        assert max(d.relative for d in found if d.tensor != lockstep.NOISE) < bound
