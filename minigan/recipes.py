@@ -55,7 +55,7 @@ _GRID = {**_POINTS, "r1": 0.12, "r2": 0.12}
 _LONG_POINTS = {"hidden": (48,) * 6, "penalty_end": 0.001, "steps": 130_000, "log_every": 500, "sample_every": 5000}
 # Few modes are easily kept apart, so the ring can afford what makes its modes as wide as they should be; of 25 modes too
 # many would be connected by it.
-_LONG_RING = {**_LONG_POINTS, "r1": 0.05, "r2": 0.05, "lr_generator": 1e-3, "lr_discriminator": 1e-3, "lr_end": 0.01}
+_LONG_RING = {**_LONG_POINTS, "r1": 0.03, "r2": 0.03, "lr_generator": 1e-3, "lr_discriminator": 1e-3, "lr_end": 0.01}
 _LONG_GRID = {**_LONG_POINTS, "r1": 0.15, "r2": 0.15, "lr_generator": 2e-3, "lr_discriminator": 2e-3, "lr_end": 0.003}
 _TABLE = {
     **_STABLE,
