@@ -69,8 +69,8 @@ _TABLE = {
 _DIGITS = {**_IMAGES, "hidden": (128, 128), "steps": 20_000, "log_every": 200, "sample_every": 1000}
 _MNIST = {
     **_IMAGES,
-    "r1": 0.25,
-    "r2": 0.25,
+    "r1": 0.7,
+    "r2": 0.7,
     "hidden": (256, 256, 256),
     "update": "simultaneous",
     "steps": 36_000,
@@ -107,7 +107,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     # the same for longer; schedules stretch with the steps
     "best": {
         "digits": {**_DIGITS, "steps": 80_000, "log_every": 500, "sample_every": 4000},
-        "mnist": {**_MNIST, "steps": 130_000, "log_every": 1000, "sample_every": 10_000},
+        "mnist": {**_MNIST, "r1": 0.25, "r2": 0.25, "steps": 130_000, "log_every": 1000, "sample_every": 10_000},
         "ring": {**_RING, **_LONG_RING},
         "grid": {**_GRID, **_LONG_GRID},
         "image": {**_IMAGES, "steps": 60_000, "log_every": 500, "sample_every": 4000},
