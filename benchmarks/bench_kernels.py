@@ -272,7 +272,7 @@ def test_average(benchmark: Any, backend: Backend, dtype: str, width: int) -> No
 
 
 def test_noise(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
-    """z ~ N(0, I), drawn on the host whatever the backend."""
+    """z ~ N(0, I), drawn on the host, but on the device with CUDA kernels."""
     out, noise = backend.empty((batch, width), dtype), Noise(3, backend)
     u = np.empty(2 * ((out.size + 1) // 2), np.float32)
     Noise(3).uniform(u, streams.LATENT, 5)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in under ten minutes: bash benchmarks/on_gpu.sh [FOLDER]
+# Everything that needs a GPU, in at most 17 minutes: bash benchmarks/on_gpu.sh [FOLDER]
 #
 # Tests, certificate, lockstep, a training run and benchmarks on CuPy, each with a limit of its own, so that one that hangs
 # does not take the others' time. FOLDER (default .benchmarks/gpu) gets a log for each, summary.txt, the results as JSON

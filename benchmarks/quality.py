@@ -1,4 +1,4 @@
-"""`python -m benchmarks.quality`: train every recipe on the reported seeds, measure the samples, and write docs/results.md.
+"""`python -m benchmarks.quality`: train every recipe on the reported seeds and measure the samples, for docs/results.md.
 
 Each run is what a person would type: `python -m minigan.train`, then `python -m minigan.evaluate` on its last weights.
 What was found goes into one JSON file per run in benchmarks/quality/; runs that have one are not made again, so the
@@ -264,8 +264,8 @@ def stability() -> str:
 def ablations() -> str:
     names = ("modes", "high_quality", "reverse_kl", "mode_width", "narrowest")
     lines = [
-        f"| change | flags | seconds | {' | '.join(f'`{name}`' for name in names)} |",
-        "|---" * (3 + len(names)) + "|",
+        f"| change | flags | runs | seconds | {' | '.join(f'`{name}`' for name in names)} |",
+        "|---" * (4 + len(names)) + "|",
     ]
     for word, flags in ABLATIONS.items():
         records = done(f"ablation-{word.replace(' ', '-')}", "grid")
@@ -273,10 +273,8 @@ def ablations() -> str:
         if finished:
             seconds = statistics.fmean(found["seconds"] for found in whole(records))
             cells = " | ".join(number(statistics.fmean(made[name] or 0.0 for made in finished)) for name in names)
-            lines.append(f"| {word} | {f'`{flags}`' if flags else ''} | {seconds:.0f} | {cells} |")
-    return (
-        "\n".join(lines) + f"\n\nMeans over {len(ABLATION_SEEDS)} seeds.\n" if len(lines) > 2 else "Not measured yet.\n"
-    )
+            lines.append(f"| {word} | {f'`{flags}`' if flags else ''} | {len(records)} | {seconds:.0f} | {cells} |")
+    return "\n".join(lines) + "\n\nMeans over the runs.\n" if len(lines) > 2 else "Not measured yet.\n"
 
 
 def against_rival() -> str:

@@ -1,6 +1,7 @@
 """`python -m benchmarks.scaling`: time and memory of a training step against batch, width, depth and data; docs/scaling.md.
 
-From MNIST size (784 inputs, 2 x 256, latent 64, batch 128, the default recipe's step), one of the four grows at a time.
+From MNIST size (784 inputs, 2 x 256, latent 64, batch 128; relativistic, alternating, penalties every 8th step), one
+of the four grows at a time.
 Operations and bytes are counted from a step (`minigan.explain`), time is measured, and one formula is fitted to all:
 
     seconds = products * a + FLOPs / f + bytes / w
@@ -40,8 +41,8 @@ AXES: dict[str, tuple[int, ...]] = {
     "samples": (1_000, 10_000, 60_000, 240_000),
 }
 BASE = {"batch": 128, "width": 256, "depth": 2, "samples": 60_000}
-PASSES = 26
-"""How often Adam and the weight average go over a weight (reads and writes of a pass each count)."""
+PASSES = 28
+"""How often a weight is read or written: 24 times by Adam, 8 times by the average, which goes over one network of two."""
 
 
 @dataclass(frozen=True)

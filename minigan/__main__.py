@@ -12,7 +12,7 @@ COMMANDS = {
     "sample": "draw samples from a trained run: a picture, an array or a table",
     "evaluate": "measure the quality and diversity of a run's samples",
     "check": "prove every gradient against numerical differences",
-    "lockstep": "run NumPy and CuPy side by side and report where they part",
+    "lockstep": "run NumPy and another backend or kernels side by side and report where they part",
     "doctor": "report what is installed, which devices work, and how to fix the rest",
 }
 

@@ -31,7 +31,7 @@ class Backend:
     """An array module with the few things that differ between host and device.
 
     Attributes: `name` ("numpy" or "cupy"), `xp` (the module), `device` (a description for people), `kernels` (which
-    implementation of the operations: "reference", or "numba" for compiled loops on the CPU).
+    implementation of the operations: "reference", "numba" for compiled loops on the CPU, "cuda" for kernels on a GPU).
     """
 
     def __init__(self, name: str, xp: ModuleType, device: str, kernels: str = "reference") -> None:

@@ -87,11 +87,11 @@ def test(backend: Backend) -> str:
 def report() -> Iterator[tuple[str, str]]:
     """Everything, line by line."""
     yield from system()
-    for name, kernels in (("numpy", "reference"), ("numpy", "numba"), ("cupy", "reference")):
-        label = f"--backend {name}" + (" --kernels numba" if kernels == "numba" else "")
+    for name, kernels in (("numpy", "reference"), ("numpy", "numba"), ("cupy", "reference"), ("cupy", "cuda")):
+        label = f"--backend {name}" + ("" if kernels == "reference" else f" --kernels {kernels}")
         try:
             backend = get_backend(name, kernels)
-            if name == "cupy":
+            if (name, kernels) == ("cupy", "reference"):
                 yield from devices(backend)
             yield label, test(backend)
         except InputError as error:

@@ -54,7 +54,8 @@ class Rows:
 class GAN:
     """Generator, discriminator, their optimisers and the weight average; `step` counts the training steps done.
 
-    size: the number of values in one sample. All arrays are made here, once; a training step makes none.
+    size: the number of values in one sample. All arrays are made here, once; a training step makes none (compiled noise:
+    its raw words).
     """
 
     def __init__(self, config: Config, size: int, backend: Backend) -> None:
@@ -165,7 +166,9 @@ class GAN:
         if self.penalty_due(i):
             self.discriminator.input_gradient(rows.tape)  # dD/dx
             self.penalty_directions()
-        dx = self.discriminator.input_gradient(self.fake.tape)
+        else:
+            self.discriminator.input_gradient(self.fake.tape)
+        dx = self.fake.tape.dx
         self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.ds)  # dL_G/ds
         self.ops.xp.multiply(dx, self.fake.ds, out=dx)  # dL_G/dx_fake
         self.generator.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)  # dL_G/dtheta_G

@@ -101,10 +101,15 @@ def run(other: Backend, config: Config, steps: int, *, free: bool = False) -> It
     for _ in range(lead):
         a.train_step(lambda out, i: np.copyto(out, rows(i)))
     b.step = a.step
+
+    def bring_together() -> None:
+        for name, array in b.state().items():
+            other.xp.copyto(array, other.asarray(a.state()[name]))
+
+    bring_together()  # initial weights are drawn numbers too
     for step in range(lead + 1, lead + steps + 1):
         if not free:
-            for name, array in b.state().items():
-                other.xp.copyto(array, other.asarray(a.state()[name]))
+            bring_together()
         a.train_step(lambda out, i: np.copyto(out, rows(i)))
         b.train_step(lambda out, i: other.xp.copyto(out, other.asarray(rows(i))))
         own.normal(drawn, LATENT, step - 1)
@@ -124,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--kernels",
         choices=KERNELS,
         default="reference",
-        help="the other side's operations: with --backend numpy, numba",
+        help="the other side's operations: with --backend numpy, numba; with cupy, reference or cuda",
     )
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="steps to make (default: 100)")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="precision (default: float32)")
@@ -135,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--update", choices=UPDATES, default="alternating", help="kind of step (default: alternating)")
     parser.add_argument(
         "--bound", type=float, default=None, metavar="X",
-        help="largest relative difference of a tensor (default: 1e-4 in float32, 1e-9 in float64)",
+        help="largest relative difference of a tensor (default: 1e-4 in float32, 1e-9 in float64; noise: at least 1e-6)",
     )  # fmt: skip
     parser.add_argument(
         "--free", action="store_true", default=False, help="do not bring the sides together before each step"
@@ -166,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\n{'tensor':<30} {'relative':>10} {'ulps':>8} {'at step':>8}")
     for name, found in worst.items():
         print(f"{name:<30} {found.relative:>10.1e} {found.ulps:>8.3g} {found.step:>8}")
-    print(f"\nno tensor differs by more than {bound:.0e} of its norm after a step")
+    print(f"\nno tensor differs by more than {bound:.0e} of its norm after a step (noise: {noise_bound:.0e})")
     return 0
 
 

@@ -53,8 +53,8 @@ class Tape:
 
         x (B, I)          the input (a reference: it must not change before the backward pass)
         y[l] (B, O)       outputs                      slope[l]   phi'(y[l])
-        dz[l] (B, O)      dLoss/dz[l]                  dx (B, I)  dLoss/dx
-        t[l], u[l]        tangents T_l, and U_l before the slope (with `tangents`)
+        dz[l] (B, O)      dLoss/dz[l]                  dx (B, I)  dLoss/dx           ones (B, O)  to seed a pass with
+        v (B, I)          a direction; t[l], u[l]  tangents T_l along it, and U_l before the slope (with `tangents`)
         bend[l], e[l]     phi'' terms, and the deltas of the second reverse pass (with `tangents`, curved networks)
         mix[l] (B, I)     ds * Y_{l-1} + T_{l-1} (with `tangents`, piecewise-linear networks)
 

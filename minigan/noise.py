@@ -1,7 +1,7 @@
 """Random numbers as pure functions of (seed, stream, step).
 
 There is no random state: the value depends on nothing else, so a resumed run draws what an uninterrupted one would
-have drawn, and every backend draws the same numbers.
+have drawn. Every backend draws the same integers and uniforms, and the same normals to rounding (4e-6).
 
 Integers come from Philox-4x64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), the counter-based
 generator that NumPy ships, with key = (seed, stream) and counter = (block, step, 0, 0). Uniforms are the top 24 bits of
@@ -31,14 +31,12 @@ INTERPOLATION = 6
 PREVIEW = 7
 SAMPLE = 8
 SPLIT = 9
-LABEL = 10
 CLASSIFIER = 11
 METRIC = 12
-INSTANCE = 13
 
 
 class Noise:
-    """Draws into caller-owned arrays without allocating: scratch is kept per length.
+    """Draws into caller-owned arrays; scratch is kept per length.
 
     >>> from minigan.backend import get_backend
     >>> a, b = np.empty((2, 3), np.float32), np.empty((2, 3), np.float32)

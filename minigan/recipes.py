@@ -1,7 +1,7 @@
 """Named settings per data set. A flag given on the command line overrides the recipe's value.
 
 default   quick, and good enough to look at
-best      the same for longer, for those who can wait
+best      three to six times as many steps, for those who can wait; mixtures and MNIST with settings of their own
 article   the networks and schedule of the article that this project starts from (docs/article.md)
 """
 
@@ -113,7 +113,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "image": {**_IMAGES, "steps": 15_000, "log_every": 200, "sample_every": 1000},
         "table": _TABLE,
     },
-    # the same for longer; schedules stretch with the steps
+    # longer; schedules stretch with the steps
     "best": {
         "digits": {**_DIGITS, "steps": 80_000, "log_every": 500, "sample_every": 4000},
         "mnist": {**_MNIST, **_LONG_MNIST},

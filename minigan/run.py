@@ -11,6 +11,7 @@ neighbours.png             made by python -m minigan.evaluate
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import platform
@@ -193,6 +194,8 @@ def versions(backend: Backend) -> dict[str, str]:
     }
     if backend.name == "cupy":
         result["cupy"] = backend.xp.__version__
+    if backend.kernels == "numba":
+        result["numba"] = importlib.metadata.version("numba")
     return result
 
 

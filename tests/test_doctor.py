@@ -13,7 +13,6 @@ from helpers import exit_code
 from minigan import doctor
 from minigan.backend import Backend, get_backend
 from minigan.errors import InputError
-from minigan.ops import Ops
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +37,7 @@ def test_it_says_what_there_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert exit_code(doctor.main) == 0
     out = capsys.readouterr().out
     assert platform.python_version() in out and np.__version__ in out and "threads" in out
-    assert "works," in out and out.count("not available. it is not here: install it") == 2
+    assert "works," in out and out.count("not available. it is not here: install it") == 3
 
 
 def test_a_device_is_described_and_tested(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +58,9 @@ def test_a_device_is_described_and_tested(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_wrong_numbers_are_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    class Wrong(Ops):
+    cpu = pytest.importorskip("minigan.kernels.cpu", reason="the extra `fast` is not installed", exc_type=ImportError)
+
+    class Wrong(cpu.NumbaOps):  # type: ignore[misc, name-defined]
         def average(self, mean, theta, weight, scratch):  # type: ignore[no-untyped-def]
             super().average(mean, theta, 2 * weight, scratch)
 
