@@ -83,7 +83,7 @@ _LONG_MNIST = {
     "r1": 0.25,
     "r2": 0.25,
     "penalty_end": 0.5,
-    "steps": 120_000,
+    "steps": 100_000,
     "log_every": 1000,
     "sample_every": 10_000,
 }
