@@ -311,8 +311,9 @@ def report(paths: Sequence[Path], pictures: Path, link: str) -> str:
         figure.savefig(pictures / name, dpi=110, metadata={"Software": None})
         return f"![{what}]({link}{name})"
 
-    for values in peers:
-        parts += ["### Beside other libraries", f"{values['threads']} threads, {values['rounds']} rounds."]
+    for run, values in enumerate(peers, 1):
+        title = "### Beside other libraries" + (f", run {run}" if len(peers) > 1 else "")
+        parts += [title, f"{values['threads']} threads, {values['rounds']} rounds."]
         parts.append(peer_tables(values))
     if tops:
         parts += ["### Ceilings and roofline", ceiling_table(tops)]
