@@ -282,10 +282,11 @@ def draw_roofline(rows: Sequence[Row], tops: dict[str, Ceiling]) -> Figure:
         x = [r.flops / r.bytes for r in chosen] or [1.0]
         low, ridge, high = min(*x, 0.1) / 2, top.gflops / top.gbs, max(*x, 10 * top.gflops / top.gbs)
         panel.plot([low, ridge, high], [low * top.gbs, top.gflops, top.gflops], "k-", linewidth=1)
-        for family, marker in (("step", "s"), ("dense", "o"), ("", ".")):
+        for family, marker, colour in (("step", "s", "C0"), ("dense", "o", "C1"), ("", ".", "C2")):
             points = [(r.flops / r.bytes, r.gflops) for r in chosen if _family(r.kernel) == family]
             if points:
-                panel.plot(*zip(*points, strict=True), marker, markersize=4, alpha=0.6, label=family or "elementwise")
+                label = family or "elementwise"
+                panel.plot(*zip(*points, strict=True), marker, color=colour, markersize=4, alpha=0.6, label=label)
         panel.set_xlabel("FLOPs per byte", fontsize=7)
         panel.set_ylabel("GFLOP/s", fontsize=7)
         panel.legend(fontsize=6, frameon=False)
