@@ -73,6 +73,14 @@ class Backend:
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
         return self.xp.zeros(shape, dtype)
 
+    def fill(self, array: Array, values: tuple[float, ...]) -> None:
+        """array = values."""
+        host = np.array(values, array.dtype).reshape(array.shape)
+        if isinstance(array, np.ndarray):
+            array[...] = host
+        else:
+            array.set(host)
+
     def take(self, array: Array, rows: Array, out: Array) -> None:
         """out[i] = array[rows[i]]; the rows must be valid."""
         if self.name == "numpy":

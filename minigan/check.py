@@ -379,10 +379,10 @@ def penalties(backend: Backend) -> Iterator[Row]:
     ops, rng = backend.ops, np.random.default_rng(5)
     g = rng.normal(size=(4, 3))
     v, norm = backend.zeros(g.shape, "float64"), backend.zeros((4, 1), "float64")
-    zero_centred_direction(ops, backend.asarray(g.copy()), 1.7, v)
+    zero_centred_direction(ops, backend.asarray(g.copy()), 1.7 / len(g), v)
     yield row("zero_centred_direction", g.shape,
               compare(lambda: float(zero_centred(g, 1.7)), [(g, backend.to_host(v))], None))  # fmt: skip
-    one_centred_direction(ops, backend.asarray(g.copy()), 1.7, v, norm)
+    one_centred_direction(ops, backend.asarray(g.copy()), 2 * 1.7 / len(g), v, norm)
     host = get_backend("numpy").ops
     yield row("one_centred_direction", g.shape,
               compare(lambda: float(one_centred(host, g, 1.7)), [(g, backend.to_host(v))], None))  # fmt: skip
@@ -401,7 +401,9 @@ def penalty(backend: Backend, name: str, label: str, settings: dict[str, float],
     gan.real.x[...] = backend.asarray(step.real)
     gan.fake.x[...] = backend.asarray(step.real[::-1] * 0.7 + 0.2)
     fake = backend.to_host(gan.fake.x).copy()
-    rows = gan.discriminate(0)
+    gan.draw(0)
+    gan.prepare(0)
+    rows = gan.discriminate(penalise=True)
     gan.discriminator.backward(rows.tape.ones, rows.tape, want_dx=False)
     gan.discriminator.input_gradient(gan.penalised.tape)
     gan.penalty_directions()

@@ -103,12 +103,12 @@ class Config:
     )
     kernels: str = setting(
         "reference",
-        "reference (plain NumPy or CuPy), numba (compiled loops on the CPU, extra fast) or cuda (kernels of our own on a GPU)",
+        "reference (plain NumPy or CuPy), numba (a compiled program on the CPU, extra fast) or cuda (kernels of our own on a GPU)",
         choices=KERNELS,
     )
     threads: int = setting(
         0,
-        "threads of the CPU's matrix products; 0: one where they are small, else the BLAS's choice",
+        "threads of the CPU; 0: one where the networks are small, else what the BLAS chooses, or up to four with numba kernels",
         low=0,
         high=1024,
         kind="report",

@@ -124,11 +124,11 @@ def seconds(call: Callable[[], None], backend: Backend) -> float:
 
 def lines(cost: Cost, gan: GAN, fill: Callable[[Array, int], None], data: int) -> list[str]:
     """The explanation for people. gan: the networks to time; data: bytes of the training rows."""
-    config, xp = gan.config, gan.backend.xp
+    config = gan.config
 
     def products() -> None:
         for a, b, out in cost.plain:
-            xp.matmul(a, b, out=out)
+            gan.ops.xp.matmul(a, b, out=out)
 
     def shape(sizes: Sequence[int]) -> str:
         return "-".join(map(str, sizes))
@@ -136,7 +136,7 @@ def lines(cost: Cost, gan: GAN, fill: Callable[[Array, int], None], data: int) -
     def megabytes(count: float) -> str:
         return f"{count / 1e6:,.1f} MB"
 
-    floor = seconds(products, gan.backend)
+    floor = seconds(gan.ops.program(products), gan.backend)
     steps = config.penalty_every if gan.penalises else 1
 
     def several() -> None:

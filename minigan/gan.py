@@ -93,7 +93,11 @@ class GAN:
         self.tape_g = self.generator.tape(batch)
         self.tape_g.y[-1] = self.fake.x  # the generator's output rows are the discriminator's input rows
 
+        self.seen = backend.zeros((2 * batch, 1), dtype)  # the logits that the discriminator's update saw
+        self.programs: dict[tuple[bool, bool], Callable[[], None]] = {}
+
         self.penalises = bool(penalised)
+        self.strengths = [backend.zeros((1, 1), dtype) for _ in weights]
         if penalised:
             self.first_penalised = penalised[0] * batch
             self.penalised = self.joined.part(self.first_penalised, (penalised[-1] + 1) * batch)
@@ -101,6 +105,7 @@ class GAN:
         if config.gradient_penalty > 0:
             self.between = self.joined.part(2 * batch, 3 * batch)
             self.mix = backend.zeros((batch, 1), dtype)
+            self.norm = backend.zeros((batch, 1), dtype)
 
     # ------------------------------------------------------------------------------------------- one training step
 
@@ -113,57 +118,63 @@ class GAN:
         last = first + self.config.discriminator_steps - 1
         for i in range(first, last + 1):
             fill(self.real.x, i)
-            self.noise.normal(self.z, streams.LATENT, i)
-            self.generator.forward(self.z, self.tape_g)  # x_fake = G(z)
-            if i < last or self.config.update == "alternating":
-                seen = self.discriminator_update(i, measure)
-        if self.config.update == "alternating":
-            seen = self.generator_update(seen)
-        else:
-            seen = self.simultaneous_update(last, measure)
+            self.draw(i)
+            self.prepare(i)
+            self.run(last=i == last, penalise=self.penalty_due(i))
         self.step += 1
-        self.average.update(self.generator.theta.flat, self.step)
-        return seen
+        return self.measurement() if measure else None
 
-    def discriminator_update(self, i: int, measure: bool) -> Measurement | None:
-        """theta_D <- Adam(dL_D/dtheta_D): the i-th update of the discriminator, generated samples held fixed."""
-        rows = self.discriminate(i)
-        seen = self.measurement() if measure else None
-        self.discriminator_logit_gradient()
-        if self.penalty_due(i):
+    def run(self, last: bool, penalise: bool) -> None:
+        """All that is computed from one minibatch. There are four kinds; the backend may keep a program of each."""
+        kind = last, penalise
+        if kind not in self.programs:
+            self.programs[kind] = self.ops.program(lambda: self.passes(last, penalise))
+        self.programs[kind]()
+
+    def passes(self, last: bool, penalise: bool) -> None:
+        """An update of the discriminator, and with the last minibatch of a step one of the generator."""
+        self.generator.forward(self.z, self.tape_g)  # x_fake = G(z)
+        if not last:
+            self.discriminator_update(penalise)
+            return
+        if self.config.update == "alternating":
+            self.discriminator_update(penalise)
+            self.generator_update()
+        else:
+            self.simultaneous_update(penalise)
+        self.average.apply(self.generator.theta.flat)
+
+    def discriminator_update(self, penalise: bool) -> None:
+        """theta_D <- Adam(dL_D/dtheta_D), generated samples held fixed."""
+        rows = self.discriminate(penalise)
+        self.objective.discriminator_gradient(self.real.s, self.fake.s, self.real.ds, self.fake.ds)  # dL_D/ds
+        if penalise:
             self.discriminator.backward(rows.tape.ones, rows.tape, want_dx=False)
             self.discriminator.input_gradient(self.penalised.tape)  # dD/dx
             self.penalty_directions()
             self.penalised_gradient()
         else:
             self.discriminator.backward(rows.ds, rows.tape, into=self.grad_d, want_dx=False)  # dL_D/dtheta_D
-        self.discriminator_adam(i)
-        return seen
+        self.adam_d.apply(self.discriminator.theta.flat, self.grad_d.flat)
 
-    def generator_update(self, seen: Measurement | None) -> Measurement | None:
+    def generator_update(self) -> None:
         """theta_G <- Adam(dL_G/dtheta_G), through the discriminator that has just been updated."""
         rows = self.pair if self.objective.needs_real else self.fake
         self.discriminator.forward(rows.x, rows.tape)  # D(G(z)), and D(x) where the loss needs it
-        if seen is not None:
-            seen = Measurement(
-                seen.loss_d, float(self.objective.generator(self.real.s, self.fake.s)), seen.d_real, seen.d_fake
-            )
         self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.ds)  # dL_G/ds
         dx = self.discriminator.backward(self.fake.ds, self.fake.tape)  # dL_G/dx_fake: D's own gradients are not wanted
         self.generator.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)  # dL_G/dtheta_G
-        self.generator_adam()
-        return seen
+        self.adam_g.apply(self.generator.theta.flat, self.grad_g.flat)
 
-    def simultaneous_update(self, i: int, measure: bool) -> Measurement | None:
+    def simultaneous_update(self, penalise: bool) -> None:
         """Both players from one forward and one backward pass through D, as in the article's code.
 
         D gives one logit per sample, so for either player dL/dx_i = dL/ds_i dD/dx_i. The pass is seeded with ones; its
         deltas are weighted by dL_D/ds for the weights, its dx by dL_G/ds for the generator.
         """
-        rows = self.discriminate(i)
-        seen = self.measurement() if measure else None
+        rows = self.discriminate(penalise)
         self.discriminator.backward(rows.tape.ones, rows.tape, want_dx=False)
-        if self.penalty_due(i):
+        if penalise:
             self.discriminator.input_gradient(rows.tape)  # dD/dx
             self.penalty_directions()
         else:
@@ -172,45 +183,38 @@ class GAN:
         self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.ds)  # dL_G/ds
         self.ops.xp.multiply(dx, self.fake.ds, out=dx)  # dL_G/dx_fake
         self.generator.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)  # dL_G/dtheta_G
-        self.discriminator_logit_gradient()
-        if self.penalty_due(i):
+        self.objective.discriminator_gradient(self.real.s, self.fake.s, self.real.ds, self.fake.ds)  # dL_D/ds
+        if penalise:
             self.penalised_gradient()
         else:
             self.discriminator.weighted_gradient(rows.tape, rows.ds, self.grad_d)  # dL_D/dtheta_D
-        self.discriminator_adam(i)
-        self.generator_adam()
-        return seen
+        self.adam_d.apply(self.discriminator.theta.flat, self.grad_d.flat)
+        self.adam_g.apply(self.generator.theta.flat, self.grad_g.flat)
 
     # ---------------------------------------------------------------------------------------------- its few parts
 
-    def discriminate(self, i: int) -> Rows:
-        """D(x) and D(G(z)), and D at interpolates where update i penalises them; returns the rows passed through."""
-        rows = self.joined if self.penalty_due(i) else self.pair
+    def discriminate(self, penalise: bool) -> Rows:
+        """D(x) and D(G(z)), and D at interpolates where those are penalised; returns the rows passed through.
+
+        Interpolates have no loss of their own: their ds stay 0.
+        """
+        rows = self.joined if penalise else self.pair
         if rows is self.joined and self.config.gradient_penalty > 0:
-            self.noise.uniform(self.mix, streams.INTERPOLATION, i)
             interpolate(self.ops, self.real.x, self.fake.x, self.mix, self.between.x)
         self.discriminator.forward(rows.x, rows.tape)
+        self.ops.xp.copyto(self.seen, self.pair.s)
         return rows
 
-    def discriminator_logit_gradient(self) -> None:
-        """dL_D/ds, into the real and the generated rows of ds; interpolates have no loss of their own and keep 0."""
-        self.objective.discriminator_gradient(self.real.s, self.fake.s, self.real.ds, self.fake.ds)
-
-    def penalty_due(self, i: int) -> bool:
-        """Whether discriminator update i applies the penalties: every `penalty_every`-th does."""
-        return self.penalises and i % self.config.penalty_every == 0
-
     def penalty_directions(self) -> None:
-        """v = dP/d(dD/dx), from the dD/dx on the tape; `penalty_every` times as strong as in every update."""
-        c = self.config
-        strength = c.penalty_every * schedule(c.penalty_schedule, self.step, self.horizon, c.penalty_end)
-        if c.r1 > 0:
-            zero_centred_direction(self.ops, self.real.tape.dx, c.r1 * strength, self.real.tape.v)
-        if c.r2 > 0:
-            zero_centred_direction(self.ops, self.fake.tape.dx, c.r2 * strength, self.fake.tape.v)
-        if c.gradient_penalty > 0:
+        """v = dP/d(dD/dx), from the dD/dx on the tape."""
+        r1, r2, gradient_penalty = self.strengths
+        if self.config.r1 > 0:
+            zero_centred_direction(self.ops, self.real.tape.dx, r1, self.real.tape.v)
+        if self.config.r2 > 0:
+            zero_centred_direction(self.ops, self.fake.tape.dx, r2, self.fake.tape.v)
+        if self.config.gradient_penalty > 0:
             tape = self.between.tape
-            one_centred_direction(self.ops, tape.dx, c.gradient_penalty * strength, tape.v, self.mix)
+            one_centred_direction(self.ops, tape.dx, gradient_penalty, tape.v, self.norm)
 
     def penalised_gradient(self) -> None:
         """dL_D/dtheta_D and the penalties' gradient, from unit-seeded deltas."""
@@ -225,19 +229,32 @@ class GAN:
             self.scratch_d,
         )
 
-    def discriminator_adam(self, i: int) -> None:
-        self.adam_d.update(
-            self.discriminator.theta.flat, self.grad_d.flat, i + 1, self.rate(self.config.lr_discriminator)
-        )
+    # ------------------------------------------------------------------------------- what changes from step to step
 
-    def generator_adam(self) -> None:
-        self.adam_g.update(
-            self.generator.theta.flat, self.grad_g.flat, self.step + 1, self.rate(self.config.lr_generator)
-        )
+    def draw(self, i: int) -> None:
+        """The random numbers of discriminator update i."""
+        self.noise.normal(self.z, streams.LATENT, i)
+        if self.penalty_due(i) and self.config.gradient_penalty > 0:
+            self.noise.uniform(self.mix, streams.INTERPOLATION, i)
 
-    def rate(self, base: float) -> float:
-        """The scheduled learning rate of this step."""
-        return base * schedule(self.config.lr_schedule, self.step, self.horizon, self.config.lr_end)
+    def prepare(self, i: int) -> None:
+        """Put what depends on the step where the passes of discriminator update i read it."""
+        c = self.config
+        rate = schedule(c.lr_schedule, self.step, self.horizon, c.lr_end)
+        self.adam_d.prepare(i + 1, c.lr_discriminator * rate)
+        self.adam_g.prepare(self.step + 1, c.lr_generator * rate)
+        self.average.prepare(self.step + 1)
+        if self.penalty_due(i):
+            # `penalty_every` times as strong as in every update
+            strength = (
+                c.penalty_every * schedule(c.penalty_schedule, self.step, self.horizon, c.penalty_end) / c.batch_size
+            )
+            for array, weight in zip(self.strengths, (c.r1, c.r2, 2 * c.gradient_penalty), strict=True):
+                self.backend.fill(array, (weight * strength,))
+
+    def penalty_due(self, i: int) -> bool:
+        """Whether discriminator update i applies the penalties: every `penalty_every`-th does."""
+        return self.penalises and i % self.config.penalty_every == 0
 
     @property
     def horizon(self) -> int:
@@ -245,11 +262,12 @@ class GAN:
         return self.config.schedule_steps or self.config.steps
 
     def measurement(self) -> Measurement:
-        """Losses and mean sigmoid of the logits, from the forward pass just made. Waits for the device."""
-        xp, r, f = self.ops.xp, self.real.s, self.fake.s
+        """Losses and mean sigmoid of the logits, from those that the step left. Waits for the device."""
+        xp, batch = self.backend.xp, self.config.batch_size
+        r, f = self.seen[:batch], self.seen[batch:]
         return Measurement(
             loss_d=float(self.objective.discriminator(r, f)),
-            loss_g=float(self.objective.generator(r, f)),
+            loss_g=float(self.objective.generator(self.real.s, self.fake.s)),
             d_real=float((0.5 * (1 + xp.tanh(r / 2))).mean()),
             d_fake=float((0.5 * (1 + xp.tanh(f / 2))).mean()),
         )

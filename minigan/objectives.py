@@ -121,8 +121,8 @@ class Wasserstein(NonSaturating):
 
     def discriminator_gradient(self, r: Array, f: Array, dr: Array, df: Array) -> None:
         """dr = -1 / B, df = 1 / B."""
-        dr.fill(-1 / r.size)
-        df.fill(1 / f.size)
+        self.xp.copyto(dr, -1 / r.size)
+        self.xp.copyto(df, 1 / f.size)
 
     def generator(self, r: Array, f: Array) -> Array:
         """-mean f."""
@@ -130,7 +130,7 @@ class Wasserstein(NonSaturating):
 
     def generator_gradient(self, r: Array, f: Array, df: Array) -> None:
         """df = -1 / B."""
-        df.fill(-1 / f.size)
+        self.xp.copyto(df, -1 / f.size)
 
 
 class Hinge(Wasserstein):

@@ -16,6 +16,7 @@ phi' and phi'' are taken from the *output* y = phi(z), so that only outputs need
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from minigan.backend import Array, Backend
@@ -32,9 +33,20 @@ CURVED: tuple[str, ...] = ("tanh", "sigmoid")
 class Ops:
     """The operations on one backend's arrays. A backend may override some with fused kernels, held to these by a test."""
 
+    threads: int | None = None
+    """How many threads run a program taken down from now on; None where `program` takes nothing down."""
+
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.xp = backend.xp
+
+    def program(self, passes: Callable[[], None]) -> Callable[[], None]:
+        """What does the same as `passes()` every time it is called; here, `passes` itself.
+
+        A backend may take down what passes() does and replay it. So passes must do the same operations on the same arrays
+        whenever it is called, and get from arrays what varies.
+        """
+        return passes
 
     # ---------------------------------------------------------------------------------------------- activations
 
@@ -108,17 +120,12 @@ class Ops:
 
     def weighted_gradient(self, x: Array, dz: Array, ds: Array, weighted: Array, dW: Array, db: Array) -> None:
         """dW = X^T (ds * dZ) and db = ds^T dZ: sample i weighted by ds_i (ds (B, 1)); `weighted` (B, O) is overwritten."""
-        xp = self.xp
-        xp.multiply(dz, ds, out=weighted)
-        xp.matmul(x.T, weighted, out=dW)
-        xp.matmul(ds.T, dz, out=db.reshape(1, -1))
+        self.xp.multiply(dz, ds, out=weighted)
+        self.weight_gradient(x, weighted, dW, db)
 
     def input_gradient(self, dz: Array, W: Array, dx: Array) -> None:
         """dX = dZ W^T."""
-        if W.shape[1] == 1:  # an outer product, for which libraries' matrix products are a third as fast
-            self.xp.multiply(dz, W.T, out=dx)
-        else:
-            self.xp.matmul(dz, W.T, out=dx)
+        self.xp.matmul(dz, W.T, out=dx)
 
     def dense_tangent(self, t: Array, W: Array, name: str, slope: Array, u: Array, t_out: Array) -> None:
         """U = T_in W and T_out = U * phi'(Y): how the output moves when the input moves along T_in.
@@ -170,16 +177,18 @@ class Ops:
 
     # ---------------------------------------------------------------------------------------------- optimiser
 
-    def adam(self, theta: Array, grad: Array, m: Array, v: Array, beta1: float, beta2: float, step_size: float,
-             epsilon: float, scratch: Array) -> None:  # fmt: skip
+    def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array) -> None:
         """One Adam update (Kingma and Ba 2015, Algorithm 1) on one flat vector, in place.
 
-        m and v are the paper's moments divided by (1 - beta1) and (1 - beta2), and `step_size` and `epsilon` carry
-        those factors and the bias correction (see `optim.Adam.update`), which saves three passes over memory:
+        m and v are the paper's moments divided by (1 - beta1) and (1 - beta2), and step_size and epsilon carry those
+        factors and the bias correction (see `optim.Adam.prepare`), which saves three passes over memory:
 
             m <- beta1 m + g        v <- beta2 v + g^2        theta <- theta - step_size m / (sqrt(v) + epsilon)
+
+        factors (4,): beta1, beta2, step_size, epsilon.
         """
         xp = self.xp
+        beta1, beta2, step_size, epsilon = (factors[i : i + 1] for i in range(4))
         xp.multiply(m, beta1, out=m)
         xp.add(m, grad, out=m)
         xp.multiply(v, beta2, out=v)
@@ -191,8 +200,8 @@ class Ops:
         xp.multiply(scratch, step_size, out=scratch)
         xp.subtract(theta, scratch, out=theta)
 
-    def average(self, mean: Array, theta: Array, weight: float, scratch: Array) -> None:
-        """mean <- mean + weight (theta - mean), the exponential moving average."""
+    def average(self, mean: Array, theta: Array, weight: Array, scratch: Array) -> None:
+        """mean <- mean + weight (theta - mean), the exponential moving average; weight (1,)."""
         xp = self.xp
         xp.subtract(theta, mean, out=scratch)
         xp.multiply(scratch, weight, out=scratch)

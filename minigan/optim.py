@@ -26,32 +26,44 @@ class Adam:
 
         step_size = lr c (1 - beta1) / (1 - beta1^t)          epsilon = eps c
 
-    The state is (m, v); the update count t is the caller's, so nothing hidden has to be saved.
+    The state is (m, v); the update count t is the caller's, so nothing hidden has to be saved. `prepare` and `apply` are
+    apart so that a program can do the second (see `Ops.program`).
     """
 
     def __init__(self, count: int, backend: Backend, dtype: str, beta1: float, beta2: float) -> None:
         self.ops = backend.ops
+        self.backend = backend
         self.beta1 = beta1
         self.beta2 = beta2
         self.m = backend.zeros((count,), dtype)
         self.v = backend.zeros((count,), dtype)
-        block = BLOCK if backend.name == "numpy" else count
-        self.scratch = backend.empty((min(block, count),), dtype)
-        self.slices = [slice(lo, min(lo + block, count)) for lo in range(0, count, block)]
+        self.prepared = backend.zeros((4,), dtype)
+        self.scratch, self.slices = _blocks(count, backend, dtype)
 
     def factors(self, t: int, lr: float) -> tuple[float, float]:
         """(step_size, epsilon) of the t-th update, t = 1, 2, ..."""
         c = math.sqrt((1 - self.beta2**t) / (1 - self.beta2))
         return lr * c * (1 - self.beta1) / (1 - self.beta1**t), EPSILON * c
 
-    def update(self, theta: Array, grad: Array, t: int, lr: float) -> None:
-        """theta <- theta - lr mhat / (sqrt(vhat) + eps), in place; t counts updates from 1."""
-        step_size, epsilon = self.factors(t, lr)
+    def prepare(self, t: int, lr: float) -> None:
+        """Put the t-th update's factors where `apply` reads them."""
+        self.backend.fill(self.prepared, (self.beta1, self.beta2, *self.factors(t, lr)))
+
+    def apply(self, theta: Array, grad: Array) -> None:
+        """theta <- theta - lr mhat / (sqrt(vhat) + eps), in place: the update prepared."""
         for s in self.slices:
-            scratch = self.scratch[: s.stop - s.start]
-            self.ops.adam(
-                theta[s], grad[s], self.m[s], self.v[s], self.beta1, self.beta2, step_size, epsilon, scratch
-            )  # fmt: skip
+            self.ops.adam(theta[s], grad[s], self.m[s], self.v[s], self.prepared, self.scratch[: s.stop - s.start])
+
+    def update(self, theta: Array, grad: Array, t: int, lr: float) -> None:
+        """The t-th update, prepared and applied."""
+        self.prepare(t, lr)
+        self.apply(theta, grad)
+
+
+def _blocks(count: int, backend: Backend, dtype: str) -> tuple[Array, list[slice]]:
+    """Scratch for a vector of `count` numbers, and the slices in which to go through it: NumPy's many passes pay in blocks."""
+    block = min(count, BLOCK) if backend.kernels == "reference" and backend.name == "numpy" else count
+    return backend.empty((block,), dtype), [slice(lo, min(lo + block, count)) for lo in range(0, count, block)]
 
 
 class WeightAverage:
@@ -64,17 +76,25 @@ class WeightAverage:
 
     def __init__(self, theta: Array, decay: float, backend: Backend) -> None:
         self.ops = backend.ops
+        self.backend = backend
         self.decay = decay
         self.mean = theta.copy()
-        block = BLOCK if backend.name == "numpy" else theta.size
-        self.scratch = backend.empty((min(block, theta.size),), theta.dtype)
-        self.slices = [slice(lo, min(lo + block, theta.size)) for lo in range(0, theta.size, block)]
+        self.weight = backend.zeros((1,), theta.dtype)
+        self.scratch, self.slices = _blocks(theta.size, backend, theta.dtype)
+
+    def prepare(self, t: int) -> None:
+        """Put the weight 1 - d_t of step t = 1, 2, ... where `apply` reads it."""
+        self.backend.fill(self.weight, (1 - min(self.decay, (1 + t) / (10 + t)),))
+
+    def apply(self, theta: Array) -> None:
+        """Take in the weights after the step prepared."""
+        for s in self.slices:
+            self.ops.average(self.mean[s], theta[s], self.weight, self.scratch[: s.stop - s.start])
 
     def update(self, theta: Array, t: int) -> None:
-        """Take in the weights after step t = 1, 2, ..."""
-        weight = 1 - min(self.decay, (1 + t) / (10 + t))
-        for s in self.slices:
-            self.ops.average(self.mean[s], theta[s], weight, self.scratch[: s.stop - s.start])
+        """Take in the weights after step t, prepared and applied."""
+        self.prepare(t)
+        self.apply(theta)
 
 
 def schedule(name: str, step: int, total: int, end: float) -> float:

@@ -30,9 +30,9 @@ def zero_centred(g: Array, gamma: float) -> float:
     return gamma / 2 * (g**2).sum(axis=1).mean()
 
 
-def zero_centred_direction(ops: Ops, g: Array, gamma: float, v: Array) -> None:
-    """v_i = dP/dg_i = gamma / B g_i."""
-    ops.xp.multiply(g, gamma / len(g), out=v)
+def zero_centred_direction(ops: Ops, g: Array, coefficient: Array | float, v: Array) -> None:
+    """v_i = dP/dg_i = gamma / B g_i; coefficient: gamma / B."""
+    ops.xp.multiply(g, coefficient, out=v)
 
 
 def one_centred(ops: Ops, g: Array, weight: float) -> float:
@@ -40,8 +40,11 @@ def one_centred(ops: Ops, g: Array, weight: float) -> float:
     return weight * ((ops.xp.sqrt((g**2).sum(axis=1)) - 1) ** 2).mean()
 
 
-def one_centred_direction(ops: Ops, g: Array, weight: float, v: Array, norm: Array) -> None:
-    """v_i = dP/dg_i = 2 lambda / B (1 - 1/|g_i|) g_i, and 0 where g_i = 0 (a subgradient: no NaN). norm: scratch (B, 1)."""
+def one_centred_direction(ops: Ops, g: Array, coefficient: Array | float, v: Array, norm: Array) -> None:
+    """v_i = dP/dg_i = 2 lambda / B (1 - 1/|g_i|) g_i, and 0 where g_i = 0 (a subgradient: no NaN).
+
+    coefficient: 2 lambda / B.  norm: scratch (B, 1).
+    """
     xp = ops.xp
     xp.multiply(g, g, out=v)
     xp.sum(v, axis=1, keepdims=True, out=norm)
@@ -49,7 +52,7 @@ def one_centred_direction(ops: Ops, g: Array, weight: float, v: Array, norm: Arr
     xp.maximum(norm, TINY, out=norm)
     xp.divide(g, norm, out=v)  # a unit vector, or 0
     xp.subtract(g, v, out=v)
-    xp.multiply(v, 2 * weight / len(g), out=v)
+    xp.multiply(v, coefficient, out=v)
 
 
 def interpolate(ops: Ops, real: Array, fake: Array, mix: Array, out: Array) -> None:

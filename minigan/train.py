@@ -131,7 +131,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with (
             stop.listening(),
-            limited_threads(gan),
             np.errstate(all="ignore"),
         ):  # check_finite says it better than NumPy's warnings
             train(session, stop)

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -272,18 +272,33 @@ def saved_state(run: Run, config: Config, identity: dict[str, Any]) -> checkpoin
 
 
 SMALL = 16_000_000
-"""Floating-point operations of a matrix product below which a second thread gains a tenth at best. On a busy machine it
-loses a multiple: the threads of a product wait for each other, spinning."""
+"""Floating-point operations of a matrix product below which a second thread of the BLAS gains a tenth at best. On a busy
+machine it loses a multiple: the threads of a product wait for each other, spinning."""
+
+SHARE, MOST = 2_000_000, 4
+"""The same for a thread of a program, which shares out everything; and how many threads it takes unless told (--threads):
+what more of them gain has not been measured."""
 
 
-def limited_threads(gan: GAN) -> AbstractContextManager[Any]:
-    """--threads of BLAS while training; 0 decides by the largest product, the same on every machine."""
+def limited_threads(gan: GAN) -> Any:
+    """--threads while training; 0 decides by the largest product, the same on every machine with as many processors.
+
+    A context manager: at its end the BLAS has its threads back. Threads are either the BLAS's or a program's.
+    """
     from threadpoolctl import threadpool_limits
 
     largest = max(W.size for network in (gan.generator, gan.discriminator) for W, _ in network.theta.layers)
     operations = 2 * (2 * gan.config.batch_size) * largest  # the discriminator sees real and generated rows at once
-    threads = gan.config.threads or (1 if operations < SMALL else None)
-    return threadpool_limits(limits=threads, user_api="blas")
+    threads = gan.config.threads
+    if gan.ops.threads is not None:
+        gan.ops.threads = threads or max(1, min(operations // SHARE, MOST, processors()))
+        threads = 1
+    return threadpool_limits(limits=threads or (1 if operations < SMALL else None), user_api="blas")
+
+
+def processors() -> int:
+    """Of this machine, as far as this process may use them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def train(session: Session, stop: Stop) -> None:
@@ -299,7 +314,7 @@ def train(session: Session, stop: Stop) -> None:
         total=config.steps, initial=gan.step, unit="step", disable=session.quiet, file=Progress(sys.stderr),
         mininterval=0.2 if terminal else 5, dynamic_ncols=terminal, ascii=not terminal, smoothing=0.05,
     )  # fmt: skip
-    with bar:
+    with limited_threads(gan) as limits, bar:
         while gan.step < config.steps and not stop.requested and not session.reached:
             due = (gan.step + 1) % config.log_every == 0 or gan.step + 1 == config.steps
             seen = gan.train_step(session.batches.fill, measure=due)
@@ -316,7 +331,9 @@ def train(session: Session, stop: Stop) -> None:
                 )
             if watch is not None and (gan.step % watch.every == 0 or gan.step == config.steps):
                 paused = time.perf_counter()
+                limits.restore_original_limits()  # measures are made of large products
                 session.measure(watch)
+                limited_threads(gan)
                 began += time.perf_counter() - paused  # the speed is that of training
             last = gan.step == config.steps or session.reached
             if gan.step % config.sample_every == 0 or last:

@@ -37,6 +37,12 @@ def differences(f: Callable[[], Any], array: Array, backend: Backend) -> np.ndar
     return gradient
 
 
+def agree(a: np.ndarray, b: np.ndarray) -> None:
+    """Equal to a few units in the last place of the largest value."""
+    assert a.dtype == b.dtype
+    np.testing.assert_allclose(a, b, rtol=0, atol=8 * np.finfo(b.dtype).eps * max(np.abs(b).max(), 1e-30))
+
+
 def normal(backend: Backend, *shape: int, seed: int = 0, scale: float = 1.0, dtype: Any = np.float64) -> Array:
     """Normal numbers on the backend."""
     return backend.asarray((scale * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(dtype))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import exit_code, tiny_gan
+from helpers import agree, exit_code, tiny_gan
 
 from minigan import lockstep, train
 from minigan.backend import Backend, get_backend
@@ -128,11 +128,6 @@ def fake() -> Backend:
     return Backend("cupy", OnCpu(), "kernels on the CPU", "cuda")  # type: ignore[arg-type]
 
 
-def agree(a: np.ndarray, b: np.ndarray) -> None:
-    """Equal to a few units in the last place of the largest value."""
-    np.testing.assert_allclose(a, b, rtol=0, atol=8 * np.finfo(b.dtype).eps * max(np.abs(b).max(), 1e-30))
-
-
 @on_cpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -170,8 +165,8 @@ def test_adam_and_the_average_agree_with_the_reference(fake: Backend, dtype: str
     for ops in (Ops(get_backend()), fake.ops):
         theta, m, v, mean, scratch = start.copy(), *(np.zeros_like(start) for _ in range(4))
         for g in gradients:
-            ops.adam(theta, g, m, v, 0.5, 0.99, 0.01, 1e-8, scratch)
-            ops.average(mean, theta, 0.1, scratch)
+            ops.adam(theta, g, m, v, np.array([0.5, 0.99, 0.01, 1e-8], dtype), scratch)
+            ops.average(mean, theta, np.array([0.1], dtype), scratch)
         results.append((theta, m, v, mean))
     for expected, got in zip(*results, strict=True):
         agree(got, expected)

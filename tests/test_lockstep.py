@@ -21,9 +21,10 @@ class Off(Ops):
 
     calls = 0
 
-    def adam(self, theta, grad, m, v, beta1, beta2, step_size, epsilon, scratch):  # type: ignore[no-untyped-def]
+    def adam(self, theta, grad, m, v, factors, scratch):  # type: ignore[no-untyped-def]
         self.calls += 1
-        super().adam(theta, grad, m, v, beta1, beta2, step_size * (1 if self.calls <= 2 else 1.5), epsilon, scratch)
+        wrong = np.array([1, 1, 1 if self.calls <= 2 else 1.5, 1], factors.dtype)
+        super().adam(theta, grad, m, v, factors * wrong, scratch)
 
 
 def planted() -> Backend:

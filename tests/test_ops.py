@@ -112,7 +112,6 @@ def test_dense_step_gradients_agree_with_differences(backend: Backend, name: str
 
 @pytest.mark.parametrize("width", [1, 5])
 def test_gradients_of_a_dense_layer_are_their_formulas(backend: Backend, width: int) -> None:
-    """A layer of one output takes a way of its own: its input gradient is an outer product."""
     ops = backend.ops
     x, W, dz, ds = (normal(backend, *s, seed=i) for i, s in enumerate([(4, 3), (3, width), (4, width), (4, 1)]))
     dx, weighted = backend.zeros((4, 3), "float64"), backend.zeros((4, width), "float64")
@@ -189,7 +188,7 @@ def test_softplus_is_the_antiderivative_of_the_sigmoid(backend: Backend) -> None
 def test_the_average_moves_by_its_weight(backend: Backend) -> None:
     mean, theta = normal(backend, 7, seed=1), normal(backend, 7, seed=2)
     expected = 0.75 * backend.to_host(mean) + 0.25 * backend.to_host(theta)
-    backend.ops.average(mean, theta, 0.25, backend.zeros((7,), "float64"))
+    backend.ops.average(mean, theta, backend.asarray(np.array([0.25])), backend.zeros((7,), "float64"))
     np.testing.assert_allclose(backend.to_host(mean), expected, rtol=1e-14)
 
 

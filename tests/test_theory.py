@@ -27,14 +27,14 @@ def dirac(backend, update: str, h: float, gamma: float = 0.0):
     theta.fill(-0.6)
     frozen = gan.grad_g.layers[0][0]  # the latent's weight: held at 0, so that G is the point theta
 
-    def descend(theta, grad, t, lr):
+    def descend(theta, grad):
         theta -= h * grad
 
-    def descend_g(theta, grad, t, lr):
+    def descend_g(theta, grad):
         frozen.fill(0)
         theta -= h * grad
 
-    gan.adam_d.update, gan.adam_g.update = descend, descend_g
+    gan.adam_d.apply, gan.adam_g.apply = descend, descend_g
 
     def train(n: int) -> np.ndarray:
         points = [(float(psi[0, 0]), float(theta[0]))]

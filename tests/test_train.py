@@ -183,6 +183,20 @@ def test_small_products_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None
     assert threads("--threads", "3") == (3, "blas")
 
 
+@pytest.mark.parametrize("argv, expected", [([], 2), (["--batch-size", "16"], 1), (["--threads", "3"], 3)])
+def test_a_programs_threads_leave_the_blas_one(monkeypatch: pytest.MonkeyPatch, argv: list[str], expected: int) -> None:
+    team = pytest.importorskip("minigan.kernels.team", reason="the extra `fast` is not installed")
+    if team.blas() is None:
+        pytest.skip("NumPy has another BLAS than OpenBLAS")
+    asked = []
+    monkeypatch.setattr("threadpoolctl.threadpool_limits", lambda limits, user_api: asked.append((limits, user_api)))
+    monkeypatch.setattr(training, "processors", lambda: 8)
+    gan = GAN(train.parse(["--kernels", "numba", *argv])[0], 64, get_backend("numpy", "numba"))
+    training.limited_threads(gan)
+    assert gan.ops.threads == expected
+    assert asked == [(1, "blas")]
+
+
 def test_a_flag_overrides_the_recipe_and_the_recipe_the_default() -> None:
     config, _ = train.parse(["--recipe", "article", "--beta1", "0.25"])
     assert (config.update, config.latent, config.output, config.beta1) == ("simultaneous", 100, "sigmoid", 0.25)

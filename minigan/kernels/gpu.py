@@ -76,13 +76,11 @@ class CudaOps(Ops):
     def softplus(self, s: Array, out: Array) -> None:
         self.launch("softplus", s.size, s, s, out, np.int64(s.size))
 
-    def adam(self, theta: Array, grad: Array, m: Array, v: Array, beta1: float, beta2: float, step_size: float,
-             epsilon: float, scratch: Array) -> None:  # fmt: skip
-        factors = (theta.dtype.type(value) for value in (beta1, beta2, step_size, epsilon))
-        self.launch("adam", theta.size, theta, theta, grad, m, v, np.int64(theta.size), *factors)
+    def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array) -> None:
+        self.launch("adam", theta.size, theta, theta, grad, m, v, np.int64(theta.size), factors)
 
-    def average(self, mean: Array, theta: Array, weight: float, scratch: Array) -> None:
-        self.launch("average", mean.size, mean, mean, theta, np.int64(mean.size), mean.dtype.type(weight))
+    def average(self, mean: Array, theta: Array, weight: Array, scratch: Array) -> None:
+        self.launch("average", mean.size, mean, mean, theta, np.int64(mean.size), weight)
 
     def gather(self, rows: Array, chosen: Array, offset: Array, factor: Array, scratch: Array, out: Array) -> None:
         size = np.int32(out.shape[0]), np.int32(out.shape[1]), np.int32(offset.size > 1)

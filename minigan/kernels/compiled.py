@@ -1,0 +1,543 @@
+"""All that Numba compiles: the loops over memory, and `execute`, which goes through the instructions of a program.
+
+NumPy makes one pass over memory for every operation: Adam is ten, a leaky ReLU with its bias three. Each loop here is one
+pass. No flag that assumes finite numbers is set, so a NaN stays a NaN and divergence is still found.
+
+`execute` is the one place that says what an instruction does: it looks at memory through addresses, takes this thread's
+share of the rows, and calls a loop, or a matrix product of the BLAS that NumPy brings along by its address. So no thread
+needs the interpreter between two instructions.
+
+One file, because Numba keeps what it compiled until the file changes in which a function stands, not those it calls.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+(MATMUL, MATMUL_BY_COLUMNS, ELEMENTWISE, BIAS_LEAKY_RELU, BIAS_TANH, LEAKY_RELU_BACKWARD, TANH_BACKWARD, COLUMN_SUMS,
+ ROW_SUMS, ADAM, AVERAGE) = range(11)  # fmt: skip
+"""The instructions; what each computes stands in `execute`."""
+
+OP, WAIT, M, N, K, ARRAYS, STRIDES, FIELDS = 0, 1, 2, 3, 4, 5, 10, 14
+"""Fields of an instruction: what to do; whether all threads must be here first; extents; addresses; strides."""
+
+LEAST = 16
+"""Rows are shared out in multiples of this: a product works on blocks of 8 or 16, and a cache line holds 16 numbers."""
+
+CHUNK = 512
+"""Numbers that an element-wise operation handles at a time."""
+
+GO, TABLE, LENGTH, BEFORE, ARRIVED = 0, 16, 17, 18, 32
+"""Places on the board that the threads of a team share: programs begun; where the program's table is, and its length;
+arrivals before it began; arrivals. Those that all threads watch have a cache line for themselves."""
+
+SPINS = 2000
+"""Looks at the board before a waiting thread lets others have the processor between two looks."""
+
+PATIENCE = 6000
+"""Looks before a thread without work goes to sleep: some milliseconds."""
+
+FASTMATH = {"contract", "reassoc", "nsz"}
+compiled = numba.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+unassociated = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")  # where the order matters
+
+
+# ------------------------------------------------------------------------------------------------------- the loops
+
+
+@compiled
+def bias_leaky_relu(y: Any, b: Any, leak: Any) -> None:
+    """y <- max(y + b, leak (y + b)), y (B, O), b (O,); leak 0 makes it a ReLU."""
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            z = y[i, j] + b[j]
+            y[i, j] = leak * z if z <= 0 else z
+
+
+@compiled
+def leaky_relu_backward(y: Any, leak: Any, one: Any, slope: Any, dz: Any) -> None:
+    """slope = [y > 0] + leak [y <= 0] and dz <- dz * slope.
+
+    In place through one name: given the same array under two, the compiler falls back to one number at a time.
+    """
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            s = one if y[i, j] > 0 else leak
+            slope[i, j] = s
+            dz[i, j] *= s
+
+
+# tanh z = z P(z^2) / Q(z^2) for |z| <= 9.02, from where on it rounds to 1 in float32. The coefficients, lowest first, are
+# those of least relative error, 2.1e-8, by a weighted least-squares fit; rounding makes that 6 units in the last place.
+EDGE = np.float32(9.02)
+P0, P1, P2, P3, P4 = (
+    np.float32(c) for c in (0.9999999790379337, 0.13379708203876153, 3.494022939473256e-3, 2.0583290654115724e-5, 1.3318814e-8)
+)  # fmt: skip
+Q0, Q1, Q2, Q3, Q4 = (
+    np.float32(c) for c in (1.0, 0.46713023451595176, 2.5871029105928730e-2, 3.283073824998038e-4, 7.761912356930794e-7)
+)  # fmt: skip
+ONE = np.float32(1)
+
+
+@compiled
+def bias_tanh(y: Any, b: Any) -> None:
+    """y <- tanh(y + b), float32: no call in the loop, so that eight are computed at once."""
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            z = y[i, j] + b[j]
+            z = EDGE if z > EDGE else z  # a NaN fails every comparison and stays
+            z = -EDGE if z < -EDGE else z
+            u = z * z
+            t = z * ((((P4 * u + P3) * u + P2) * u + P1) * u + P0) / ((((Q4 * u + Q3) * u + Q2) * u + Q1) * u + Q0)
+            t = ONE if t > ONE else t
+            y[i, j] = -ONE if t < -ONE else t
+
+
+@compiled
+def tanh_backward(y: Any, one: Any, slope: Any, dz: Any) -> None:
+    """slope = 1 - y^2 and dz <- dz * slope."""
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            s = one - y[i, j] * y[i, j]
+            slope[i, j] = s
+            dz[i, j] *= s
+
+
+MANTISSA = np.int32(23)  # bits of it in a float32
+ROOT_HALF = np.int32(0x3F3504F3)  # the bits of sqrt(1/2)
+ULPS = np.int32(1 << 24)  # uniforms are multiples of 2^-24
+QUARTER, EIGHTH = np.int32(22), np.int32(1 << 21)  # of a turn: 2^22 and 2^21 of them
+RIGHT_ANGLE = np.float32(math.pi / 2 / (1 << 22))
+LOG2 = np.float32(math.log(2))
+
+
+@compiled
+def box_muller(words: Any, radii: Any, out: Any) -> None:
+    """`Noise.normal` from raw words (n,) of 32 bits: radii (n/2,), out (n,).
+
+    Series instead of calls, so that eight are computed at once: log m = 2 artanh((m - 1) / (m + 1)) on [sqrt(1/2), sqrt(2)),
+    sine and cosine on an eighth of a turn either way, where the first term left out is below half a unit in the last place.
+    """
+    f, i32 = np.float32, np.int32
+    half = radii.size
+    for i in range(half):
+        x = f(ULPS - i32(words[i] >> 8))  # (1 - u1) 2^24, exactly
+        bits = x.view(i32)
+        e = (bits - ROOT_HALF) >> MANTISSA
+        m = i32(bits - (e << MANTISSA)).view(f)  # x = m 2^e
+        s = (m - f(1)) / (m + f(1))
+        q = s * s
+        log = f(2) * s * ((((q * f(1 / 9) + f(1 / 7)) * q + f(1 / 5)) * q + f(1 / 3)) * q + f(1))
+        radii[i] = np.sqrt(f(-2) * (log + f(e - 24) * LOG2))
+    for i in range(half):
+        k = i32(words[half + i] >> 8)  # u2 2^24
+        quarter = (k + EIGHTH) >> QUARTER  # the nearest
+        t = f(k - (quarter << QUARTER)) * RIGHT_ANGLE
+        q = t * t
+        sine = t * ((((f(1 / 362880) * q - f(1 / 5040)) * q + f(1 / 120)) * q - f(1 / 6)) * q + f(1))
+        cosine = (((f(1 / 40320) * q - f(1 / 720)) * q + f(1 / 24)) * q - f(0.5)) * q + f(1)
+        odd = (quarter & i32(1)) != 0
+        a, b = (sine, cosine) if odd else (cosine, sine)
+        out[i] = radii[i] * (-a if ((quarter + i32(1)) & i32(2)) != 0 else a)
+        out[half + i] = radii[i] * (-b if (quarter & i32(2)) != 0 else b)
+
+
+@compiled
+def column_sums(dz: Any, db: Any, first: int, last: int) -> None:
+    """db = sum_B dz in columns first:last, four rows at a time: NumPy's sum along the first axis takes three times as long."""
+    rows, columns, total = dz.shape[0], last - first, db[first:last]
+    total[:] = 0
+    for i in range(0, rows - 3, 4):
+        a, b, c, d = dz[i, first:last], dz[i + 1, first:last], dz[i + 2, first:last], dz[i + 3, first:last]
+        for j in range(columns):
+            total[j] += (a[j] + b[j]) + (c[j] + d[j])
+    for i in range(rows // 4 * 4, rows):
+        a = dz[i, first:last]
+        for j in range(columns):
+            total[j] += a[j]
+
+
+@compiled
+def row_sums(x: Any, out: Any) -> None:
+    """out_i = sum_j x_ij: x (B, O), out (B,)."""
+    for i in range(x.shape[0]):
+        total = x[i, 0]
+        for j in range(1, x.shape[1]):
+            total += x[i, j]
+        out[i] = total
+
+
+LOG2_E = np.float32(1 / math.log(2))
+LOG2_HIGH, LOG2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # their sum is log 2; the first has few bits
+ROUND = np.float32(1.5 * 2**23)  # adding it rounds to a whole number, which the low bits then hold
+ROUND_BITS = np.int32(0x4B400000)
+
+
+@unassociated
+def exponential(x: Any, columns: int) -> None:
+    """x <- e^x, float32, columns of a vector: e^x = 2^k e^r with |r| <= log(2) / 2, and e^r from its series."""
+    f, i32 = np.float32, np.int32
+    for j in range(columns):
+        z = x[j]
+        z = f(89) if z > f(89) else z  # beyond which all is infinite, and below which all is 0; a NaN stays
+        z = f(-105) if z < f(-105) else z
+        k = f(z * LOG2_E + ROUND).view(i32) - ROUND_BITS
+        r = (z - f(k) * LOG2_HIGH) - f(k) * LOG2_LOW
+        p = ((((f(1 / 5040) * r + f(1 / 720)) * r + f(1 / 120)) * r + f(1 / 24)) * r + f(1 / 6)) * r + f(0.5)
+        half = k >> i32(1)  # 2^k in two factors: it may lie outside of the normal numbers
+        first = i32((half + i32(127)) << MANTISSA).view(f)
+        second = i32((k - half + i32(127)) << MANTISSA).view(f)
+        x[j] = ((p * r * r + r) + f(1)) * first * second
+
+
+BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "less", "greater")
+UNARY = ("copyto", "negative", "abs", "sqrt", "exp", "tanh")
+"""The element-wise operations of an array module; a number stands for each."""
+ADD, SUBTRACT, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM, LESS, GREATER, COPY, NEGATIVE, ABS, SQRT, EXP, TANH = range(14)
+
+
+@compiled
+def combine(kind: int, x: Any, y: Any, n: int) -> None:
+    """x <- kind(x, y), or kind(x), for the first n numbers of two vectors that share no memory."""
+    if kind == ADD:
+        for j in range(n):
+            x[j] += y[j]
+    elif kind == SUBTRACT:
+        for j in range(n):
+            x[j] -= y[j]
+    elif kind == MULTIPLY:
+        for j in range(n):
+            x[j] *= y[j]
+    elif kind == DIVIDE:
+        for j in range(n):
+            x[j] /= y[j]
+    elif kind == MAXIMUM:  # of a NaN and a number, the NaN
+        for j in range(n):
+            x[j] = x[j] if x[j] > y[j] or x[j] != x[j] else y[j]
+    elif kind == MINIMUM:
+        for j in range(n):
+            x[j] = x[j] if x[j] < y[j] or x[j] != x[j] else y[j]
+    elif kind == LESS:
+        for j in range(n):
+            x[j] = x[j] < y[j]
+    elif kind == GREATER:
+        for j in range(n):
+            x[j] = x[j] > y[j]
+    elif kind == NEGATIVE:
+        for j in range(n):
+            x[j] = -x[j]
+    elif kind == ABS:
+        for j in range(n):
+            x[j] = abs(x[j])
+    elif kind == SQRT:
+        for j in range(n):
+            x[j] = np.sqrt(x[j])
+    elif kind == EXP and x.itemsize == 4:
+        exponential(x, n)
+    elif kind == EXP:
+        for j in range(n):
+            x[j] = np.exp(x[j])
+    elif kind == TANH:
+        for j in range(n):
+            x[j] = np.tanh(x[j])
+
+
+@compiled
+def load(to: Any, source: Any, row: int, column: int, i: int, rows: int, first: int, n: int) -> None:
+    """to = the n columns from `first` on of `rows` rows of source, from i on, whose strides are `row` and `column`.
+
+    Pieces are cut out before a loop: an index of which it knows that it is not negative is what the compiler needs.
+    """
+    if row == n and (column == 1 or n == 1):  # rows one after the other
+        part, piece = source[i * n : (i + rows) * n], to[: rows * n]
+        for j in range(rows * n):
+            piece[j] = part[j]
+        return
+    for r in range(rows):
+        start, piece = (i + r) * row + first * column, to[r * n : (r + 1) * n]
+        if column:
+            part = source[start : start + n]
+            for j in range(n):
+                piece[j] = part[j]
+        else:
+            value = source[start]
+            for j in range(n):
+                piece[j] = value
+
+
+@compiled
+def elementwise(kind: int, rows: int, columns: int, a: Any, a_row: int, a_column: int, b: Any, b_row: int, b_column: int,
+                out: Any, x: Any, y: Any) -> None:  # fmt: skip
+    """out_ij = kind(a_ij, b_ij), out (rows, columns); a stride of 0 repeats an operand along that axis.
+
+    Through two short vectors, x and y: out may be an operand, of which the compiler could make nothing but one number at a
+    time, and every combination of strides would need a loop of its own.
+    """
+    several = max(1, x.size // columns)  # rows at a time
+    for i in range(0, rows, several):
+        some = min(several, rows - i)
+        for first in range(0, columns, x.size):
+            n = min(x.size, columns - first)
+            load(x, a, a_row, a_column, i, some, first, n)
+            if kind < COPY:
+                load(y, b, b_row, b_column, i, some, first, n)
+            combine(kind, x, y, some * n)
+            piece = out[i * columns + first : i * columns + first + some * n]
+            for j in range(some * n):
+                piece[j] = x[j]
+
+
+@compiled
+def adam(theta: Any, grad: Any, m: Any, v: Any, beta1: Any, beta2: Any, step_size: Any, epsilon: Any) -> None:
+    """All of `Ops.adam` in one pass: three vectors read and written, one read."""
+    for i in range(theta.size):
+        g = grad[i]
+        a = beta1 * m[i] + g
+        b = beta2 * v[i] + g * g
+        m[i] = a
+        v[i] = b
+        theta[i] -= step_size * a / (np.sqrt(b) + epsilon)
+
+
+@compiled
+def average(mean: Any, theta: Any, weight: Any) -> None:
+    """mean <- mean + weight (theta - mean)."""
+    for i in range(mean.size):
+        mean[i] += weight * (theta[i] - mean[i])
+
+
+@compiled
+def gather(rows: Any, chosen: Any, offset: Any, factor: Any, out: Any) -> None:
+    """out_i = (rows[chosen_i] - offset) * factor; offset and factor (d,), or (1,) for all columns."""
+    own = 0 if offset.size == 1 else 1
+    for i in range(out.shape[0]):
+        k = chosen[i]
+        for j in range(out.shape[1]):
+            out[i, j] = rows[k, j]  # in out's type from here on
+            out[i, j] = (out[i, j] - offset[own * j]) * factor[own * j]
+
+
+# ------------------------------------------------------------------------------- what Numba has no words for
+
+
+@intrinsic
+def pointer(context: Any, at: Any, like: Any) -> Any:
+    """The address `at` as a pointer to numbers of the type of the array `like`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like.dtype)(at, like), generate
+
+
+def _place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+    return builder.gep(data, [arguments[1]])
+
+
+@intrinsic
+def increase(context: Any, board: Any, place: Any) -> Any:
+    """board[place] += 1, seen by all threads together with all that was written before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        one = ir.Constant(ir.IntType(64), 1)
+        return builder.atomic_rmw("add", _place(context, builder, signature, arguments), one, "seq_cst")
+
+    return types.int64(board, place), generate
+
+
+@intrinsic
+def look(context: Any, board: Any, place: Any) -> Any:
+    """board[place] as it is now, whatever the compiler would like to remember."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load_atomic(_place(context, builder, signature, arguments), "acquire", 8)
+
+    return types.int64(board, place), generate
+
+
+@intrinsic
+def relax(context: Any, at: Any) -> Any:
+    """Call the function at this address, which takes nothing; none at 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(32), [])
+        with builder.if_then(builder.icmp_unsigned("!=", arguments[0], ir.Constant(ir.IntType(64), 0))):
+            builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [])
+        return context.get_dummy_value()
+
+    return types.void(at), generate
+
+
+@intrinsic
+def multiply(context: Any, at: Any, flag_a: Any, flag_b: Any, m: Any, n: Any, k: Any, a: Any, lda: Any, b: Any, ldb: Any,
+             c: Any, ldc: Any, whole: Any, like: Any) -> Any:  # fmt: skip
+    """C (m, n) = op(A) op(B) by the function `cblas_?gemm` at this address; `whole`: an integer of its kind of integers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, small = ir.IntType(8).as_pointer(), ir.IntType(32)
+        real, integer = context.get_value_type(like.dtype), context.get_value_type(whole)
+        at, flag_a, flag_b, m, n, k, a, lda, b, ldb, c, ldc = arguments[:12]
+
+        def fit(value: Any, kind: Any) -> Any:
+            return value if kind.width == 64 else builder.trunc(value, kind)
+
+        def operation(flag: Any) -> Any:  # CblasNoTrans or CblasTrans
+            return builder.add(builder.trunc(flag, small), ir.Constant(small, 111))
+
+        m, n, k, lda, ldb, ldc = (fit(value, integer) for value in (m, n, k, lda, ldb, ldc))
+        a, b, c = (builder.inttoptr(value, byte) for value in (a, b, c))
+        one, zero, row_major = ir.Constant(real, 1.0), ir.Constant(real, 0.0), ir.Constant(small, 101)
+        values = [row_major, operation(flag_a), operation(flag_b), m, n, k, one, a, lda, b, ldb, zero, c, ldc]
+        function = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        builder.call(builder.inttoptr(at, function.as_pointer()), values)
+        return context.get_dummy_value()
+
+    return types.void(at, flag_a, flag_b, m, n, k, a, lda, b, ldb, c, ldc, whole, like), generate
+
+
+# --------------------------------------------------------------------------------------------------- execution
+
+
+@compiled
+def share(m: int, thread: int, threads: int) -> int:
+    """The first of m rows that is this thread's."""
+    if thread == threads:
+        return m
+    return m * thread // threads // LEAST * LEAST if m >= LEAST * threads else m * thread // threads
+
+
+@compiled
+def wait(board: Any, place: int, until: int, rest: int) -> None:
+    """Until board[place] >= until."""
+    looks = 0
+    while look(board, place) < until:
+        looks += 1
+        if looks > SPINS:
+            relax(rest)
+
+
+@compiled
+def execute(
+    table: Any, thread: int, threads: int, board: Any, before: int, product: int, whole: Any, rest: int, like: Any
+) -> None:
+    """This thread's share of every instruction of the table. product: where the matrix products are; like: [1] in the
+    type of all arrays."""
+    size, met = like.itemsize, 0
+    x, y = np.empty(CHUNK, like.dtype), np.empty(CHUNK, like.dtype)
+    for line in table:
+        if line[WAIT] and threads > 1:
+            met += 1
+            increase(board, ARRIVED)
+            wait(board, ARRIVED, before + met * threads, rest)
+        op, m, n, k = line[OP], line[M], line[N], line[K]
+        a, b, c, d, e = line[ARRAYS], line[ARRAYS + 1], line[ARRAYS + 2], line[ARRAYS + 3], line[ARRAYS + 4]
+        s, t, u, v = line[STRIDES], line[STRIDES + 1], line[STRIDES + 2], line[STRIDES + 3]
+        if (
+            op == MATMUL_BY_COLUMNS
+        ):  # c (m, n) = a (m, k) b (k, n); s, u: is it transposed; t, v: the rows' length in memory
+            lo = share(n, thread, threads)
+            columns = share(n, thread + 1, threads) - lo
+            if columns > 0:
+                multiply(
+                    product,
+                    s,
+                    u,
+                    m,
+                    columns,
+                    k,
+                    a,
+                    t,
+                    b + size * (lo * v if u else lo),
+                    v,
+                    c + size * lo,
+                    n,
+                    whole,
+                    like,
+                )
+            continue
+        if op == COLUMN_SUMS:  # b (n,) = the sums of the columns of a (m, n)
+            lo, hi = share(n, thread, threads), share(n, thread + 1, threads)
+            column_sums(numba.carray(pointer(a, like), (m, n)), numba.carray(pointer(b, like), (n,)), lo, hi)
+            continue
+        lo = share(m, thread, threads)
+        rows = share(m, thread + 1, threads) - lo
+        if rows == 0:
+            continue
+        skip = size * lo  # bytes before this thread's rows, for every column
+        if op == MATMUL:
+            multiply(product, s, u, rows, n, k, a + skip * (1 if s else t), t, b, v, c + skip * n, n, whole, like)
+        elif op == ELEMENTWISE:  # c (m, n) = k(a, b), strides (s, t) of a and (u, v) of b
+            first = numba.carray(pointer(a + skip * s, like), ((rows - 1) * s + (n - 1) * t + 1,))
+            second = numba.carray(pointer(b + skip * u, like), ((rows - 1) * u + (n - 1) * v + 1,))
+            elementwise(
+                k, rows, n, first, s, t, second, u, v, numba.carray(pointer(c + skip * n, like), (rows * n,)), x, y
+            )
+        elif op == ROW_SUMS:  # b (m,) = the sums of the rows of a (m, n)
+            row_sums(
+                numba.carray(pointer(a + skip * n, like), (rows, n)), numba.carray(pointer(b + skip, like), (rows,))
+            )
+        elif op == ADAM:  # theta, gradient, m, v (m,), factors (4,)
+            factors = numba.carray(pointer(e, like), (4,))
+            adam(
+                numba.carray(pointer(a + skip, like), (rows,)),
+                numba.carray(pointer(b + skip, like), (rows,)),
+                numba.carray(pointer(c + skip, like), (rows,)),
+                numba.carray(pointer(d + skip, like), (rows,)),
+                factors[0], factors[1], factors[2], factors[3],
+            )  # fmt: skip
+        elif op == AVERAGE:  # mean, theta (m,), weight (1,)
+            weight = numba.carray(pointer(c, like), (1,))
+            average(
+                numba.carray(pointer(a + skip, like), (rows,)),
+                numba.carray(pointer(b + skip, like), (rows,)),
+                weight[0],
+            )
+        else:
+            output = numba.carray(pointer(a + skip * n, like), (rows, n))
+            if op == BIAS_LEAKY_RELU:  # y (m, n), b (n,), leak (1,)
+                leak = numba.carray(pointer(c, like), (1,))
+                bias_leaky_relu(output, numba.carray(pointer(b, like), (n,)), leak[0])
+            elif op == BIAS_TANH:  # y (m, n), b (n,)
+                bias_tanh(output, numba.carray(pointer(b, like), (n,)))
+            else:  # y, slope, dz (m, n)
+                slope = numba.carray(pointer(b + skip * n, like), (rows, n))
+                dz = numba.carray(pointer(c + skip * n, like), (rows, n))
+                if op == LEAKY_RELU_BACKWARD:  # and leak (1,)
+                    leak = numba.carray(pointer(d, like), (1,))
+                    leaky_relu_backward(output, leak[0], like[0], slope, dz)
+                elif op == TANH_BACKWARD:
+                    tanh_backward(output, like[0], slope, dz)
+    if threads > 1:
+        increase(board, ARRIVED)
+        wait(board, ARRIVED, before + (met + 1) * threads, rest)
+
+
+@compiled
+def begin(board: Any) -> None:
+    """Let the others begin."""
+    increase(board, GO)
+
+
+@compiled
+def follow(
+    done: int, thread: int, threads: int, patience: int, board: Any, product: int, whole: Any, rest: int, like: Any
+) -> int:
+    """Every other thread: take part in each program that begins, until none has for a while. How many have been done."""
+    looks = 0
+    while looks < patience:
+        looks += 1
+        if look(board, GO) > done:
+            table = numba.carray(pointer(board[TABLE], board), (board[LENGTH], FIELDS))
+            execute(table, thread, threads, board, board[BEFORE], product, whole, rest, like)
+            done, looks = done + 1, 0
+        elif looks > SPINS:
+            relax(rest)
+    return done

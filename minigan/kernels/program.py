@@ -1,0 +1,175 @@
+"""A training step as a program: its operations taken down once, then replayed by compiled code on several threads.
+
+Between the operations of a small network Python takes as long as the operations do, and products as small as theirs give
+the threads of a BLAS too little to do. So `Recorder` lets a pass of gan.py run without computing anything, and takes down
+an instruction for each operation, with the addresses of its arrays; `execute` does them all in one call. Every thread goes
+through the whole program and does its share of the rows of each instruction; threads wait for each other only where one
+needs what another did (`Program.append`).
+
+What changes from step to step (learning rates, coefficients) is read from arrays, so a program is taken down only once.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigan.backend import Array
+from minigan.kernels.compiled import (
+    ARRAYS,
+    BINARY,
+    COPY,
+    ELEMENTWISE,
+    FIELDS,
+    LEAST,
+    MATMUL,
+    MATMUL_BY_COLUMNS,
+    ROW_SUMS,
+    STRIDES,
+    UNARY,
+)
+from minigan.kernels.team import team
+
+
+class Use(NamedTuple):
+    """How an instruction uses an array. shared: a thread keeps to its share of the rows; else it may go anywhere."""
+
+    array: Array
+    writes: bool
+    shared: bool
+
+    @property
+    def extent(self) -> tuple[int, int, int]:
+        """First byte, the byte after the last, rows."""
+        start = address(self.array)
+        return start, start + self.array.nbytes, len(self.array)
+
+    def clashes(self, earlier: Use) -> bool:
+        """Whether threads must wait between `earlier` and this: not where each meets nothing but its own work."""
+        if not (self.writes or earlier.writes):
+            return False
+        (a, b, _), (c, d, _) = self.extent, earlier.extent
+        own = self.shared and earlier.shared and self.extent == earlier.extent
+        return a < d and c < b and not own
+
+
+def reads(array: Array) -> Use:
+    """A thread reads its rows of the array."""
+    return Use(array, writes=False, shared=True)
+
+
+def reads_all(array: Array) -> Use:
+    """A thread reads what it likes."""
+    return Use(array, writes=False, shared=False)
+
+
+def writes(array: Array) -> Use:
+    """A thread writes its rows, and may read them."""
+    return Use(array, writes=True, shared=True)
+
+
+def writes_all(array: Array) -> Use:
+    """A thread writes other parts than rows."""
+    return Use(array, writes=True, shared=False)
+
+
+def address(array: Array) -> int:
+    return array.__array_interface__["data"][0]
+
+
+class Program:
+    """Instructions, and the arrays that they name. Call it to run it, on `threads` threads."""
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
+        self.code = np.empty((0, FIELDS), np.int64)
+        self.dtype: np.dtype[Any] | None = None
+        self._arrays: list[Array] = []  # keeps alive what the instructions point to
+        self._since: list[Use] = []  # what was used since threads last waited for each other
+
+    def append(self, op: int, extents: tuple[int, ...], *uses: Use, strides: tuple[int, ...] = ()) -> None:
+        """Add an instruction: op, extents (m rows of n, and k), the arrays in the order that `compiled.execute` expects."""
+        for use in uses:
+            self.dtype = self.dtype or use.array.dtype
+            if use.array.dtype != self.dtype:
+                raise TypeError(f"an array of {use.array.dtype} in a program of {self.dtype}")
+            self._arrays.append(use.array)
+        wait = any(new.clashes(old) for new in uses for old in self._since)
+        self._since = [*([] if wait else self._since), *uses]
+        line = np.zeros((1, FIELDS), np.int64)
+        line[0, : 2 + len(extents)] = op, wait, *extents
+        line[0, ARRAYS : ARRAYS + len(uses)] = [address(use.array) for use in uses]
+        line[0, STRIDES : STRIDES + len(strides)] = strides
+        self.code = np.concatenate([self.code, line])
+
+    def __call__(self) -> None:
+        team(self.dtype, self.threads).run(self.code)
+
+
+class Recorder:
+    """An array module that computes at once, or, while it has a program, appends to that instead.
+
+    What can be taken down is what a training step needs: functions that write to `out`, a 2-D array.
+    """
+
+    def __init__(self, xp: ModuleType) -> None:
+        self.xp = xp
+        self.program: Program | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self.program is None:
+            return getattr(self.xp, name)
+        if name in BINARY or name in UNARY:
+            return partial(self.elementwise, (*BINARY, *UNARY).index(name))
+        raise NotImplementedError(
+            f"xp.{name} cannot be part of a program: give it an instruction in kernels/program.py"
+        )
+
+    def do(self, op: int, extents: tuple[int, ...], *uses: Use, strides: tuple[int, ...] = ()) -> None:
+        """Append an instruction to the program; without one, carry it out."""
+        program = self.program or Program()
+        program.append(op, extents, *uses, strides=strides)
+        if self.program is None:
+            program()
+
+    def elementwise(self, kind: int, a: Any, b: Any = None, *, out: Array) -> None:
+        """out = kind(a, b), or kind(a), broadcast as NumPy does."""
+        m, n = out.shape
+        uses, strides = [], []
+        for operand in (a, a if b is None else b):
+            array = operand if isinstance(operand, np.ndarray) else np.full((1, 1), operand, out.dtype)
+            rows, columns = (1, *array.shape)[-2:]
+            uses.append(reads(array) if rows == m > 1 else reads_all(array))
+            strides += [columns if rows > 1 else 0, 1 if columns > 1 else 0]
+        self.do(ELEMENTWISE, (m, n, kind), *uses, writes(out), strides=tuple(strides))
+
+    def copyto(self, out: Array, a: Any) -> None:
+        if self.program is None:
+            self.xp.copyto(out, a)
+        else:
+            self.elementwise(COPY, a, out=out)
+
+    def matmul(self, a: Array, b: Array, *, out: Array) -> None:
+        """out = a b: operands row by row, or transposed views of such."""
+        if self.program is None:
+            self.xp.matmul(a, b, out=out)
+            return
+        m, n = out.shape
+        flags = [0 if x.flags.c_contiguous else 1 for x in (a, b)]
+        strides = (flags[0], a.shape[1 - flags[0]], flags[1], b.shape[1 - flags[1]])
+        by_rows = m >= n or m >= 2 * LEAST
+        first = reads(a) if by_rows and not flags[0] else reads_all(a)
+        result = writes(out) if by_rows else writes_all(out)
+        op = MATMUL if by_rows else MATMUL_BY_COLUMNS
+        self.do(op, (m, n, a.shape[1]), first, reads_all(b), result, strides=strides)
+
+    def sum(self, x: Array, *, axis: int, keepdims: bool, out: Array) -> None:
+        """out (B, 1) = the sums of the rows of x (B, d)."""
+        if self.program is None:
+            self.xp.sum(x, axis=axis, keepdims=keepdims, out=out)
+        else:
+            assert axis == 1 and keepdims
+            self.do(ROW_SUMS, x.shape, reads(x), writes(out))

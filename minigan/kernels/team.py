@@ -1,0 +1,102 @@
+"""The threads that run a program together, and where they find matrix products.
+
+Threads wait by spinning, as those of a BLAS do, and go to sleep when nothing has come for some milliseconds. Numba's own pool
+(`parallel=True`) takes longer to start than a small step takes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigan.kernels.compiled import ARRIVED, BEFORE, GO, LENGTH, PATIENCE, TABLE, begin, execute, follow
+
+
+class Blas(NamedTuple):
+    """Where the matrix products are, for float32 and float64, and an integer of the kind that they take."""
+
+    single: int
+    double: int
+    whole: Any
+
+
+@cache
+def blas() -> Blas | None:
+    """The products of the OpenBLAS that NumPy has loaded; None where NumPy has another library."""
+    from threadpoolctl import threadpool_info
+
+    for info in threadpool_info():
+        if info["internal_api"] != "openblas":
+            continue
+        library = ctypes.CDLL(info["filepath"])
+        for prefix in ("scipy_", ""):
+            for suffix, whole in (("64_", np.int64(0)), ("", np.int32(0))):
+                names = [f"{prefix}cblas_{kind}gemm{suffix}" for kind in "sd"]
+                if all(hasattr(library, name) for name in names):
+                    single, double = (_address(getattr(library, name)) for name in names)
+                    return Blas(single, double, whole)
+    return None
+
+
+@cache
+def _yield() -> int:
+    """The address of sched_yield; 0 on systems without."""
+    try:
+        return _address(ctypes.CDLL(None).sched_yield)
+    except (TypeError, OSError, AttributeError):
+        return 0
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+class Team:
+    """Threads that run programs of one precision together; the caller is the first of them."""
+
+    def __init__(self, dtype: Any, threads: int) -> None:
+        found = blas()
+        product, whole = (
+            (0, np.int64(0)) if found is None else (found.single if dtype == np.float32 else found.double, found.whole)
+        )
+        self.threads = threads
+        self.board = np.zeros(64, np.int64)
+        self.constants = product, whole, _yield(), np.ones(1, dtype)
+        self.turn = threading.Lock()
+        self.awake = threading.Event()
+        follow(0, 1, threads, 0, self.board, *self.constants)  # compiled here: a thread that failed would be waited for
+        for thread in range(1, threads):
+            threading.Thread(target=self._follow, args=(thread,), daemon=True).start()
+
+    def _follow(self, thread: int) -> None:
+        done = 0
+        while True:
+            done = follow(done, thread, self.threads, PATIENCE, self.board, *self.constants)
+            self.awake.clear()
+            if self.board[GO] == done:  # else a program began while this thread lay down
+                self.awake.wait()
+
+    def run(self, table: np.ndarray) -> None:
+        """All instructions of the table."""
+        with self.turn:
+            board = self.board
+            board[TABLE], board[LENGTH], board[BEFORE] = table.ctypes.data, len(table), board[ARRIVED]
+            if self.threads > 1:
+                begin(board)
+                if not self.awake.is_set():  # asked after the start: who lies down looks at it once more
+                    self.awake.set()
+            execute(table, 0, self.threads, board, board[BEFORE], *self.constants)
+
+
+@cache
+def team(dtype: Any, threads: int) -> Team:
+    """The threads of this process, kept for all programs of a precision."""
+    return Team(dtype, threads)
+
+
+os.register_at_fork(after_in_child=team.cache_clear)

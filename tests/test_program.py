@@ -1,0 +1,342 @@
+"""A program does what the passes that it was taken down from do, on any number of threads, and its threads rest when idle."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from helpers import agree, flats, start
+
+from minigan.backend import get_backend
+from minigan.config import OBJECTIVES, UPDATES, Config
+from minigan.gan import GAN
+from minigan.noise import Noise
+from minigan.ops import ACTIVATIONS
+
+pytest.importorskip("numba", reason="the extra `fast` is not installed")
+
+from minigan.kernels import compiled, program, team
+from minigan.kernels.cpu import NumbaOps
+from minigan.kernels.program import Program, Recorder, reads, reads_all, writes, writes_all
+
+pytestmark = pytest.mark.skipif(team.blas() is None, reason="NumPy has another BLAS than OpenBLAS")
+
+PENALTIES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "r1": {"r1": 0.5},
+    "lazy": {"r1": 0.5, "r2": 0.3, "penalty_every": 2, "penalty_schedule": "linear"},
+    "all": {"r1": 0.5, "r2": 0.3, "gradient_penalty": 0.7},
+}
+
+
+def trained(kernels: str, threads: int, steps: int = 5, size: int = 6, **settings: Any) -> GAN:
+    """A GAN after some steps, drawing the reference's noise whatever the kernels."""
+    given: dict[str, Any] = {
+        "batch_size": 36,
+        "latent": 4,
+        "hidden": (40, 24),
+        "dtype": "float64",
+        "seed": 3,
+        "steps": 50,
+    }
+    config = Config(**{**given, **settings})
+    gan = GAN(config, size, get_backend("numpy", kernels))
+    if gan.ops.threads is not None:
+        gan.ops.threads = threads
+    gan.noise = noise = Noise(config.seed)
+    for i, network in enumerate((gan.generator, gan.discriminator)):
+        noise.normal(network.theta.flat, 90, i)
+        network.theta.flat *= 0.4
+    gan.average.mean[...] = gan.generator.theta.flat
+
+    def fill(out: np.ndarray, i: int) -> None:
+        noise.normal(out, 91, i)
+
+    for _ in range(steps):
+        seen = gan.train_step(fill, measure=True)
+    gan.seen_last = seen  # type: ignore[attr-defined]
+    return gan
+
+
+@pytest.mark.parametrize("penalties", PENALTIES)
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_program_does_what_the_step_does(objective: str, update: str, penalties: str) -> None:
+    settings: dict[str, Any] = {"objective": objective, "update": update, **PENALTIES[penalties]}
+    expected, one, two = (
+        trained("reference", 1, **settings),
+        trained("numba", 1, **settings),
+        trained("numba", 2, **settings),
+    )
+    assert all(isinstance(p, Program) for p in two.programs.values())
+    for name, value in flats(expected).items():
+        scale = max(np.abs(value).max(), 1e-3)
+        np.testing.assert_allclose(flats(one)[name], value, rtol=0, atol=1e-9 * scale, err_msg=name)
+        np.testing.assert_allclose(flats(two)[name], flats(one)[name], rtol=0, atol=1e-11 * scale, err_msg=name)
+    for got, wanted in zip(vars(one.seen_last).values(), vars(expected.seen_last).values(), strict=True):  # type: ignore[attr-defined]
+        assert got == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("output", ["tanh", "sigmoid", "identity"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_can_be_part_of_a_program(activation: str, output: str, dtype: str) -> None:
+    settings: dict[str, Any] = {"activation": activation, "output": output, "dtype": dtype, "r1": 0.5, "beta1": 0.5}
+    if activation == "identity":
+        settings["objective"] = "hinge"
+    expected, got = trained("reference", 1, 1, **settings), trained("numba", 2, 1, **settings)
+    for a, b in ((got.grad_d, expected.grad_d), (got.grad_g, expected.grad_g)):
+        assert a.flat.dtype == dtype
+        bound = {"float32": 1e-5, "float64": 1e-13}[dtype]
+        assert np.linalg.norm(a.flat - b.flat) <= bound * np.linalg.norm(b.flat)
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_several_discriminator_steps_have_programs_of_their_own(update: str) -> None:
+    settings: dict[str, Any] = {"update": update, "discriminator_steps": 3, "r1": 0.5, "penalty_every": 2}
+    expected, got = trained("reference", 1, **settings), trained("numba", 2, **settings)
+    assert set(got.programs) == {(last, due) for last in (False, True) for due in (False, True)}
+    for name, value in flats(expected).items():
+        np.testing.assert_allclose(flats(got)[name], value, rtol=0, atol=1e-9 * max(np.abs(value).max(), 1e-3))
+
+
+# ------------------------------------------------------------------------------------------------- who waits for whom
+
+
+def pieces(code: np.ndarray) -> list[np.ndarray]:
+    """The parts of a program between two meetings."""
+    starts = [0, *np.flatnonzero(code[:, compiled.WAIT]), len(code)]
+    return [code[a:b].copy() for a, b in pairwise(starts) if b > a]
+
+
+def one_after_the_other(code: np.ndarray, order: list[int]) -> None:
+    """Every thread does its share of a piece before the next one begins with it."""
+    board = np.zeros(64, np.int64)
+    board[compiled.ARRIVED] = 1 << 40  # nobody waits
+    constants = team.Team(np.dtype("float64"), 1).constants
+    for piece in pieces(code):
+        piece[:, compiled.WAIT] = 0
+        for thread in order:
+            compiled.execute(piece, thread, len(order), board, 0, *constants)
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0], [2, 0, 1]])
+@pytest.mark.parametrize("penalties", ["plain", "all"])
+@pytest.mark.parametrize("update", UPDATES)
+def test_threads_meet_wherever_one_needs_what_another_did(update: str, penalties: str, order: list[int]) -> None:
+    """Between two meetings, the threads may be as far apart as can be."""
+    settings: dict[str, Any] = {"update": update, "batch_size": 48, **PENALTIES[penalties]}
+    expected, gan = trained("numba", 1, 2, **settings), trained("numba", 1, 1, **settings)
+    gan.noise.normal(gan.real.x, 91, 1)
+    gan.draw(1)
+    gan.prepare(1)
+    code = gan.programs[(True, penalties == "all")].code  # type: ignore[attr-defined]
+    assert len(pieces(code)) > 8
+    one_after_the_other(code, order)
+    for name, value in flats(expected).items():  # products may round otherwise at the edge of a share
+        np.testing.assert_allclose(flats(gan)[name], value, rtol=0, atol=1e-12, err_msg=name)
+
+
+def test_arrays_clash_where_somebody_writes_what_another_touches() -> None:
+    x = np.zeros((8, 3))
+    assert not reads(x).clashes(reads_all(x))
+    assert not writes(x).clashes(writes(x)) and not reads(x).clashes(writes(x))
+    assert reads_all(x).clashes(writes(x)) and writes(x).clashes(reads_all(x)) and writes_all(x).clashes(writes_all(x))
+    assert reads(x[4:]).clashes(writes(x)), "other rows are shared out otherwise"
+    assert not writes(x[4:]).clashes(writes(x[:4]))
+    assert reads(x.reshape(4, 6)).clashes(writes(x))
+
+
+# --------------------------------------------------------------------------------------------- taking things down
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(5, 3), (40, 1), (3, 700), (1, 600)])
+@pytest.mark.parametrize("name", [*compiled.BINARY, *compiled.UNARY])
+def test_elementwise_instructions_compute_what_numpy_does(name: str, shape: tuple[int, int], dtype: str) -> None:
+    rng, binary = np.random.default_rng(7), name in compiled.BINARY
+    m, n = shape
+
+    def array(*s: int) -> np.ndarray:
+        return (
+            (rng.normal(size=s) + (3 if name == "sqrt" else 0))
+            .clip(0.01 if name == "sqrt" else None, None)
+            .astype(dtype)
+        )
+
+    for a in (array(m, n), array(m, 1), array(1, n), array(n), 1.5):
+        for b in (array(m, n), array(m, 1), array(1, n), array(n), -0.5) if binary else (None,):
+            expected, out = np.full(shape, np.nan, dtype), np.full(shape, np.nan, dtype)
+            given = [a] if b is None else [a, b]
+            if name == "copyto":
+                np.copyto(expected, a)
+            else:
+                getattr(np, name)(*given, out=expected)
+            recorder = Recorder(np)
+            recorder.program = Program(2)
+            if name == "copyto":
+                recorder.copyto(out, a)
+            else:
+                getattr(recorder, name)(*given, out=out)
+            assert np.isnan(out).all(), "taken down, not done"
+            recorder.program()
+            if name in ("exp", "tanh"):
+                agree(out, expected)
+            else:
+                np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("name", ["subtract", "divide", "maximum"])
+def test_an_operand_may_be_the_result(name: str) -> None:
+    x, y = np.random.default_rng(1).normal(size=(2, 9, 70))
+    expected = [getattr(np, name)(x, y), getattr(np, name)(x, y), getattr(np, name)(x, x)]
+    a, b, c = (x.copy(), y), (x, y.copy()), x.copy()
+    recorder = Recorder(np)
+    recorder.program = Program(2)
+    getattr(recorder, name)(*a, out=a[0])
+    getattr(recorder, name)(*b, out=b[1])
+    getattr(recorder, name)(c, c, out=c)
+    recorder.program()
+    for got, wanted in zip((a[0], b[1], c), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("m, n, k", [(32, 8, 5), (3, 40, 7), (1, 9, 20), (64, 1, 3), (50, 33, 1), (7, 2, 2)])
+def test_products_are_numpys(m: int, n: int, k: int, dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    for a in (rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, m)).astype(dtype).T):
+        for b in (rng.normal(size=(k, n)).astype(dtype), rng.normal(size=(n, k)).astype(dtype).T):
+            out, recorder = np.full((m, n), np.nan, dtype), Recorder(np)
+            recorder.program = Program(2)
+            recorder.matmul(a, b, out=out)
+            recorder.program()
+            agree(out, a @ b)
+
+
+def test_the_exponential_is_within_a_unit_and_a_half_in_the_last_place() -> None:
+    ends = [0, -0.0, 1e-30, 88.72, 88.73, 89.5, -87.3, -95, -103.9, -104.5, 1e4, -1e4, np.inf, -np.inf]
+    x = np.concatenate([np.linspace(-104, 88.7, 100_001), ends]).astype(np.float32)
+    with np.errstate(over="ignore", under="ignore"):
+        exact = np.exp(x.astype(np.float64))
+        wanted = exact.astype(np.float32)
+    got = x.copy()
+    compiled.exponential(got, got.size)
+    finite = np.isfinite(wanted)
+    np.testing.assert_array_equal(got[~finite], wanted[~finite])
+    assert (np.abs(got[finite] - exact[finite]) <= 1.5 * np.spacing(wanted[finite])).all()
+    nan = np.full(1, np.nan, np.float32)
+    compiled.exponential(nan, 1)
+    assert np.isnan(nan).all()
+
+
+def test_nan_is_not_hidden_by_a_maximum() -> None:
+    nan, one = np.full((1, 1), np.nan, np.float32), np.ones((1, 1), np.float32)
+    for name in ("maximum", "minimum"):
+        for a, b in ((nan, one), (one, nan)):
+            out, recorder = np.zeros((1, 1), np.float32), Recorder(np)
+            recorder.program = Program()
+            getattr(recorder, name)(a, b, out=out)
+            recorder.program()
+            assert np.isnan(out).all()
+
+
+def test_what_no_instruction_exists_for_is_refused_while_a_program_is_taken_down() -> None:
+    backend = get_backend("numpy", "numba")
+    x = np.zeros((2, 2))
+    with pytest.raises(NotImplementedError, match="xp.cumsum cannot be part of a program"):
+        backend.ops.program(lambda: backend.ops.xp.cumsum(x, out=x))
+    assert backend.ops.xp.cumsum is np.cumsum, "and done as ever outside"
+    with pytest.raises(TypeError, match="float32 in a program of float64"):
+        backend.ops.program(lambda: backend.ops.xp.add(x, x.astype(np.float32), out=x))
+
+
+def test_without_products_to_call_the_passes_are_done_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = flats(trained("numba", 1, r1=0.5))
+    monkeypatch.setattr("minigan.kernels.cpu.blas", lambda: None)
+    gan = trained("numba", 1, r1=0.5)
+    assert isinstance(gan.ops, NumbaOps) and gan.ops.threads is None
+    assert not any(isinstance(p, Program) for p in gan.programs.values())
+    for name, value in flats(gan).items():
+        np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-9 * max(np.abs(value).max(), 1e-3))
+
+
+# -------------------------------------------------------------------------------------------------------- threads
+
+
+@pytest.mark.parametrize("m", [1, 2, 15, 16, 17, 31, 32, 100, 784, 100_003])
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_shares_are_all_there_is_and_even(m: int, threads: int) -> None:
+    ends = [compiled.share(m, t, threads) for t in range(threads + 1)]
+    sizes = np.diff(ends)
+    assert ends[0] == 0 and ends[-1] == m and (sizes >= 0).all()
+    assert sizes.max() - m / threads <= 2 * compiled.LEAST
+    if m >= threads * compiled.LEAST:
+        assert all(end % compiled.LEAST == 0 for end in ends[:-1])
+
+
+def test_threads_rest_when_nothing_comes_and_wake_again() -> None:
+    settings: dict[str, Any] = {"batch_size": 48, "r1": 0.5}
+    expected = flats(trained("numba", 2, 6, **settings))
+    gan, process = trained("numba", 2, 3, **settings), psutil.Process()
+    noise = Noise(3)
+    for _ in range(3):
+        time.sleep(0.3)  # they lie down
+        before = process.cpu_times()
+        time.sleep(0.3)
+        after = process.cpu_times()
+        assert after.user + after.system - before.user - before.system < 0.1
+        gan.train_step(lambda out, i: noise.normal(out, 91, i))
+    for name, value in flats(gan).items():
+        np.testing.assert_array_equal(value, expected[name])
+
+
+def test_several_threads_of_python_take_turns() -> None:
+    """A team has one board: who comes second waits."""
+    expected, results = flats(trained("numba", 2, 8)), []
+    workers = [threading.Thread(target=lambda: results.append(flats(trained("numba", 2, 8)))) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for result in results:
+        for name, value in result.items():
+            np.testing.assert_array_equal(value, expected[name])
+    assert len(results) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own(tmp_path: Any) -> None:
+    script = tmp_path / "forked.py"
+    script.write_text(
+        "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_program import trained, flats\n"
+        "a = flats(trained('numba', 2))\n"
+        "child = os.fork()\n"
+        "b = flats(trained('numba', 2))\n"
+        "same = all((a[k] == b[k]).all() for k in a)\n"
+        "os._exit(0 if same else 1) if child == 0 else None\n"
+        "raise SystemExit(os.waitpid(child, 0)[1] != 0 or not same)\n",
+        encoding="utf-8",
+    )
+    process = start("forked", os.path.dirname(__file__), cwd=tmp_path)
+    said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+
+
+def test_programs_keep_their_arrays_alive() -> None:
+    recorder, out = Recorder(np), np.zeros((2, 2))
+    recorder.program = taken = Program()
+    recorder.add(np.full((2, 2), 3.0), np.full((2, 2), 4.0), out=out)
+    for _ in range(100):
+        np.full((2, 2), 9.0)
+    taken()
+    assert (out == 7).all()
+    assert program.address(out) in taken.code
