@@ -144,7 +144,8 @@ class Minigan(Implementation):
 
     def step(self, x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
         seen = self.gan.train_step(lambda out, i: np.copyto(out, x), measure=True)
-        assert np.allclose(self.gan.z, z, rtol=0, atol=1e-5), "minigan drew another z than the others are given"
+        close = 0 if self.kernels == "reference" else 4e-6  # compiled noise is the reference's to rounding
+        assert np.allclose(self.gan.z, z, rtol=0, atol=close), "minigan drew another z than the others are given"
         assert seen is not None
         return seen.loss_d, seen.loss_g
 

@@ -60,9 +60,8 @@ def devices(backend: Backend) -> Iterator[tuple[str, str]]:
 
 def test(backend: Backend) -> str:
     """A short training run, held to NumPy's where this is another backend, and its speed. Raises: MiniganError."""
-    from threadpoolctl import threadpool_limits
-
     from minigan import lockstep
+    from minigan.training import limited_threads
 
     config = lockstep.settings("float32", "non-saturating", "alternating")
     reference = backend.name == "numpy" and backend.kernels == "reference"
@@ -73,7 +72,7 @@ def test(backend: Backend) -> str:
             )
     gan = GAN(config.replace(backend=backend.name, kernels=backend.kernels), lockstep.SIZE, backend)
     steps, began = 0, time.perf_counter()
-    with threadpool_limits(limits=1, user_api="blas"):  # as training does where products are small
+    with limited_threads(gan):
         while time.perf_counter() - began < PATIENCE:
             gan.train_step(lambda out, i: out.fill(0.5))
             steps += 1
@@ -81,7 +80,10 @@ def test(backend: Backend) -> str:
     speed = steps / (time.perf_counter() - began)
     if not np.isfinite(backend.to_host(gan.generator.theta.flat)).all():
         raise MiniganError("training gave a number that is not finite; reinstall NumPy")
-    return f"works, {speed:,.0f} small steps a second" + ("" if reference else ", as NumPy computes them")
+    told = "" if reference else ", as NumPy computes them"
+    if backend.kernels == "numba" and backend.ops.threads is None:
+        told += "; operation by operation, because NumPy has no OpenBLAS that a program could call"
+    return f"works, {speed:,.0f} small steps a second{told}"
 
 
 def report() -> Iterator[tuple[str, str]]:

@@ -1,9 +1,9 @@
 """python -m minigan.lockstep: run NumPy and another backend side by side, and report the first tensor and step that part.
 
 Both make the same steps from the same weights, noise and minibatches; the noise that the other side would draw is compared
-by itself. Before each step the other side is given NumPy's
-weights and moments, so that each step is judged by itself: left to themselves (--free), two correct sides part too, because
-Adam turns a gradient that is all rounding into a step of full length.
+by itself. Before each step the other side is given NumPy's weights and moments, so that each step is judged by itself: left
+to themselves (--free), two correct sides part too, because Adam turns a gradient that is all rounding into a step of full
+length.
 """
 
 from __future__ import annotations

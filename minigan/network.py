@@ -41,9 +41,8 @@ class Parameters:
     def first_not_finite(self) -> int | None:
         """The first layer, counted from 1, that holds a number that is not finite; None where all are."""
         for layer, (W, b) in enumerate(self.layers, 1):
-            if not (
-                abs(W).max() < math.inf and abs(b).max() < math.inf
-            ):  # a NaN is the largest, and not below anything
+            largest = abs(W).max(), abs(b).max()  # a NaN is the largest, and not below anything
+            if not all(value < math.inf for value in largest):
                 return layer
         return None
 

@@ -52,9 +52,9 @@ class Noise:
         self._philox = np.random.Philox(0)
         self._generator = np.random.Generator(self._philox)
         self._state = self._philox.state
-        kernels = None if backend is None else backend.kernels
-        self._device: Any = backend.ops if backend is not None and kernels == "cuda" else None  # draws by itself
-        self._compiled: Any = backend.ops if backend is not None and kernels == "numba" else None
+        ops: Any = None if backend is None else backend.ops
+        self._device = ops if hasattr(ops, "draw") else None
+        self._compiled = ops if hasattr(ops, "box_muller") else None
         self._scratch: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def _seek(self, stream: int, step: int) -> None:

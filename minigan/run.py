@@ -11,7 +11,6 @@ neighbours.png             made by python -m minigan.evaluate
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -195,7 +194,9 @@ def versions(backend: Backend) -> dict[str, str]:
     if backend.name == "cupy":
         result["cupy"] = backend.xp.__version__
     if backend.kernels == "numba":
-        result["numba"] = importlib.metadata.version("numba")
+        import numba
+
+        result["numba"] = numba.__version__
     return result
 
 

@@ -69,3 +69,13 @@ def test_wrong_numbers_are_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: py
     only(monkeypatch, numpy=get_backend(), numba=wrong)
     assert exit_code(doctor.main) == 1
     assert "FAILS: generator.average differs from NumPy's by" in capsys.readouterr().out
+
+
+def test_it_says_where_no_program_is_possible(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cpu = pytest.importorskip("minigan.kernels.cpu", reason="the extra `fast` is not installed", exc_type=ImportError)
+    monkeypatch.setattr(cpu, "blas", lambda: None)
+    only(monkeypatch, numpy=get_backend(), numba=get_backend("numpy", "numba"))
+    assert exit_code(doctor.main) == 0
+    assert "operation by operation, because NumPy has no OpenBLAS" in capsys.readouterr().out

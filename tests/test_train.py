@@ -243,12 +243,15 @@ def test_help_comes_quickly_and_says_the_defaults_that_hold(tmp_path: Path) -> N
     [
         ["--data", "digits", *SCHEDULED],
         ["--data", "ring", "--update", "simultaneous", "--discriminator-steps", "2", "--gradient-penalty", "1"],
+        ["--data", "digits", "--kernels", "numba", "--threads", "2", *SCHEDULED],
     ],
-    ids=["digits", "ring"],
+    ids=["digits", "ring", "numba"],
 )
 def test_a_run_stopped_half_way_and_resumed_equals_one_that_was_not(
     monkeypatch: pytest.MonkeyPatch, settings: list[str]
 ) -> None:
+    if "numba" in settings:
+        pytest.importorskip("numba", reason="the extra `fast` is not installed")
     settings = [*settings, "--steps", "10", "--save-every", "4", "--sample-every", "2"]
     assert run(*settings, "--out", "whole") == 0
     with monkeypatch.context() as patch:
