@@ -54,8 +54,8 @@ class Rows:
 class GAN:
     """Generator, discriminator, their optimisers and the weight average; `step` counts the training steps done.
 
-    size: the number of values in one sample. All arrays are made here, once; a training step makes none (compiled noise:
-    its raw words).
+    size: the number of values in one sample. All arrays are made here, once; a training step makes none but a few numbers
+    (compiled noise: its raw words).
     """
 
     def __init__(self, config: Config, size: int, backend: Backend) -> None:

@@ -283,7 +283,8 @@ what more of them gain has not been measured."""
 def limited_threads(gan: GAN) -> Any:
     """--threads while training; 0 decides by the largest product, the same on every machine with as many processors.
 
-    A context manager: at its end the BLAS has its threads back. Threads are either the BLAS's or a program's.
+    A context manager: at its end the BLAS has its threads back. Threads are either the BLAS's or a program's; programs keep
+    the number with which they were taken down.
     """
     from threadpoolctl import threadpool_limits
 
@@ -291,14 +292,16 @@ def limited_threads(gan: GAN) -> Any:
     operations = 2 * (2 * gan.config.batch_size) * largest  # the discriminator sees real and generated rows at once
     threads = gan.config.threads
     if gan.ops.threads is not None:
-        gan.ops.threads = threads or max(1, min(operations // SHARE, MOST, processors()))
+        gan.ops.threads = max(1, min(threads or min(operations // SHARE, MOST), processors()))
         threads = 1
     return threadpool_limits(limits=threads or (1 if operations < SMALL else None), user_api="blas")
 
 
 def processors() -> int:
-    """Of this machine, as far as this process may use them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """As many as the BLAS would take: this machine's, unless the environment (OPENBLAS_NUM_THREADS) says fewer."""
+    from threadpoolctl import threadpool_info
+
+    return max((info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"), default=1)
 
 
 def train(session: Session, stop: Stop) -> None:

@@ -58,6 +58,7 @@ def trained(kernels: str, threads: int, steps: int = 5, size: int = 6, **setting
     def fill(out: np.ndarray, i: int) -> None:
         noise.normal(out, 91, i)
 
+    seen = None
     for _ in range(steps):
         seen = gan.train_step(fill, measure=True)
     gan.seen_last = seen  # type: ignore[attr-defined]
@@ -257,6 +258,19 @@ def test_what_no_instruction_exists_for_is_refused_while_a_program_is_taken_down
         backend.ops.program(lambda: backend.ops.xp.add(x, x.astype(np.float32), out=x))
 
 
+def test_what_memory_cannot_do_is_refused() -> None:
+    backend = get_backend("numpy", "numba")
+    xp, x, y, z = backend.ops.xp, np.zeros((4, 6)), np.zeros((4, 3)), np.zeros((6, 3))
+    for message, passes in {
+        "view with gaps": lambda: xp.add(x[:, :3], y, out=y),
+        "overlapping": lambda: xp.multiply(x, x[:1], out=x),
+        "broadcast": lambda: xp.add(y, x, out=x),
+        r"a product of \(4, 6\) and \(4, 3\) is not": lambda: xp.matmul(x, y, out=z),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            backend.ops.program(passes)
+
+
 def test_without_products_to_call_the_passes_are_done_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = flats(trained("numba", 1, r1=0.5))
     monkeypatch.setattr("minigan.kernels.cpu.blas", lambda: None)
@@ -292,6 +306,38 @@ def test_threads_rest_when_nothing_comes_and_wake_again() -> None:
         time.sleep(0.3)
         after = process.cpu_times()
         assert after.user + after.system - before.user - before.system < 0.1
+        gan.train_step(lambda out, i: noise.normal(out, 91, i))
+    for name, value in flats(gan).items():
+        np.testing.assert_array_equal(value, expected[name])
+
+
+def test_no_call_is_lost_however_threads_lie_down() -> None:
+    """With three threads, of which one looks at the board for the last time while another one has just been called."""
+    settings: dict[str, Any] = {"batch_size": 96, "r1": 0.5}
+    expected = flats(trained("numba", 3, 30, **settings))
+    gan, noise = trained("numba", 3, 0, **settings), Noise(3)
+    for step in range(30):
+        time.sleep((step % 7) * 0.002)  # about as long as their patience
+        gan.train_step(lambda out, i: noise.normal(out, 91, i))
+    for name, value in flats(gan).items():
+        np.testing.assert_array_equal(value, expected[name])
+    events = team.team(np.dtype("float64"), 3).awake
+    assert len(events) == 2 and events[0] is not events[1]
+
+
+def test_an_interrupted_call_leaves_a_team_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, gan, noise = flats(trained("numba", 2, 6)), trained("numba", 2, 3), Noise(3)
+    start = team.begin
+
+    def interrupted(board: np.ndarray) -> None:
+        start(board)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(team, "begin", interrupted)
+        gan.train_step(lambda out, i: noise.normal(out, 91, i))
+    gan.step += 1  # its passes were done
+    for _ in range(2):
         gan.train_step(lambda out, i: noise.normal(out, 91, i))
     for name, value in flats(gan).items():
         np.testing.assert_array_equal(value, expected[name])

@@ -29,7 +29,8 @@ OP, WAIT, M, N, K, ARRAYS, STRIDES, FIELDS = 0, 1, 2, 3, 4, 5, 10, 14
 """Fields of an instruction: what to do; whether all threads must be here first; extents; addresses; strides."""
 
 LEAST = 16
-"""Rows are shared out in multiples of this: a product works on blocks of 8 or 16, and a cache line holds 16 numbers."""
+"""Rows are shared out in multiples of this where there are enough: a product works on blocks of 8 or 16, and a cache line
+holds 16 numbers."""
 
 CHUNK = 512
 """Numbers that an element-wise operation handles at a time."""
@@ -425,11 +426,12 @@ def wait(board: Any, place: int, until: int, rest: int) -> None:
 
 
 @compiled
-def execute(
-    table: Any, thread: int, threads: int, board: Any, before: int, product: int, whole: Any, rest: int, like: Any
-) -> None:
-    """This thread's share of every instruction of the table. product: where the matrix products are; like: [1] in the
-    type of all arrays."""
+def execute(table: Any, thread: int, threads: int, board: Any, before: int, product: int, whole: Any, rest: int,
+            like: Any) -> None:  # fmt: skip
+    """This thread's share of every instruction of the table.
+
+    before: arrivals at the start; product, whole: see `multiply`; rest: see `relax`; like: [1] in the type of all arrays.
+    """
     size, met = like.itemsize, 0
     x, y = np.empty(CHUNK, like.dtype), np.empty(CHUNK, like.dtype)
     for line in table:
@@ -440,28 +442,12 @@ def execute(
         op, m, n, k = line[OP], line[M], line[N], line[K]
         a, b, c, d, e = line[ARRAYS], line[ARRAYS + 1], line[ARRAYS + 2], line[ARRAYS + 3], line[ARRAYS + 4]
         s, t, u, v = line[STRIDES], line[STRIDES + 1], line[STRIDES + 2], line[STRIDES + 3]
-        if (
-            op == MATMUL_BY_COLUMNS
-        ):  # c (m, n) = a (m, k) b (k, n); s, u: is it transposed; t, v: the rows' length in memory
+        # c (m, n) = a (m, k) b (k, n); s, u: whether a, b are transposed; t, v: the length of their rows in memory
+        if op == MATMUL_BY_COLUMNS:
             lo = share(n, thread, threads)
-            columns = share(n, thread + 1, threads) - lo
+            columns, b_skip = share(n, thread + 1, threads) - lo, size * (lo * v if u else lo)
             if columns > 0:
-                multiply(
-                    product,
-                    s,
-                    u,
-                    m,
-                    columns,
-                    k,
-                    a,
-                    t,
-                    b + size * (lo * v if u else lo),
-                    v,
-                    c + size * lo,
-                    n,
-                    whole,
-                    like,
-                )
+                multiply(product, s, u, m, columns, k, a, t, b + b_skip, v, c + size * lo, n, whole, like)
             continue
         if op == COLUMN_SUMS:  # b (n,) = the sums of the columns of a (m, n)
             lo, hi = share(n, thread, threads), share(n, thread + 1, threads)

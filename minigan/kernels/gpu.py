@@ -1,7 +1,8 @@
 """`--backend cupy --kernels cuda`: the elementwise operations as single kernels, from the CUDA sources in `cuda/`.
 
 CuPy launches a kernel of its own for every operation, and on small networks launches are what a step consists of. Each
-method here is one launch, besides the matrix product. The noise is drawn on the device, so that nothing is copied to it.
+method here is one launch, besides the matrix product. The noise is drawn on the device; what is copied to it is a
+minibatch's choice of rows, and a few numbers that change from step to step.
 """
 
 from __future__ import annotations

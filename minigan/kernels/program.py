@@ -12,6 +12,7 @@ What changes from step to step (learning rates, coefficients) is read from array
 from __future__ import annotations
 
 from functools import partial
+from itertools import combinations
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -96,7 +97,11 @@ class Program:
             self.dtype = self.dtype or use.array.dtype
             if use.array.dtype != self.dtype:
                 raise TypeError(f"an array of {use.array.dtype} in a program of {self.dtype}")
+            if not (use.array.flags.c_contiguous or use.array.flags.f_contiguous):
+                raise ValueError("a view with gaps cannot be part of a program")
             self._arrays.append(use.array)
+        if any(a.clashes(b) for a, b in combinations(uses, 2)):
+            raise ValueError("an operation on overlapping arrays cannot be shared out")
         wait = any(new.clashes(old) for new in uses for old in self._since)
         self._since = [*([] if wait else self._since), *uses]
         line = np.zeros((1, FIELDS), np.int64)
@@ -112,7 +117,8 @@ class Program:
 class Recorder:
     """An array module that computes at once, or, while it has a program, appends to that instead.
 
-    What can be taken down is what a training step needs: functions that write to `out`, a 2-D array.
+    What can be taken down is what a training step needs: functions that write to `out`, a 2-D array. One thread of Python
+    takes down at a time.
     """
 
     def __init__(self, xp: ModuleType) -> None:
@@ -141,8 +147,9 @@ class Recorder:
         uses, strides = [], []
         for operand in (a, a if b is None else b):
             array = operand if isinstance(operand, np.ndarray) else np.full((1, 1), operand, out.dtype)
+            np.broadcast_to(array, out.shape)  # raises ValueError where that cannot be
             rows, columns = (1, *array.shape)[-2:]
-            uses.append(reads(array) if rows == m > 1 else reads_all(array))
+            uses.append(reads(array) if array.ndim == 2 and rows == m else reads_all(array))
             strides += [columns if rows > 1 else 0, 1 if columns > 1 else 0]
         self.do(ELEMENTWISE, (m, n, kind), *uses, writes(out), strides=tuple(strides))
 
@@ -157,14 +164,16 @@ class Recorder:
         if self.program is None:
             self.xp.matmul(a, b, out=out)
             return
-        m, n = out.shape
+        (m, n), k = out.shape, a.shape[1]
+        if a.shape != (m, k) or b.shape != (k, n):
+            raise ValueError(f"a product of {a.shape} and {b.shape} is not {out.shape}")
         flags = [0 if x.flags.c_contiguous else 1 for x in (a, b)]
         strides = (flags[0], a.shape[1 - flags[0]], flags[1], b.shape[1 - flags[1]])
         by_rows = m >= n or m >= 2 * LEAST
         first = reads(a) if by_rows and not flags[0] else reads_all(a)
         result = writes(out) if by_rows else writes_all(out)
         op = MATMUL if by_rows else MATMUL_BY_COLUMNS
-        self.do(op, (m, n, a.shape[1]), first, reads_all(b), result, strides=strides)
+        self.do(op, (m, n, k), first, reads_all(b), result, strides=strides)
 
     def sum(self, x: Array, *, axis: int, keepdims: bool, out: Array) -> None:
         """out (B, 1) = the sums of the rows of x (B, d)."""

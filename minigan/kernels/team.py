@@ -27,11 +27,14 @@ class Blas(NamedTuple):
 
 @cache
 def blas() -> Blas | None:
-    """The products of the OpenBLAS that NumPy has loaded; None where NumPy has another library."""
+    """The products of the OpenBLAS that is loaded, NumPy's before others.
+
+    None where there is another library, or one that may not be called from several threads at once, one thread each.
+    """
     from threadpoolctl import threadpool_info
 
-    for info in threadpool_info():
-        if info["internal_api"] != "openblas":
+    for info in sorted(threadpool_info(), key=lambda info: "numpy" not in info["filepath"]):
+        if info["internal_api"] != "openblas" or info["threading_layer"] != "pthreads":
             continue
         library = ctypes.CDLL(info["filepath"])
         for prefix in ("scipy_", ""):
@@ -45,10 +48,12 @@ def blas() -> Blas | None:
 
 @cache
 def _yield() -> int:
-    """The address of sched_yield; 0 on systems without."""
+    """The address of the function that lets another thread have the processor; 0 where none is known."""
     try:
+        if hasattr(ctypes, "windll"):
+            return _address(ctypes.windll.kernel32.SwitchToThread)
         return _address(ctypes.CDLL(None).sched_yield)
-    except (TypeError, OSError, AttributeError):
+    except (OSError, AttributeError):
         return 0
 
 
@@ -61,36 +66,46 @@ class Team:
 
     def __init__(self, dtype: Any, threads: int) -> None:
         found = blas()
-        product, whole = (
-            (0, np.int64(0)) if found is None else (found.single if dtype == np.float32 else found.double, found.whole)
-        )
+        product, whole = 0, np.int64(0)
+        if found is not None:
+            product, whole = found.single if dtype == np.float32 else found.double, found.whole
         self.threads = threads
         self.board = np.zeros(64, np.int64)
         self.constants = product, whole, _yield(), np.ones(1, dtype)
         self.turn = threading.Lock()
-        self.awake = threading.Event()
-        follow(0, 1, threads, 0, self.board, *self.constants)  # compiled here: a thread that failed would be waited for
-        for thread in range(1, threads):
-            threading.Thread(target=self._follow, args=(thread,), daemon=True).start()
+        self.awake = [threading.Event() for _ in range(1, threads)]
+        # compiled here: a thread that failed would be waited for
+        follow(0, 1, threads, 0, self.board, *self.constants)
+        begin(np.zeros_like(self.board))
+        for thread, awake in enumerate(self.awake, 1):
+            threading.Thread(target=self._follow, args=(thread, awake), daemon=True).start()
 
-    def _follow(self, thread: int) -> None:
+    def _follow(self, thread: int, awake: threading.Event) -> None:
+        """Every thread has an event of its own, which nobody else clears: no call can get lost."""
         done = 0
         while True:
             done = follow(done, thread, self.threads, PATIENCE, self.board, *self.constants)
-            self.awake.clear()
+            awake.clear()
             if self.board[GO] == done:  # else a program began while this thread lay down
-                self.awake.wait()
+                awake.wait()
 
     def run(self, table: np.ndarray) -> None:
         """All instructions of the table."""
         with self.turn:
             board = self.board
             board[TABLE], board[LENGTH], board[BEFORE] = table.ctypes.data, len(table), board[ARRIVED]
-            if self.threads > 1:
+            if self.threads == 1:
+                execute(table, 0, 1, board, board[BEFORE], *self.constants)
+                return
+            started = board[GO] + 1
+            try:
                 begin(board)
-                if not self.awake.is_set():  # asked after the start: who lies down looks at it once more
-                    self.awake.set()
-            execute(table, 0, self.threads, board, board[BEFORE], *self.constants)
+            finally:  # whatever interrupts this thread: those who began would wait for it for ever
+                if board[GO] == started:
+                    for awake in self.awake:
+                        if not awake.is_set():  # asked after the start: who lies down looks at it once more
+                            awake.set()
+                    execute(table, 0, self.threads, board, board[BEFORE], *self.constants)
 
 
 @cache
@@ -99,4 +114,5 @@ def team(dtype: Any, threads: int) -> Team:
     return Team(dtype, threads)
 
 
-os.register_at_fork(after_in_child=team.cache_clear)
+if hasattr(os, "register_at_fork"):  # threads do not cross a fork
+    os.register_at_fork(after_in_child=team.cache_clear)
