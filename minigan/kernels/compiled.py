@@ -408,6 +408,18 @@ def multiply(context: Any, at: Any, flag_a: Any, flag_b: Any, m: Any, n: Any, k:
 
 
 @compiled
+def vector(at: int, n: int, like: Any) -> Any:
+    """The memory at an address as an array (n,)."""
+    return numba.carray(pointer(at, like), (n,))
+
+
+@compiled
+def matrix(at: int, m: int, n: int, like: Any) -> Any:
+    """The memory at an address as an array (m, n)."""
+    return numba.carray(pointer(at, like), (m, n))
+
+
+@compiled
 def share(m: int, thread: int, threads: int) -> int:
     """The first of m rows that is this thread's."""
     if thread == threads:
@@ -451,7 +463,7 @@ def execute(table: Any, thread: int, threads: int, board: Any, before: int, prod
             continue
         if op == COLUMN_SUMS:  # b (n,) = the sums of the columns of a (m, n)
             lo, hi = share(n, thread, threads), share(n, thread + 1, threads)
-            column_sums(numba.carray(pointer(a, like), (m, n)), numba.carray(pointer(b, like), (n,)), lo, hi)
+            column_sums(matrix(a, m, n, like), vector(b, n, like), lo, hi)
             continue
         lo = share(m, thread, threads)
         rows = share(m, thread + 1, threads) - lo
@@ -461,46 +473,28 @@ def execute(table: Any, thread: int, threads: int, board: Any, before: int, prod
         if op == MATMUL:
             multiply(product, s, u, rows, n, k, a + skip * (1 if s else t), t, b, v, c + skip * n, n, whole, like)
         elif op == ELEMENTWISE:  # c (m, n) = k(a, b), strides (s, t) of a and (u, v) of b
-            first = numba.carray(pointer(a + skip * s, like), ((rows - 1) * s + (n - 1) * t + 1,))
-            second = numba.carray(pointer(b + skip * u, like), ((rows - 1) * u + (n - 1) * v + 1,))
-            elementwise(
-                k, rows, n, first, s, t, second, u, v, numba.carray(pointer(c + skip * n, like), (rows * n,)), x, y
-            )
+            first = vector(a + skip * s, (rows - 1) * s + (n - 1) * t + 1, like)
+            second = vector(b + skip * u, (rows - 1) * u + (n - 1) * v + 1, like)
+            elementwise(k, rows, n, first, s, t, second, u, v, vector(c + skip * n, rows * n, like), x, y)
         elif op == ROW_SUMS:  # b (m,) = the sums of the rows of a (m, n)
-            row_sums(
-                numba.carray(pointer(a + skip * n, like), (rows, n)), numba.carray(pointer(b + skip, like), (rows,))
-            )
+            row_sums(matrix(a + skip * n, rows, n, like), vector(b + skip, rows, like))
         elif op == ADAM:  # theta, gradient, m, v (m,), factors (4,)
-            factors = numba.carray(pointer(e, like), (4,))
-            adam(
-                numba.carray(pointer(a + skip, like), (rows,)),
-                numba.carray(pointer(b + skip, like), (rows,)),
-                numba.carray(pointer(c + skip, like), (rows,)),
-                numba.carray(pointer(d + skip, like), (rows,)),
-                factors[0], factors[1], factors[2], factors[3],
-            )  # fmt: skip
+            theta, gradient = vector(a + skip, rows, like), vector(b + skip, rows, like)
+            f = vector(e, 4, like)
+            adam(theta, gradient, vector(c + skip, rows, like), vector(d + skip, rows, like), f[0], f[1], f[2], f[3])
         elif op == AVERAGE:  # mean, theta (m,), weight (1,)
-            weight = numba.carray(pointer(c, like), (1,))
-            average(
-                numba.carray(pointer(a + skip, like), (rows,)),
-                numba.carray(pointer(b + skip, like), (rows,)),
-                weight[0],
-            )
-        else:
-            output = numba.carray(pointer(a + skip * n, like), (rows, n))
-            if op == BIAS_LEAKY_RELU:  # y (m, n), b (n,), leak (1,)
-                leak = numba.carray(pointer(c, like), (1,))
-                bias_leaky_relu(output, numba.carray(pointer(b, like), (n,)), leak[0])
-            elif op == BIAS_TANH:  # y (m, n), b (n,)
-                bias_tanh(output, numba.carray(pointer(b, like), (n,)))
-            else:  # y, slope, dz (m, n)
-                slope = numba.carray(pointer(b + skip * n, like), (rows, n))
-                dz = numba.carray(pointer(c + skip * n, like), (rows, n))
-                if op == LEAKY_RELU_BACKWARD:  # and leak (1,)
-                    leak = numba.carray(pointer(d, like), (1,))
-                    leaky_relu_backward(output, leak[0], like[0], slope, dz)
-                elif op == TANH_BACKWARD:
-                    tanh_backward(output, like[0], slope, dz)
+            average(vector(a + skip, rows, like), vector(b + skip, rows, like), vector(c, 1, like)[0])
+        elif op == BIAS_LEAKY_RELU:  # y (m, n), b (n,), leak (1,)
+            bias_leaky_relu(matrix(a + skip * n, rows, n, like), vector(b, n, like), vector(c, 1, like)[0])
+        elif op == BIAS_TANH:  # y (m, n), b (n,)
+            bias_tanh(matrix(a + skip * n, rows, n, like), vector(b, n, like))
+        else:  # y, slope, dz (m, n)
+            output, slope = matrix(a + skip * n, rows, n, like), matrix(b + skip * n, rows, n, like)
+            dz = matrix(c + skip * n, rows, n, like)
+            if op == LEAKY_RELU_BACKWARD:  # and leak (1,)
+                leaky_relu_backward(output, vector(d, 1, like)[0], like[0], slope, dz)
+            elif op == TANH_BACKWARD:
+                tanh_backward(output, like[0], slope, dz)
     if threads > 1:
         increase(board, ARRIVED)
         wait(board, ARRIVED, before + (met + 1) * threads, rest)
@@ -513,15 +507,14 @@ def begin(board: Any) -> None:
 
 
 @compiled
-def follow(
-    done: int, thread: int, threads: int, patience: int, board: Any, product: int, whole: Any, rest: int, like: Any
-) -> int:
+def follow(done: int, thread: int, threads: int, patience: int, board: Any, product: int, whole: Any, rest: int,
+           like: Any) -> int:  # fmt: skip
     """Every other thread: take part in each program that begins, until none has for a while. How many have been done."""
     looks = 0
     while looks < patience:
         looks += 1
         if look(board, GO) > done:
-            table = numba.carray(pointer(board[TABLE], board), (board[LENGTH], FIELDS))
+            table = matrix(board[TABLE], board[LENGTH], FIELDS, board)
             execute(table, thread, threads, board, board[BEFORE], product, whole, rest, like)
             done, looks = done + 1, 0
         elif looks > SPINS:
