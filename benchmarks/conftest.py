@@ -50,13 +50,19 @@ def backend(backend: Backend, request: pytest.FixtureRequest) -> Backend:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def threads(request: pytest.FixtureRequest) -> Any:
-    """--threads for the BLAS, whatever OPENBLAS_NUM_THREADS says (the tests want 1)."""
+def threads(request: pytest.FixtureRequest, backend: Backend) -> Any:
+    """--threads for the BLAS or for programs, whatever OPENBLAS_NUM_THREADS says (the tests want 1)."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(request.config.getoption("--threads") or machine()["cores"], user_api="blas"):
+    given = request.config.getoption("--threads") or machine()["cores"]
+    with threadpool_limits(given, user_api="blas"):
         request.config.stash[POOLS] = thread_pools()
-        yield
+        if backend.ops.threads is None:
+            yield
+            return
+        backend.ops.threads = given
+        with threadpool_limits(1, user_api="blas"):
+            yield
 
 
 POOLS = pytest.StashKey[list]()

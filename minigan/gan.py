@@ -65,6 +65,7 @@ class GAN:
         self.ops = backend.ops
         self.step = 0
         self.noise = Noise(config.seed, backend)
+        self.numbers = backend.zeros((12,), dtype)  # that change from step to step, together: one copy to a device
         first = Noise(config.seed, backend)  # its scratch, as large as the weights, goes when this method ends
 
         self.generator = Network(
@@ -72,13 +73,13 @@ class GAN:
         )
         self.generator.initialise(first, streams.INIT_GENERATOR)
         self.grad_g = self.generator.parameters()
-        self.adam_g = Adam(self.generator.count, backend, dtype, config.beta1, config.beta2)
-        self.average = WeightAverage(self.generator.theta.flat, config.ema, backend)
+        self.adam_g = Adam(self.generator.count, backend, dtype, config.beta1, config.beta2, self.numbers[4:8])
+        self.average = WeightAverage(self.generator.theta.flat, config.ema, backend, self.numbers[8:9])
 
         self.discriminator = Network((size, *config.hidden, 1), config.activation, "identity", backend, dtype)
         self.discriminator.initialise(first, streams.INIT_DISCRIMINATOR)
         self.grad_d = self.discriminator.parameters()
-        self.adam_d = Adam(self.discriminator.count, backend, dtype, config.beta1, config.beta2)
+        self.adam_d = Adam(self.discriminator.count, backend, dtype, config.beta1, config.beta2, self.numbers[:4])
         self.objective = OBJECTIVES[config.objective](self.ops, batch, dtype, config.label_smoothing)
 
         weights = (config.r1, config.r2, config.gradient_penalty)  # of real, generated and interpolated rows
@@ -97,7 +98,7 @@ class GAN:
         self.programs: dict[tuple[bool, bool], Callable[[], None]] = {}
 
         self.penalises = bool(penalised)
-        self.strengths = [backend.zeros((1, 1), dtype) for _ in weights]
+        self.strengths = [self.numbers[i : i + 1].reshape(1, 1) for i in (9, 10, 11)]
         if penalised:
             self.first_penalised = penalised[0] * batch
             self.penalised = self.joined.part(self.first_penalised, (penalised[-1] + 1) * batch)
@@ -238,19 +239,22 @@ class GAN:
             self.noise.uniform(self.mix, streams.INTERPOLATION, i)
 
     def prepare(self, i: int) -> None:
-        """Put what depends on the step where the passes of discriminator update i read it."""
+        """Put the numbers that depend on the step where the passes of discriminator update i read them."""
         c = self.config
         rate = schedule(c.lr_schedule, self.step, self.horizon, c.lr_end)
-        self.adam_d.prepare(i + 1, c.lr_discriminator * rate)
-        self.adam_g.prepare(self.step + 1, c.lr_generator * rate)
-        self.average.prepare(self.step + 1)
-        if self.penalty_due(i):
-            # `penalty_every` times as strong as in every update
-            strength = (
-                c.penalty_every * schedule(c.penalty_schedule, self.step, self.horizon, c.penalty_end) / c.batch_size
-            )
-            for array, weight in zip(self.strengths, (c.r1, c.r2, 2 * c.gradient_penalty), strict=True):
-                self.backend.fill(array, (weight * strength,))
+        strength = schedule(c.penalty_schedule, self.step, self.horizon, c.penalty_end) / c.batch_size
+        strength *= c.penalty_every  # as many times as strong as they are rarer
+        self.backend.fill(
+            self.numbers,
+            (
+                *self.adam_d.numbers(i + 1, c.lr_discriminator * rate),
+                *self.adam_g.numbers(self.step + 1, c.lr_generator * rate),
+                self.average.weight(self.step + 1),
+                c.r1 * strength,
+                c.r2 * strength,
+                2 * c.gradient_penalty * strength,
+            ),
+        )
 
     def penalty_due(self, i: int) -> bool:
         """Whether discriminator update i applies the penalties: every `penalty_every`-th does."""

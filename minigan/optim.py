@@ -27,17 +27,18 @@ class Adam:
         step_size = lr c (1 - beta1) / (1 - beta1^t)          epsilon = eps c
 
     The state is (m, v); the update count t is the caller's, so nothing hidden has to be saved. `prepare` and `apply` are
-    apart so that a program can do the second (see `Ops.program`).
+    apart so that a program can do the second (see `Ops.program`); prepared: where, if not in an array of its own.
     """
 
-    def __init__(self, count: int, backend: Backend, dtype: str, beta1: float, beta2: float) -> None:
+    def __init__(self, count: int, backend: Backend, dtype: str, beta1: float, beta2: float,
+                 prepared: Array | None = None) -> None:  # fmt: skip
         self.ops = backend.ops
         self.backend = backend
         self.beta1 = beta1
         self.beta2 = beta2
         self.m = backend.zeros((count,), dtype)
         self.v = backend.zeros((count,), dtype)
-        self.prepared = backend.zeros((4,), dtype)
+        self.prepared = backend.zeros((4,), dtype) if prepared is None else prepared
         self.scratch, self.slices = _blocks(count, backend, dtype)
 
     def factors(self, t: int, lr: float) -> tuple[float, float]:
@@ -45,9 +46,13 @@ class Adam:
         c = math.sqrt((1 - self.beta2**t) / (1 - self.beta2))
         return lr * c * (1 - self.beta1) / (1 - self.beta1**t), EPSILON * c
 
+    def numbers(self, t: int, lr: float) -> tuple[float, float, float, float]:
+        """What `apply` reads in the t-th update: beta1, beta2, step_size, epsilon."""
+        return self.beta1, self.beta2, *self.factors(t, lr)
+
     def prepare(self, t: int, lr: float) -> None:
-        """Put the t-th update's factors where `apply` reads them."""
-        self.backend.fill(self.prepared, (self.beta1, self.beta2, *self.factors(t, lr)))
+        """Put the t-th update's numbers where `apply` reads them."""
+        self.backend.fill(self.prepared, self.numbers(t, lr))
 
     def apply(self, theta: Array, grad: Array) -> None:
         """theta <- theta - lr mhat / (sqrt(vhat) + eps), in place: the update prepared."""
@@ -74,22 +79,26 @@ class WeightAverage:
     The ramp d_t lets the average forget the random start at once (as TensorFlow's ExponentialMovingAverage does).
     """
 
-    def __init__(self, theta: Array, decay: float, backend: Backend) -> None:
+    def __init__(self, theta: Array, decay: float, backend: Backend, prepared: Array | None = None) -> None:
         self.ops = backend.ops
         self.backend = backend
         self.decay = decay
         self.mean = theta.copy()
-        self.weight = backend.zeros((1,), theta.dtype)
+        self.prepared = backend.zeros((1,), theta.dtype) if prepared is None else prepared
         self.scratch, self.slices = _blocks(theta.size, backend, theta.dtype)
 
+    def weight(self, t: int) -> float:
+        """1 - d_t, how far the average moves after step t = 1, 2, ..."""
+        return 1 - min(self.decay, (1 + t) / (10 + t))
+
     def prepare(self, t: int) -> None:
-        """Put the weight 1 - d_t of step t = 1, 2, ... where `apply` reads it."""
-        self.backend.fill(self.weight, (1 - min(self.decay, (1 + t) / (10 + t)),))
+        """Put the weight of step t where `apply` reads it."""
+        self.backend.fill(self.prepared, (self.weight(t),))
 
     def apply(self, theta: Array) -> None:
         """Take in the weights after the step prepared."""
         for s in self.slices:
-            self.ops.average(self.mean[s], theta[s], self.weight, self.scratch[: s.stop - s.start])
+            self.ops.average(self.mean[s], theta[s], self.prepared, self.scratch[: s.stop - s.start])
 
     def update(self, theta: Array, t: int) -> None:
         """Take in the weights after step t, prepared and applied."""
