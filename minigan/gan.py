@@ -135,15 +135,14 @@ class GAN:
     def passes(self, last: bool, penalise: bool) -> None:
         """An update of the discriminator, and with the last minibatch of a step one of the generator."""
         self.generator.forward(self.z, self.tape_g)  # x_fake = G(z)
-        if not last:
-            self.discriminator_update(penalise)
-            return
-        if self.config.update == "alternating":
-            self.discriminator_update(penalise)
-            self.generator_update()
-        else:
+        if last and self.config.update == "simultaneous":
             self.simultaneous_update(penalise)
-        self.average.apply(self.generator.theta.flat)
+        else:
+            self.discriminator_update(penalise)
+            if last:
+                self.generator_update()
+        if last:
+            self.average.apply(self.generator.theta.flat)
 
     def discriminator_update(self, penalise: bool) -> None:
         """theta_D <- Adam(dL_D/dtheta_D), generated samples held fixed."""
@@ -203,7 +202,7 @@ class GAN:
         if rows is self.joined and self.config.gradient_penalty > 0:
             interpolate(self.ops, self.real.x, self.fake.x, self.mix, self.between.x)
         self.discriminator.forward(rows.x, rows.tape)
-        self.ops.xp.copyto(self.seen, self.pair.s)
+        self.ops.xp.copyto(self.seen, self.pair.s)  # for `measurement`: the generator's update overwrites them
         return rows
 
     def penalty_directions(self) -> None:
