@@ -108,7 +108,8 @@ def test_moments_and_scratch_have_the_precision_of_the_weights(backend: Backend)
     for dtype in ("float32", "float64"):
         adam = Adam(3, backend, dtype, 0.5, 0.9)
         average = WeightAverage(backend.zeros((3,), dtype), 0.5, backend)
-        assert {a.dtype.name for a in (adam.m, adam.v, adam.scratch, average.mean, average.scratch)} == {dtype}
+        arrays = (adam.m, adam.v, adam.scratch, adam.prepared, average.mean, average.scratch, average.prepared)
+        assert {a.dtype.name for a in arrays} == {dtype}
 
 
 def test_adam_changes_no_gradient(backend: Backend) -> None:
