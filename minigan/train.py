@@ -129,10 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     first = gan.step
     try:
-        with (
-            stop.listening(),
-            np.errstate(all="ignore"),
-        ):  # check_finite says it better than NumPy's warnings
+        with stop.listening(), np.errstate(all="ignore"):  # check_finite says it better than NumPy's warnings
             train(session, stop)
             session.backend.synchronize()
             seconds = time.perf_counter() - began

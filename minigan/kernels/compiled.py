@@ -428,10 +428,11 @@ def share(m: int, thread: int, threads: int) -> int:
 
 
 @compiled
-def wait(board: Any, place: int, until: int, rest: int) -> None:
-    """Until board[place] >= until."""
+def meet(board: Any, arrivals: int, rest: int) -> None:
+    """Arrive, and wait until there have been so many arrivals."""
+    increase(board, ARRIVED)
     looks = 0
-    while look(board, place) < until:
+    while look(board, ARRIVED) < arrivals:
         looks += 1
         if looks > SPINS:
             relax(rest)
@@ -449,8 +450,7 @@ def execute(table: Any, thread: int, threads: int, board: Any, before: int, prod
     for line in table:
         if line[WAIT] and threads > 1:
             met += 1
-            increase(board, ARRIVED)
-            wait(board, ARRIVED, before + met * threads, rest)
+            meet(board, before + met * threads, rest)
         op, m, n, k = line[OP], line[M], line[N], line[K]
         a, b, c, d, e = line[ARRAYS], line[ARRAYS + 1], line[ARRAYS + 2], line[ARRAYS + 3], line[ARRAYS + 4]
         s, t, u, v = line[STRIDES], line[STRIDES + 1], line[STRIDES + 2], line[STRIDES + 3]
@@ -496,8 +496,7 @@ def execute(table: Any, thread: int, threads: int, board: Any, before: int, prod
             elif op == TANH_BACKWARD:
                 tanh_backward(output, like[0], slope, dz)
     if threads > 1:
-        increase(board, ARRIVED)
-        wait(board, ARRIVED, before + (met + 1) * threads, rest)
+        meet(board, before + (met + 1) * threads, rest)
 
 
 @compiled
