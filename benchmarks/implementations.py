@@ -178,7 +178,7 @@ class Products(Implementation):
     def run(self, n: int) -> None:
         for _ in range(n):
             for a, b, out in self.products:
-                np.matmul(a, b, out=out)
+                np.dot(a, b, out=out)
 
 
 # ---------------------------------------------------------------------------------------------------- PyTorch

@@ -19,7 +19,7 @@ from minigan.config import Config
 from minigan.gan import GAN
 
 Product = tuple[Array, Array, Array]
-"""(a, b, out) of one `matmul(a, b, out=out)`."""
+"""(a, b, out) of one `dot(a, b, out=out)`."""
 
 PATIENCE = 0.3
 """Seconds for which something is timed."""
@@ -35,9 +35,9 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.xp, name)
 
-    def matmul(self, a: Array, b: Array, out: Array) -> Array:
+    def dot(self, a: Array, b: Array, out: Array) -> Array:
         self.products.append((a, b, out))
-        return self.xp.matmul(a, b, out=out)
+        return self.xp.dot(a, b, out=out)
 
 
 class Counting(Backend):
@@ -128,7 +128,7 @@ def lines(cost: Cost, gan: GAN, fill: Callable[[Array, int], None], data: int) -
 
     def products() -> None:
         for a, b, out in cost.plain:
-            gan.ops.xp.matmul(a, b, out=out)
+            gan.ops.xp.dot(a, b, out=out)
 
     def shape(sizes: Sequence[int]) -> str:
         return "-".join(map(str, sizes))

@@ -101,7 +101,7 @@ class Ops:
     def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
         """Y = phi(X W + b): x (B, I), W (I, O), b (O,) -> y (B, O)."""
         xp = self.xp
-        xp.matmul(x, W, out=y)
+        xp.dot(x, W, out=y)
         xp.add(y, b, out=y)
         self.activation(name, y, scratch)
 
@@ -115,7 +115,7 @@ class Ops:
 
     def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
         """dW = X^T dZ and db = sum_B dZ."""
-        self.xp.matmul(x.T, dz, out=dW)
+        self.xp.dot(x.T, dz, out=dW)
         dz.sum(axis=0, out=db)  # the method: the function of the same name adds half as much again in Python
 
     def weighted_gradient(self, x: Array, dz: Array, ds: Array, weighted: Array, dW: Array, db: Array) -> None:
@@ -125,14 +125,14 @@ class Ops:
 
     def input_gradient(self, dz: Array, W: Array, dx: Array) -> None:
         """dX = dZ W^T."""
-        self.xp.matmul(dz, W.T, out=dx)
+        self.xp.dot(dz, W.T, out=dx)
 
     def dense_tangent(self, t: Array, W: Array, name: str, slope: Array, u: Array, t_out: Array) -> None:
         """U = T_in W and T_out = U * phi'(Y): how the output moves when the input moves along T_in.
 
         `slope` is phi'(Y) as `activation_backward` left it. `u` and `t_out` may be one array where U is not needed.
         """
-        self.xp.matmul(t, W, out=u)
+        self.xp.dot(t, W, out=u)
         if name != "identity":
             self.xp.multiply(u, slope, out=t_out)
         elif t_out is not u:

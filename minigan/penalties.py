@@ -87,8 +87,8 @@ def piecewise_linear_gradient(network: Network, tape: Tape, part: Tape, lo: int,
         mix = tape.mix[k]
         xp.multiply(x, ds, out=mix)
         xp.add(mix[rows], t, out=mix[rows])
-        xp.matmul(mix.T, tape.dz[k], out=dW)
-        xp.matmul(ds.T, tape.dz[k], out=db.reshape(1, -1))
+        xp.dot(mix.T, tape.dz[k], out=dW)
+        xp.dot(ds.T, tape.dz[k], out=db.reshape(1, -1))
 
 
 def curved_gradient(
@@ -119,5 +119,5 @@ def curved_gradient(
         x, t = (tape.y[k - 1], part.t[k - 1]) if k else (tape.x, part.v)
         ops.weight_gradient(x, tape.e[k], dW, db)
         product = scratch.layers[k][0]
-        xp.matmul(t.T, part.dz[k], out=product)
+        xp.dot(t.T, part.dz[k], out=product)
         xp.add(dW, product, out=dW)

@@ -99,9 +99,9 @@ _LONG_MNIST = {
     "r1": 0.25,
     "r2": 0.25,
     "penalty_end": 0.5,
-    "steps": 100_000,
+    "steps": 200_000,
     "log_every": 1000,
-    "sample_every": 10_000,
+    "sample_every": 20_000,
 }
 _ARTICLE = {
     "latent": 100,

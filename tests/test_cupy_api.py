@@ -188,7 +188,7 @@ def test_the_record_holds_what_a_step_is_made_of(uses: set[Use]) -> None:
     """So that the comparison below compares something."""
     functions = {use.name for use in uses if use.kind == "function"}
     assert {
-        "matmul",
+        "dot",
         "multiply",
         "add",
         "exp",
@@ -218,7 +218,7 @@ PLANTED = [
     Use("function", "multiply", 2, frozenset({"out", "order"})),
     Use("function", "multiply", 4),
     Use("function", "sum", 1, frozenset({"axis", "initial"})),
-    Use("function", "matmul", 2, frozenset({"invented"})),
+    Use("function", "dot", 2, frozenset({"invented"})),
     Use("function", "random_raw"),
     Use("method", "sum", 0, frozenset({"where"})),
     Use("method", "setflags", 0, frozenset({"write"})),

@@ -78,8 +78,8 @@ def test_a_program_does_what_the_step_does(objective: str, update: str, penaltie
     assert all(isinstance(p, Program) for p in two.programs.values())
     for name, value in flats(expected).items():
         scale = max(np.abs(value).max(), 1e-3)
-        np.testing.assert_allclose(flats(one)[name], value, rtol=0, atol=1e-9 * scale, err_msg=name)
-        np.testing.assert_allclose(flats(two)[name], flats(one)[name], rtol=0, atol=1e-11 * scale, err_msg=name)
+        for got in (one, two):  # where a gradient is nothing but rounding, Adam makes a step of it
+            np.testing.assert_allclose(flats(got)[name], value, rtol=0, atol=1e-9 * scale, err_msg=name)
     for got, wanted in zip(vars(one.seen_last).values(), vars(expected.seen_last).values(), strict=True):  # type: ignore[attr-defined]
         assert got == pytest.approx(wanted, rel=1e-9, abs=1e-12)
 
@@ -133,15 +133,16 @@ def one_after_the_other(code: np.ndarray, order: list[int]) -> None:
 def test_threads_meet_wherever_one_needs_what_another_did(update: str, penalties: str, order: list[int]) -> None:
     """Between two meetings, the threads may be as far apart as can be."""
     settings: dict[str, Any] = {"update": update, "batch_size": 48, **PENALTIES[penalties]}
-    expected, gan = trained("numba", 1, 2, **settings), trained("numba", 1, 1, **settings)
+    threads = len(order)
+    expected, gan = trained("numba", threads, 2, **settings), trained("numba", threads, 1, **settings)
     gan.noise.normal(gan.real.x, 91, 1)
     gan.draw(1)
     gan.prepare(1)
     code = gan.programs[(True, penalties == "all")].code  # type: ignore[attr-defined]
-    assert len(pieces(code)) > 8
+    assert len(pieces(code)) > 4
     one_after_the_other(code, order)
-    for name, value in flats(expected).items():  # products may round otherwise at the edge of a share
-        np.testing.assert_allclose(flats(gan)[name], value, rtol=0, atol=1e-12, err_msg=name)
+    for name, value in flats(expected).items():
+        np.testing.assert_array_equal(flats(gan)[name], value, err_msg=name)
 
 
 def test_arrays_clash_where_somebody_writes_what_another_touches() -> None:
@@ -155,6 +156,12 @@ def test_arrays_clash_where_somebody_writes_what_another_touches() -> None:
 
 
 # --------------------------------------------------------------------------------------------- taking things down
+
+
+def recorded(name: str, *operands: Any, out: np.ndarray, threads: int = 2) -> Program:
+    """A program of one operation."""
+    recorder, where = Recorder(np), {} if name == "copyto" else {"out": out}
+    return recorder.record(lambda: getattr(recorder, name)(*operands, **where), threads)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -179,14 +186,9 @@ def test_elementwise_instructions_compute_what_numpy_does(name: str, shape: tupl
                 np.copyto(expected, a)
             else:
                 getattr(np, name)(*given, out=expected)
-            recorder = Recorder(np)
-            recorder.program = Program(2)
-            if name == "copyto":
-                recorder.copyto(out, a)
-            else:
-                getattr(recorder, name)(*given, out=out)
+            program = recorded(name, *((out, a) if name == "copyto" else given), out=out)
             assert np.isnan(out).all(), "taken down, not done"
-            recorder.program()
+            program()
             if name in ("exp", "tanh"):
                 agree(out, expected)
             else:
@@ -199,26 +201,62 @@ def test_an_operand_may_be_the_result(name: str) -> None:
     expected = [getattr(np, name)(x, y), getattr(np, name)(x, y), getattr(np, name)(x, x)]
     a, b, c = (x.copy(), y), (x, y.copy()), x.copy()
     recorder = Recorder(np)
-    recorder.program = Program(2)
-    getattr(recorder, name)(*a, out=a[0])
-    getattr(recorder, name)(*b, out=b[1])
-    getattr(recorder, name)(c, c, out=c)
-    recorder.program()
+
+    def passes() -> None:
+        for operands, out in ((a, a[0]), (b, b[1]), ((c, c), c)):
+            getattr(recorder, name)(*operands, out=out)
+
+    recorder.record(passes, 2)()
     for got, wanted in zip((a[0], b[1], c), expected, strict=True):
         np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("m, n, k", [(32, 8, 5), (3, 40, 7), (1, 9, 20), (64, 1, 3), (50, 33, 1), (7, 2, 2)])
-def test_products_are_numpys(m: int, n: int, k: int, dtype: str) -> None:
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(
+    "m, n, k",
+    [(32, 8, 5), (3, 40, 7), (1, 9, 20), (64, 1, 3), (50, 33, 1), (7, 2, 2), (5, 6, 2), (4, 3, 1), (70, 3, 65)],
+)
+def test_products_are_numpys(m: int, n: int, k: int, threads: int, dtype: str) -> None:
     rng = np.random.default_rng(2)
     for a in (rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, m)).astype(dtype).T):
         for b in (rng.normal(size=(k, n)).astype(dtype), rng.normal(size=(n, k)).astype(dtype).T):
-            out, recorder = np.full((m, n), np.nan, dtype), Recorder(np)
-            recorder.program = Program(2)
-            recorder.matmul(a, b, out=out)
-            recorder.program()
-            agree(out, a @ b)
+            out = np.full((m, n), np.nan, dtype)
+            program = recorded("dot", a, b, out=out, threads=threads)
+            for _ in range(2):
+                program()
+                agree(out, a @ b)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 47, 64])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_sums_over_rows_are_whole_for_whoever_needs_them(threads: int, rows: int) -> None:
+    """Each thread has a part of such a sum: the rest is added before something else reads, or writes, any of it."""
+    rng = np.random.default_rng(3)
+    x, y, z = rng.normal(size=(rows, 5)), rng.normal(size=(rows, 20)), rng.normal(size=(rows, 4))
+    ops, both, third, copy = get_backend("numpy", "numba").ops, np.empty(100 + 20), np.empty((5, 4)), np.empty((1, 20))
+    ops.threads = threads
+    dW, db = both[:100].reshape(5, 20), both[100:]
+
+    def passes() -> None:
+        ops.weight_gradient(x, y, dW, db)
+        ops.xp.copyto(copy, db.reshape(1, 20))  # reads a part of what is owed
+        ops.xp.add(dW, dW, out=dW)
+        ops.xp.dot(x.T, z, out=third)
+        ops.xp.dot(x.T, z, out=third)  # written again before it was settled
+        ops.xp.dot(third, third.T[:, :5], out=square)
+        ops.xp.dot(x.T, y, out=last)  # needed by nobody
+
+    square, last = np.empty((5, 5)), np.empty((5, 20))
+    program = ops.program(passes)
+    for _ in range(2):
+        both[:], third[:], copy[:], square[:], last[:] = (np.nan,) * 5
+        program()
+        for got, expected in (
+            (dW, 2 * x.T @ y), (db, y.sum(axis=0)), (copy[0], y.sum(axis=0)), (third, x.T @ z),
+            (square, x.T @ z @ (x.T @ z).T), (last, x.T @ y),
+        ):  # fmt: skip
+            np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
 
 
 def test_the_exponential_is_within_a_unit_and_a_half_in_the_last_place() -> None:
@@ -241,10 +279,8 @@ def test_nan_is_not_hidden_by_a_maximum() -> None:
     nan, one = np.full((1, 1), np.nan, np.float32), np.ones((1, 1), np.float32)
     for name in ("maximum", "minimum"):
         for a, b in ((nan, one), (one, nan)):
-            out, recorder = np.zeros((1, 1), np.float32), Recorder(np)
-            recorder.program = Program()
-            getattr(recorder, name)(a, b, out=out)
-            recorder.program()
+            out = np.zeros((1, 1), np.float32)
+            recorded(name, a, b, out=out)()
             assert np.isnan(out).all()
 
 
@@ -265,7 +301,7 @@ def test_what_memory_cannot_do_is_refused() -> None:
         "view with gaps": lambda: xp.add(x[:, :3], y, out=y),
         "overlapping": lambda: xp.multiply(x, x[:1], out=x),
         "broadcast": lambda: xp.add(y, x, out=x),
-        r"a product of \(4, 6\) and \(4, 3\) is not": lambda: xp.matmul(x, y, out=z),
+        r"a product of \(4, 6\) and \(4, 3\) is not": lambda: xp.dot(x, y, out=z),
     }.items():
         with pytest.raises(ValueError, match=message):
             backend.ops.program(passes)
@@ -378,9 +414,8 @@ def test_a_forked_process_has_threads_of_its_own(tmp_path: Any) -> None:
 
 
 def test_programs_keep_their_arrays_alive() -> None:
-    recorder, out = Recorder(np), np.zeros((2, 2))
-    recorder.program = taken = Program()
-    recorder.add(np.full((2, 2), 3.0), np.full((2, 2), 4.0), out=out)
+    out = np.zeros((2, 2))
+    taken = recorded("add", np.full((2, 2), 3.0), np.full((2, 2), 4.0), out=out)
     for _ in range(100):
         np.full((2, 2), 9.0)
     taken()

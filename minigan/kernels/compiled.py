@@ -21,9 +21,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-(MATMUL, MATMUL_BY_COLUMNS, ELEMENTWISE, BIAS_LEAKY_RELU, BIAS_TANH, LEAKY_RELU_BACKWARD, TANH_BACKWARD, COLUMN_SUMS,
- ROW_SUMS, ADAM, AVERAGE) = range(11)  # fmt: skip
+(MATMUL, MATMUL_BY_COLUMNS, FEW_TERMS, FEW_COLUMNS, MATMUL_OVER_ROWS, FEW_OVER_ROWS, COLUMN_SUMS, ADD_PARTS, ELEMENTWISE,
+ BIAS_LEAKY_RELU, BIAS_TANH, LEAKY_RELU_BACKWARD, TANH_BACKWARD, ROW_SUMS, ADAM, AVERAGE) = range(16)  # fmt: skip
 """The instructions; what each computes stands in `execute`."""
+
+FEW = 3
+"""Up to so many terms, columns or rows a loop is faster than the products of a BLAS, which are made for large blocks."""
 
 OP, WAIT, M, N, K, ARRAYS, STRIDES, FIELDS = 0, 1, 2, 3, 4, 5, 10, 14
 """Fields of an instruction: what to do; whether all threads must be here first; extents; addresses; strides."""
@@ -151,18 +154,81 @@ def box_muller(words: Any, radii: Any, out: Any) -> None:
 
 
 @compiled
-def column_sums(dz: Any, db: Any, first: int, last: int) -> None:
-    """db = sum_B dz in columns first:last, four rows at a time: NumPy's sum along the first axis takes three times as long."""
-    rows, columns, total = dz.shape[0], last - first, db[first:last]
-    total[:] = 0
+def few_terms(a: Any, b: Any, out: Any) -> None:
+    """out = a b, a (B, k), b (k, O): the sum of k outer products."""
+    for i in range(out.shape[0]):
+        row, x, term = out[i], a[i, 0], b[0]
+        for j in range(row.size):
+            row[j] = x * term[j]
+        for p in range(1, b.shape[0]):
+            x, term = a[i, p], b[p]
+            for j in range(row.size):
+                row[j] += x * term[j]
+
+
+@compiled
+def few_columns(a: Any, b: Any, out: Any) -> None:
+    """out = a b^T, a (B, k), b (n, k): inner products, of four rows at a time."""
+    rows = a.shape[0]
+    for column in range(b.shape[0]):
+        weights = b[column]
+        for i in range(0, rows - 3, 4):
+            first, second, third, fourth = a[i], a[i + 1], a[i + 2], a[i + 3]
+            w = weights[0]
+            r, s, t, u = first[0] * w, second[0] * w, third[0] * w, fourth[0] * w
+            for p in range(1, weights.size):
+                r += first[p] * weights[p]
+                s += second[p] * weights[p]
+                t += third[p] * weights[p]
+                u += fourth[p] * weights[p]
+            out[i, column], out[i + 1, column], out[i + 2, column], out[i + 3, column] = r, s, t, u
+        for i in range(rows // 4 * 4, rows):
+            first, r = a[i], a[i, 0] * weights[0]
+            for p in range(1, weights.size):
+                r += first[p] * weights[p]
+            out[i, column] = r
+
+
+@compiled
+def few_over_rows(a: Any, b: Any, out: Any) -> None:
+    """out = a^T b, a (B, m), b (B, O): rows of b weighted by a column of a and added up, four at a time."""
+    rows = a.shape[0]
+    for k in range(out.shape[0]):
+        total = out[k]
+        total[:] = 0
+        for i in range(0, rows - 3, 4):
+            w, x, y, z = a[i, k], a[i + 1, k], a[i + 2, k], a[i + 3, k]
+            r, s, t, u = b[i], b[i + 1], b[i + 2], b[i + 3]
+            for j in range(total.size):
+                total[j] += (w * r[j] + x * s[j]) + (y * t[j] + z * u[j])
+        for i in range(rows // 4 * 4, rows):
+            w, r = a[i, k], b[i]
+            for j in range(total.size):
+                total[j] += w * r[j]
+
+
+@compiled
+def column_sums(dz: Any, db: Any) -> None:
+    """db = sum_B dz, four rows at a time: NumPy's sum along the first axis takes three times as long."""
+    rows = dz.shape[0]
+    db[:] = 0
     for i in range(0, rows - 3, 4):
-        a, b, c, d = dz[i, first:last], dz[i + 1, first:last], dz[i + 2, first:last], dz[i + 3, first:last]
-        for j in range(columns):
-            total[j] += (a[j] + b[j]) + (c[j] + d[j])
+        a, b, c, d = dz[i], dz[i + 1], dz[i + 2], dz[i + 3]
+        for j in range(db.size):
+            db[j] += (a[j] + b[j]) + (c[j] + d[j])
     for i in range(rows // 4 * 4, rows):
-        a = dz[i, first:last]
-        for j in range(columns):
-            total[j] += a[j]
+        a = dz[i]
+        for j in range(db.size):
+            db[j] += a[j]
+
+
+@compiled
+def add_parts(total: Any, parts: Any, first: int) -> None:
+    """total += parts_1 + parts_2 + ..., whose columns from `first` on are those of total."""
+    for p in range(parts.shape[0]):
+        part = parts[p, first : first + total.size]
+        for i in range(total.size):
+            total[i] += part[i]
 
 
 @compiled
@@ -461,16 +527,31 @@ def execute(table: Any, thread: int, threads: int, board: Any, before: int, prod
             if columns > 0:
                 multiply(product, s, u, m, columns, k, a, t, b + b_skip, v, c + size * lo, n, whole, like)
             continue
-        if op == COLUMN_SUMS:  # b (n,) = the sums of the columns of a (m, n)
-            lo, hi = share(n, thread, threads), share(n, thread + 1, threads)
-            column_sums(matrix(a, m, n, like), vector(b, n, like), lo, hi)
-            continue
         lo = share(m, thread, threads)
         rows = share(m, thread + 1, threads) - lo
+        skip = size * lo  # bytes before this thread's rows, for every column
+        if op in (MATMUL_OVER_ROWS, FEW_OVER_ROWS, COLUMN_SUMS):
+            # c (k, n) = a^T b, a (m, k), b (m, n), or the sums of b's columns: each thread over its rows, into c or d
+            part = c if thread == 0 else d + size * (thread - 1) * k * n
+            first, second, sums = a + skip * k, matrix(b + skip * n, rows, n, like), matrix(part, k, n, like)
+            if rows == 0:
+                sums[:] = 0
+            elif op == MATMUL_OVER_ROWS:
+                multiply(product, 1, 0, k, n, rows, first, k, b + skip * n, n, part, n, whole, like)
+            elif op == FEW_OVER_ROWS:
+                few_over_rows(matrix(first, rows, k, like), second, sums)
+            else:
+                column_sums(second, sums[0])
+            continue
         if rows == 0:
             continue
-        skip = size * lo  # bytes before this thread's rows, for every column
-        if op == MATMUL:
+        if op == ADD_PARTS:  # a (m,) += the rows of b (n, m)
+            add_parts(vector(a + skip, rows, like), matrix(b, n, m, like), lo)
+        elif op == FEW_TERMS:  # c (m, n) = a (m, k) b (k, n)
+            few_terms(matrix(a + skip * k, rows, k, like), matrix(b, k, n, like), matrix(c + skip * n, rows, n, like))
+        elif op == FEW_COLUMNS:  # c (m, n) = a (m, k) b^T, b (n, k)
+            few_columns(matrix(a + skip * k, rows, k, like), matrix(b, n, k, like), matrix(c + skip * n, rows, n, like))
+        elif op == MATMUL:
             multiply(product, s, u, rows, n, k, a + skip * (1 if s else t), t, b, v, c + skip * n, n, whole, like)
         elif op == ELEMENTWISE:  # c (m, n) = k(a, b), strides (s, t) of a and (u, v) of b
             first = vector(a + skip * s, (rows - 1) * s + (n - 1) * t + 1, like)

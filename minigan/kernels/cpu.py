@@ -22,7 +22,7 @@ from minigan.kernels.compiled import (
     LEAKY_RELU_BACKWARD,
     TANH_BACKWARD,
 )
-from minigan.kernels.program import Program, Recorder, reads, reads_all, writes, writes_all
+from minigan.kernels.program import Recorder, reads, reads_all, writes
 from minigan.kernels.team import blas
 from minigan.ops import LEAK, Ops
 
@@ -50,19 +50,14 @@ class NumbaOps(Ops):
         """
         if self.threads is None:
             return passes
-        program = self.recorder.program = Program(self.threads)
-        try:
-            passes()
-        finally:
-            self.recorder.program = None
-        return program
+        return self.recorder.record(passes, self.threads)
 
     def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
         if name in ("relu", "leaky-relu"):
-            self.xp.matmul(x, W, out=y)
+            self.xp.dot(x, W, out=y)
             self.do(BIAS_LEAKY_RELU, y.shape, writes(y), reads_all(b), reads_all(leak(name, y.dtype)))
         elif name == "tanh" and y.dtype == np.float32:
-            self.xp.matmul(x, W, out=y)
+            self.xp.dot(x, W, out=y)
             self.do(BIAS_TANH, y.shape, writes(y), reads_all(b))
         else:
             super().dense_forward(x, W, b, name, y, scratch)
@@ -81,8 +76,8 @@ class NumbaOps(Ops):
             )  # fmt: skip
 
     def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
-        self.xp.matmul(x.T, dz, out=dW)
-        self.do(COLUMN_SUMS, dz.shape, reads_all(dz), writes_all(db))
+        self.xp.dot(x.T, dz, out=dW)
+        self.recorder.do_sum(COLUMN_SUMS, (*dz.shape, 1), dz, dz, db)
 
     def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array) -> None:
         self.do(ADAM, (theta.size, 1), writes(theta), reads(grad), writes(m), writes(v), reads_all(factors))

@@ -59,7 +59,7 @@ class CudaOps(Ops):
         self._compiled[key]((min(BLOCKS, max(1, -(-n // THREADS))),), (THREADS,), arguments)
 
     def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
-        self.xp.matmul(x, W, out=y)
+        self.xp.dot(x, W, out=y)
         real = y.dtype.type
         kind = np.int32(ACTIVATIONS.index(name))
         self.launch("bias_activation", y.size, y, y, b, np.int64(y.size), np.int32(y.shape[1]), kind, real(LEAK))

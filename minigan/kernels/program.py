@@ -11,6 +11,7 @@ What changes from step to step (learning rates, coefficients) is read from array
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations
 from types import ModuleType
@@ -20,14 +21,20 @@ import numpy as np
 
 from minigan.backend import Array
 from minigan.kernels.compiled import (
+    ADD_PARTS,
     ARRAYS,
     BINARY,
     COPY,
     ELEMENTWISE,
+    FEW,
+    FEW_COLUMNS,
+    FEW_OVER_ROWS,
+    FEW_TERMS,
     FIELDS,
     LEAST,
     MATMUL,
     MATMUL_BY_COLUMNS,
+    MATMUL_OVER_ROWS,
     ROW_SUMS,
     STRIDES,
     UNARY,
@@ -50,11 +57,12 @@ class Use(NamedTuple):
 
     def clashes(self, earlier: Use) -> bool:
         """Whether threads must wait between `earlier` and this: not where each meets nothing but its own work."""
-        if not (self.writes or earlier.writes):
-            return False
-        (a, b, _), (c, d, _) = self.extent, earlier.extent
         own = self.shared and earlier.shared and self.extent == earlier.extent
-        return a < d and c < b and not own
+        return (self.writes or earlier.writes) and self.overlaps(earlier) and not own
+
+    def overlaps(self, other: Use) -> bool:
+        (a, b, _), (c, d, _) = self.extent, other.extent
+        return a < d and c < b
 
 
 def reads(array: Array) -> Use:
@@ -90,9 +98,12 @@ class Program:
         self.dtype: np.dtype[Any] | None = None
         self._arrays: list[Array] = []  # keeps alive what the instructions point to
         self._since: list[Use] = []  # what was used since threads last waited for each other
+        self._owed: list[tuple[Array, Array]] = []  # sums over rows, and the parts of them that other threads have
 
     def append(self, op: int, extents: tuple[int, ...], *uses: Use, strides: tuple[int, ...] = ()) -> None:
         """Add an instruction: op, extents (m rows of n, and k), the arrays in the order that `compiled.execute` expects."""
+        if any(use.overlaps(writes_all(total)) for use in uses for total, _ in self._owed):
+            self.settle()
         for use in uses:
             self.dtype = self.dtype or use.array.dtype
             if use.array.dtype != self.dtype:
@@ -109,6 +120,23 @@ class Program:
         line[0, ARRAYS : ARRAYS + len(uses)] = [address(use.array) for use in uses]
         line[0, STRIDES : STRIDES + len(strides)] = strides
         self.code = np.concatenate([self.code, line])
+
+    def append_sum(self, op: int, extents: tuple[int, ...], a: Array, b: Array, out: Array) -> None:
+        """Add an instruction whose result is a sum over the rows of a and b.
+
+        Each thread adds up its own rows, which are in its cache: the first one in `out`, others in parts of their own.
+        Nobody waits for that, nor for the parts to be added to `out`, until something else needs it: see `settle`.
+        """
+        parts = np.zeros((self.threads - 1, *out.shape), out.dtype)
+        self.append(op, extents, reads(a), reads(b), writes_all(out), writes_all(parts))
+        if len(parts):
+            self._owed.append((out, parts))
+
+    def settle(self) -> None:
+        """Add the parts of all sums over rows to them."""
+        owed, self._owed = self._owed, []
+        for out, parts in owed:
+            self.append(ADD_PARTS, (out.size, len(parts)), writes(out.reshape(-1)), reads_all(parts))
 
     def __call__(self) -> None:
         team(self.dtype, self.threads).run(self.code)
@@ -134,10 +162,27 @@ class Recorder:
             f"xp.{name} cannot be part of a program: give it an instruction in kernels/program.py"
         )
 
+    def record(self, passes: Callable[[], None], threads: int = 1) -> Program:
+        """What passes() does, taken down."""
+        program = self.program = Program(threads)
+        try:
+            passes()
+        finally:
+            self.program = None
+        program.settle()
+        return program
+
     def do(self, op: int, extents: tuple[int, ...], *uses: Use, strides: tuple[int, ...] = ()) -> None:
         """Append an instruction to the program; without one, carry it out."""
         program = self.program or Program()
         program.append(op, extents, *uses, strides=strides)
+        if self.program is None:
+            program()
+
+    def do_sum(self, op: int, extents: tuple[int, ...], a: Array, b: Array, out: Array) -> None:
+        """The same for a sum over the rows of a and b."""
+        program = self.program or Program()
+        program.append_sum(op, extents, a, b, out)
         if self.program is None:
             program()
 
@@ -159,21 +204,30 @@ class Recorder:
         else:
             self.elementwise(COPY, a, out=out)
 
-    def matmul(self, a: Array, b: Array, *, out: Array) -> None:
+    def dot(self, a: Array, b: Array, *, out: Array) -> None:
         """out = a b: operands row by row, or transposed views of such."""
         if self.program is None:
-            self.xp.matmul(a, b, out=out)
+            self.xp.dot(a, b, out=out)
             return
         (m, n), k = out.shape, a.shape[1]
         if a.shape != (m, k) or b.shape != (k, n):
             raise ValueError(f"a product of {a.shape} and {b.shape} is not {out.shape}")
-        flags = [0 if x.flags.c_contiguous else 1 for x in (a, b)]
-        strides = (flags[0], a.shape[1 - flags[0]], flags[1], b.shape[1 - flags[1]])
-        by_rows = m >= n or m >= 2 * LEAST
-        first = reads(a) if by_rows and not flags[0] else reads_all(a)
-        result = writes(out) if by_rows else writes_all(out)
-        op = MATMUL if by_rows else MATMUL_BY_COLUMNS
-        self.do(op, (m, n, k), first, reads_all(b), result, strides=strides)
+        if a.flags.f_contiguous and b.flags.c_contiguous and k > 1:  # a^T b: a sum over the rows of both
+            if m > FEW and n == 1:  # b^T a, which is the same line of numbers
+                self.do_sum(FEW_OVER_ROWS, (k, m, 1), b, a.T, out)
+            else:
+                self.do_sum(FEW_OVER_ROWS if m <= FEW else MATMUL_OVER_ROWS, (k, n, m), a.T, b, out)
+        elif k <= FEW and a.flags.c_contiguous and b.flags.c_contiguous:
+            self.do(FEW_TERMS, (m, n, k), reads(a), reads_all(b), writes(out))
+        elif n <= FEW and a.flags.c_contiguous and b.flags.f_contiguous:
+            self.do(FEW_COLUMNS, (m, n, k), reads(a), reads_all(b), writes(out))
+        else:
+            flags = [0 if x.flags.c_contiguous else 1 for x in (a, b)]
+            strides = (flags[0], a.shape[1 - flags[0]], flags[1], b.shape[1 - flags[1]])
+            by_rows = m >= n or m >= 2 * LEAST
+            first = reads(a) if by_rows and not flags[0] else reads_all(a)
+            result = writes(out) if by_rows else writes_all(out)
+            self.do(MATMUL if by_rows else MATMUL_BY_COLUMNS, (m, n, k), first, reads_all(b), result, strides=strides)
 
     def sum(self, x: Array, *, axis: int, keepdims: bool, out: Array) -> None:
         """out (B, 1) = the sums of the rows of x (B, d)."""
