@@ -23,7 +23,7 @@ Array = Any
 """A numpy.ndarray or a cupy.ndarray: the two share no common type to name here."""
 
 BACKENDS = ("numpy", "cupy")
-KERNELS = ("reference", "numba", "cuda")
+KERNELS = ("reference", "numba", "cuda", "cuda-tf32")
 INSTALL_CUPY = "pip install 'minigan[cuda13]' (CUDA 13) or 'minigan[cuda12]' (CUDA 12)"
 
 
@@ -31,7 +31,8 @@ class Backend:
     """An array module with the few things that differ between host and device.
 
     Attributes: `name` ("numpy" or "cupy"), `xp` (the module), `device` (a description for people), `kernels` (which
-    implementation of the operations: "reference", "numba" for compiled loops on the CPU, "cuda" for kernels on a GPU).
+    implementation of the operations: "reference", "numba" for compiled loops on the CPU, "cuda" for kernels on a GPU, "cuda-tf32"
+    for those with matrix products of numbers rounded to TF32).
     """
 
     def __init__(self, name: str, xp: ModuleType, device: str, kernels: str = "reference") -> None:
@@ -51,7 +52,7 @@ class Backend:
             from minigan.kernels.cpu import NumbaOps
 
             return NumbaOps(self)
-        if self.kernels == "cuda":
+        if self.kernels in ("cuda", "cuda-tf32"):
             from minigan.kernels.gpu import CudaOps
 
             return CudaOps(self)
@@ -114,8 +115,8 @@ def get_backend(name: str = "numpy", kernels: str = "reference") -> Backend:
         raise InputError(f"--kernels {kernels} is unknown; choose one of: {', '.join(KERNELS)}.")
     if kernels == "numba":
         _require_numba(name)
-    if kernels == "cuda" and name != "cupy":
-        raise InputError(f"--kernels cuda is for the GPU; leave it out with --backend {name}.")
+    if kernels.startswith("cuda") and name != "cupy":
+        raise InputError(f"--kernels {kernels} is for the GPU; leave it out with --backend {name}.")
     if name == "numpy":
         return Backend("numpy", np, f"CPU ({platform.machine() or 'unknown machine'})", kernels)
     if name == "cupy":
@@ -151,4 +152,13 @@ def _cupy_backend(kernels: str) -> Backend:
             f"--backend cupy finds no usable CUDA device ({reason}): check the driver with nvidia-smi and that "
             f"CuPy matches it, {INSTALL_CUPY}, or use --backend numpy."
         ) from None
+    if kernels.startswith("cuda"):
+        _require_nvmath(kernels)
     return Backend("cupy", cupy, properties["name"].decode(), kernels)
+
+
+def _require_nvmath(kernels: str) -> None:
+    try:
+        importlib.import_module("nvmath.bindings.cublasLt")
+    except ImportError as error:
+        raise InputError(f"--kernels {kernels} needs nvmath-python ({error}): {INSTALL_CUPY}.") from None

@@ -103,7 +103,8 @@ class Config:
     )
     kernels: str = setting(
         "reference",
-        "reference (plain NumPy or CuPy), numba (a compiled program on the CPU, extra fast) or cuda (kernels of our own on a GPU)",
+        "reference (plain NumPy or CuPy), numba (a compiled program on the CPU, extra fast) or cuda (kernels of our own and a "
+        "recorded step on a GPU; cuda-tf32: its matrix products with 10 bits of mantissa)",
         choices=KERNELS,
     )
     threads: int = setting(

@@ -98,8 +98,9 @@ def report() -> Iterator[tuple[str, str]]:
             yield label, test(backend)
         except InputError as error:
             yield label, f"not available. {error}"
-        except MiniganError as error:
-            yield label, f"FAILS: {error}"
+        except Exception as error:  # whatever a driver or a library comes up with
+            words = str(error).strip().splitlines() or [type(error).__name__]
+            yield label, f"FAILS: {words[0]}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

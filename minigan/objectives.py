@@ -30,19 +30,6 @@ def binary_cross_entropy(ops: Ops, s: Array, target: float) -> Array:
     return (target * positive + (1 - target) * loss).mean()
 
 
-def binary_cross_entropy_gradient(ops: Ops, s: Array, target: float, out: Array, scratch: Array) -> None:
-    """out = (sigma(s) - target) / B, without cancellation when the target is 0 or 1: sigma(s) - 1 = -sigma(-s)."""
-    xp = ops.xp
-    if target == 1:
-        xp.negative(s, out=out)
-        ops.sigmoid(out, out, scratch)
-        xp.multiply(out, -1 / s.size, out=out)
-    else:
-        ops.sigmoid(s, out, scratch)
-        xp.subtract(out, target, out=out)
-        xp.multiply(out, 1 / s.size, out=out)
-
-
 class NonSaturating:
     """Binary cross-entropy for both players; the generator maximises log D(G(z)) (Goodfellow et al. 2014, section 3).
 
@@ -64,8 +51,8 @@ class NonSaturating:
 
     def discriminator_gradient(self, r: Array, f: Array, dr: Array, df: Array) -> None:
         """dr = (sigma(r) - target) / B, df = sigma(f) / B."""
-        binary_cross_entropy_gradient(self.ops, r, self.target, dr, self.scratch)
-        binary_cross_entropy_gradient(self.ops, f, 0, df, self.scratch)
+        self.ops.binary_cross_entropy_gradient(r, self.target, dr, self.scratch)
+        self.ops.binary_cross_entropy_gradient(f, 0, df, self.scratch)
 
     def generator(self, r: Array, f: Array) -> Array:
         """mean softplus(-f)."""
@@ -73,7 +60,7 @@ class NonSaturating:
 
     def generator_gradient(self, r: Array, f: Array, df: Array) -> None:
         """df = -sigma(-f) / B."""
-        binary_cross_entropy_gradient(self.ops, f, 1, df, self.scratch)
+        self.ops.binary_cross_entropy_gradient(f, 1, df, self.scratch)
 
 
 class Minimax(NonSaturating):
@@ -85,7 +72,7 @@ class Minimax(NonSaturating):
 
     def generator_gradient(self, r: Array, f: Array, df: Array) -> None:
         """df = -sigma(f) / B: it saturates where the discriminator is sure."""
-        binary_cross_entropy_gradient(self.ops, f, 0, df, self.scratch)
+        self.ops.binary_cross_entropy_gradient(f, 0, df, self.scratch)
         self.xp.negative(df, out=df)
 
 
@@ -160,7 +147,7 @@ class Relativistic(NonSaturating):
     def discriminator_gradient(self, r: Array, f: Array, dr: Array, df: Array) -> None:
         """df = sigma(f - r) / B, dr = -df."""
         self.xp.subtract(r, f, out=df)
-        binary_cross_entropy_gradient(self.ops, df, 1, dr, self.scratch)
+        self.ops.binary_cross_entropy_gradient(df, 1, dr, self.scratch)
         self.xp.negative(dr, out=df)
 
     def generator(self, r: Array, f: Array) -> Array:

@@ -158,6 +158,21 @@ class Ops:
         """out = log(1 + e^s), the stable -log(sigmoid(-s)); its derivative is sigmoid(s)."""
         self.xp.logaddexp(s, 0, out=out)
 
+    def binary_cross_entropy_gradient(self, s: Array, target: float, out: Array, scratch: Array) -> None:
+        """out = (sigma(s) - target) / B, without cancellation when the target is 0 or 1: sigma(s) - 1 = -sigma(-s).
+
+        `out` may be `s`.
+        """
+        xp = self.xp
+        if target == 1:
+            xp.negative(s, out=out)
+            self.sigmoid(out, out, scratch)
+            xp.multiply(out, -1 / s.size, out=out)
+        else:
+            self.sigmoid(s, out, scratch)
+            xp.subtract(out, target, out=out)
+            xp.multiply(out, 1 / s.size, out=out)
+
     # --------------------------------------------------------------------------------------------- minibatches
 
     def gather(self, rows: Array, chosen: Array, offset: Array, factor: Array, scratch: Array, out: Array) -> None:

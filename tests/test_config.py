@@ -64,7 +64,7 @@ CHOICES = {
     "penalty_schedule": SCHEDULES,
     "update": UPDATES,
     "lr_schedule": SCHEDULES,
-    "kernels": ("reference", "numba", "cuda"),
+    "kernels": ("reference", "numba", "cuda", "cuda-tf32"),
     "backend": ("numpy", "cupy"),
     "recipe": ("default", "best", "article"),
 }

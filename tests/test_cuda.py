@@ -6,12 +6,19 @@ On a GPU `python -m minigan.lockstep --kernels cuda` and the tests marked gpu sa
 from __future__ import annotations
 
 import ctypes
+import enum
 import functools
 import hashlib
+import importlib
+import inspect
 import shutil
 import subprocess
+import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,14 +26,19 @@ import pytest
 from helpers import agree, exit_code, tiny_gan
 
 from minigan import lockstep, train
-from minigan.backend import Backend, get_backend
+from minigan.backend import Backend, _require_nvmath, get_backend
 from minigan.check import certificate
 from minigan.data import load
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
-from minigan.kernels import gpu
+from minigan.errors import InputError
+from minigan.kernels import cublaslt, gpu
 from minigan.noise import Noise
 from minigan.ops import ACTIVATIONS, Ops
+
+CUBLASLT: Any = None
+with suppress(ImportError):
+    CUBLASLT = importlib.import_module("nvmath.bindings.cublasLt")
 
 SHIM = Path(__file__).with_name("cuda_on_cpu.h")
 COMPILER = shutil.which("g++") or shutil.which("c++")
@@ -91,24 +103,168 @@ def library(code: str, flags: tuple[str, ...]) -> ctypes.CDLL:
 
 
 class OnCpu:
-    """NumPy with CuPy's `RawModule`, whose kernels run on the CPU."""
+    """NumPy with CuPy's `RawModule`, whose kernels run on the CPU, and a stream that can be recorded."""
 
-    class RawModule:
-        def __init__(self, code: str, options: tuple[str, ...]) -> None:
-            self.library = library(code, tuple(f.replace("-std=c++14", "-std=c++17") for f in options))
+    def __init__(self) -> None:
+        self.recording: list[Callable[[], Any]] | None = None
+        self.cuda = SimpleNamespace(
+            Stream=lambda *, non_blocking: Stream(self, non_blocking),
+            get_current_stream=lambda: SimpleNamespace(ptr=0, synchronize=lambda: None),
+        )
 
-        def get_function(self, name: str) -> Any:
-            function = getattr(self.library, name)
+    def do(self, call: Callable[[], Any]) -> Any:
+        """Now, or whenever the graph is launched that is being recorded."""
+        return call() if self.recording is None else self.recording.append(call)
+
+    def RawModule(self, code: str, options: tuple[str, ...]) -> Any:
+        assert self.recording is None, "compiled while recording"
+        shared = library(code, tuple(f.replace("-std=c++14", "-std=c++17") for f in options))
+
+        def get_function(name: str) -> Any:
+            function = getattr(shared, name)
             function.restype = None
 
             def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
                 assert 0 < grid[0] <= 2**31 - 1 and 0 < block[0] <= 1024
-                function(*(argument(a) for a in arguments))
+                self.do(functools.partial(function, *(argument(a) for a in arguments)))
 
             return launch
 
+        return SimpleNamespace(get_function=get_function)
+
     def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
+        function = getattr(np, name)
+        if not callable(function) or isinstance(function, type):
+            return function
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            writes = "out" in kwargs or name == "copyto"
+            assert writes or self.recording is None, f"{name} takes memory while recording"
+            return self.do(lambda: function(*args, **kwargs))
+
+        return call
+
+
+class Stream:
+    """CuPy's, of which only recording is used."""
+
+    def __init__(self, module: OnCpu, non_blocking: bool) -> None:
+        assert non_blocking, "CUDA does not record the default stream, nor one that waits for it"
+        self.module = module
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.module.recording is None
+
+    def begin_capture(self) -> None:
+        self.module.recording = []
+
+    def end_capture(self) -> Any:
+        calls, self.module.recording = self.module.recording, None
+        assert calls is not None
+        return SimpleNamespace(launch=lambda: [call() for call in calls], nodes=calls)
+
+
+class CublasLt:
+    """nvmath.bindings.cublasLt for matrices on the host, as its manual says: columns one after the other."""
+
+    MatmulDescAttribute = enum.IntEnum("MatmulDescAttribute", {"TRANSA": 3, "TRANSB": 4})
+    MatmulPreferenceAttribute = enum.IntEnum(
+        "MatmulPreferenceAttribute",
+        {"MAX_WORKSPACE_BYTES": 1, **{f"MIN_ALIGNMENT_{x}_BYTES": 5 + i for i, x in enumerate("ABCD")}},
+    )
+    matmul_heuristic_result_dtype = np.dtype([
+        ("algo", [("data_", "<u8", (8,))]), ("workspace_size", "<u8"), ("state", "<i4"), ("waves_count", "<f4"),
+        ("reserved", "<i4", (4,)),
+    ])  # fmt: skip
+
+    def __init__(self, module: OnCpu) -> None:
+        self.module = module
+        self.made: list[Any] = []
+
+    def new(self, thing: Any) -> int:
+        self.made.append(thing)
+        return len(self.made) - 1
+
+    def create(self) -> int:
+        return self.new("handle")
+
+    def matmul_desc_create(self, compute_type: int, scale_type: int) -> int:
+        assert (compute_type, scale_type) in ((68, 0), (77, 0), (70, 1))
+        return self.new({"compute": compute_type, 3: 0, 4: 0})
+
+    def matrix_layout_create(self, type: int, rows: int, cols: int, ld: int) -> int:
+        assert ld >= rows
+        return self.new((("f4", "f8")[type], rows, cols, ld))
+
+    def matmul_preference_create(self) -> int:
+        return self.new({f"MIN_ALIGNMENT_{x}_BYTES": 256 for x in "ABCD"})
+
+    def matmul_desc_set_attribute(self, matmul_desc: int, attr: int, buf: int, size_in_bytes: int) -> None:
+        assert size_in_bytes == 4
+        self.made[matmul_desc][attr] = ctypes.c_int32.from_address(buf).value
+
+    def matmul_preference_set_attribute(self, pref: int, attr: int, buf: int, size_in_bytes: int) -> None:
+        name = self.MatmulPreferenceAttribute(attr).name
+        kind = ctypes.c_uint64 if name == "MAX_WORKSPACE_BYTES" else ctypes.c_uint32
+        assert size_in_bytes == ctypes.sizeof(kind)
+        self.made[pref][name] = kind.from_address(buf).value
+
+    def matmul_algo_get_heuristic(
+        self, light_handle: int, operation_desc: int, adesc: int, bdesc: int, cdesc: int, ddesc: int, preference: int,
+        requested_algo_count: int, heuristic_results_array: int, return_algo_count: int,
+    ) -> None:  # fmt: skip
+        """The algorithm remembers what it was chosen for."""
+        assert self.module.recording is None, "a product planned while recording"
+        wishes = self.made[preference]
+        found = np.frombuffer(
+            (ctypes.c_byte * 96).from_address(heuristic_results_array), self.matmul_heuristic_result_dtype
+        )
+        found["algo"]["data_"][0] = [
+            *(wishes[f"MIN_ALIGNMENT_{x}_BYTES"] for x in "ABCD"),
+            operation_desc,
+            adesc,
+            bdesc,
+            ddesc,
+        ]
+        ctypes.c_int32.from_address(return_algo_count).value = 1
+
+    def matmul_preference_destroy(self, pref: int) -> None:
+        self.made[pref] = None
+
+    def matmul(
+        self, light_handle: int, compute_desc: int, alpha: int, a: int, adesc: int, b: int, bdesc: int, beta: int, c: int,
+        cdesc: int, d: int, ddesc: int, algo: int, workspace: int, workspace_size_in_bytes: int, stream: int,
+    ) -> None:  # fmt: skip
+        chosen = np.frombuffer((ctypes.c_byte * 64).from_address(algo), np.uint64)
+        assert all(at % int(bytes) == 0 for at, bytes in zip((a, b, c, d), chosen[:4], strict=True)), (
+            "less aligned than said"
+        )
+        assert [*chosen[4:]] == [compute_desc, adesc, bdesc, ddesc] and c == d and workspace and workspace_size_in_bytes
+
+        def matrix(at: int, layout: int) -> np.ndarray:
+            dtype, rows, columns, ld = self.made[layout]
+            size = np.dtype(dtype).itemsize * (ld * (columns - 1) + rows)
+            numbers = np.frombuffer((ctypes.c_byte * size).from_address(at), dtype)
+            strides = numbers.itemsize, ld * numbers.itemsize
+            return np.lib.stride_tricks.as_strided(numbers, (rows, columns), strides)
+
+        real = self.made[ddesc][0]
+        factors = [np.frombuffer((ctypes.c_byte * 8).from_address(at), real)[0] for at in (alpha, beta)]
+        assert factors == [1, 0]
+        operation, first, second, result = self.made[compute_desc], matrix(a, adesc), matrix(b, bdesc), matrix(d, ddesc)
+        first, second = first.T if operation[3] else first, second.T if operation[4] else second
+        if operation["compute"] == 77:
+            first, second = tf32(first), tf32(second)
+        self.module.do(lambda: np.copyto(result, first @ second))
+
+
+def tf32(x: np.ndarray) -> np.ndarray:
+    """Rounded to 10 bits of mantissa."""
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
 
 
 C = {"float32": ctypes.c_float, "float64": ctypes.c_double, "int32": ctypes.c_int32, "int64": ctypes.c_int64,
@@ -123,9 +279,20 @@ def argument(value: Any) -> Any:
     return C[value.dtype.name](value)
 
 
+def stand_in(patch: pytest.MonkeyPatch, kernels: str = "cuda") -> Backend:
+    """A backend whose kernels, products and graphs run on the CPU."""
+    module = OnCpu()
+    patch.setitem(sys.modules, "nvmath.bindings.cublasLt", CublasLt(module))
+    patch.setattr(cublaslt, "address", lambda array: array.ctypes.data)
+    backend = Backend("cupy", module, "kernels on the CPU", kernels)  # type: ignore[arg-type]
+    assert isinstance(backend.ops, gpu.CudaOps)
+    return backend
+
+
 @pytest.fixture(scope="module")
-def fake() -> Backend:
-    return Backend("cupy", OnCpu(), "kernels on the CPU", "cuda")  # type: ignore[arg-type]
+def fake() -> Iterator[Backend]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield stand_in(patch)
 
 
 @on_cpu
@@ -149,11 +316,20 @@ def test_activations_agree_with_the_reference(fake: Backend, name: str, dtype: s
 def test_functions_of_logits_agree_into_the_tails(fake: Backend, dtype: str) -> None:
     s = np.concatenate([np.linspace(-30, 30, 401), [0, 1e4, -1e4, np.inf, -np.inf, np.nan]]).astype(dtype)[:, None]
     expected, got, scratch = (np.full_like(s, 7) for _ in range(3))
-    for name, extra in (("sigmoid", [scratch]), ("softplus", [])):
+    calls: dict[str, Callable[[Ops, np.ndarray], None]] = {
+        "sigmoid": lambda ops, out: ops.sigmoid(s, out, scratch),
+        "softplus": lambda ops, out: ops.softplus(s, out),
+        **{
+            f"gradient {t}": lambda ops, out, t=t: ops.binary_cross_entropy_gradient(s, t, out, scratch)  # type: ignore[misc]
+            for t in (0, 0.9, 1)
+        },
+    }
+    for name, call in calls.items():
         with np.errstate(all="ignore"):
-            getattr(Ops(get_backend()), name)(s, expected, *extra)
-        getattr(fake.ops, name)(s, got, *extra)
-        np.testing.assert_allclose(got, expected, rtol=8 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+            call(Ops(get_backend()), expected)
+        call(fake.ops, got)
+        atol = np.finfo(dtype).eps / s.size if name == "gradient 0.9" else np.finfo(dtype).tiny
+        np.testing.assert_allclose(got, expected, rtol=8 * np.finfo(dtype).eps, atol=atol, err_msg=name)
 
 
 @on_cpu
@@ -261,6 +437,132 @@ def test_a_step_draws_its_noise_on_the_device(fake: Backend) -> None:
     finally:
         fake.ops.draw = kept  # type: ignore[attr-defined]
     assert drawn == ["normal"]
+
+
+# ------------------------------------------------------------------------------------------- products and graphs
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("m, n, k", [(32, 8, 5), (3, 40, 7), (1, 9, 20), (64, 1, 3), (50, 33, 1), (1, 1, 1)])
+def test_products_are_numpys(fake: Backend, m: int, n: int, k: int, dtype: str) -> None:
+    """In all four orders, and from addresses that are multiples of nothing but the size of a number."""
+    rng, flat = np.random.default_rng(2), np.empty(m * n + 3, dtype)
+    for a in (rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, m)).astype(dtype).T):
+        for b in (rng.normal(size=(k, n)).astype(dtype), rng.normal(size=(n, k)).astype(dtype).T):
+            for first in range(3):
+                out = flat[first : first + m * n].reshape(m, n)
+                out[:] = np.nan
+                fake.ops.xp.dot(a, b, out=out)
+                agree(out, a @ b)
+
+
+def test_a_plan_is_made_once(fake: Backend) -> None:
+    products = cublaslt.Products(fake.xp, sys.modules["nvmath.bindings.cublasLt"])
+    x, W, out = np.ones((6, 4)), np.ones((4, 8)), np.empty((6, 8))
+    for _ in range(3):
+        products.dot(x, W, out=out)
+    assert len(products.plans) == 1
+    products.dot(out, W.T, out=x)
+    assert len(products.plans) == 2
+
+
+def test_products_that_cannot_be_are_refused(fake: Backend) -> None:
+    dot, x = fake.ops.xp.dot, np.zeros((4, 6))
+    for error, a, b, out in (
+        (ValueError, x, x, np.zeros((4, 6))),
+        (ValueError, x, x.T, np.zeros((4, 5))),
+        (ValueError, x, x.T, np.zeros((4, 4), order="F")),
+        (ValueError, x[:, :3], x[:, :3].T, np.zeros((4, 4))),
+        (TypeError, x, x.T.astype(np.float32), np.zeros((4, 4))),
+    ):
+        with pytest.raises(error):
+            dot(a, b, out=out)
+
+
+@on_cpu
+@pytest.mark.parametrize("settings", [
+    {}, {"objective": "relativistic", "r1": 0.5, "r2": 0.3, "penalty_every": 2}, {"discriminator_steps": 2},
+    {"objective": "wasserstein", "gradient_penalty": 0.7, "update": "simultaneous"}, {"activation": "tanh", "r1": 0.5},
+])  # fmt: skip
+def test_a_recorded_step_goes_on_as_the_step_does(fake: Backend, settings: dict[str, Any]) -> None:
+    """Call after call, although numbers change from step to step; and a recording computes nothing by itself."""
+    (expected, fill), (gan, fill_there) = (tiny_gan(backend, **settings) for backend in (get_backend(), fake))
+    gan.noise = Noise(gan.config.seed)
+    for name, value in expected.state().items():
+        np.copyto(gan.state()[name], value)
+    for _ in range(7):
+        expected.train_step(fill)
+        gan.train_step(fill_there)
+    assert gan.programs and all(isinstance(p, gpu.Graph) and p.recorded is not None for p in gan.programs.values())
+    for name, value in expected.state().items():
+        np.testing.assert_allclose(
+            gan.state()[name], value, rtol=0, atol=1e-9 * max(1, np.abs(value).max()), err_msg=name
+        )
+
+
+@on_cpu
+def test_a_recording_that_fails_is_ended(fake: Backend) -> None:
+    def fails() -> None:
+        if graph.warm:
+            raise KeyboardInterrupt
+
+    graph = gpu.Graph(fails, fake.xp)
+    graph()
+    with pytest.raises(KeyboardInterrupt):
+        graph()
+    assert fake.xp.recording is None and graph.recorded is None
+
+
+@on_cpu
+def test_tf32_rounds_what_is_multiplied_and_nothing_else() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        ops = stand_in(patch, "cuda-tf32").ops
+        x = np.array([[1 + 2**-12, 3.0]], np.float32)
+        out = np.empty((1, 1), np.float32)
+        ops.xp.dot(x, np.array([[1], [0]], np.float32), out=out)
+        assert out[0, 0] == 1
+        twice = np.empty((1, 1))
+        ops.xp.dot(x.astype(np.float64), np.array([[1.0], [0.0]]), out=twice)
+        assert twice[0, 0] == 1 + 2**-12
+
+
+FUNCTIONS = [name for name, _ in inspect.getmembers(CublasLt, inspect.isfunction) if name not in ("new", "__init__")]
+
+
+@pytest.mark.skipif(CUBLASLT is None, reason="nvmath-python is not installed")
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_stand_in_takes_what_cublaslt_takes(name: str) -> None:
+    """The arguments of the bindings, by name and order, as their first line of documentation gives them."""
+    first = getattr(CUBLASLT, name).__doc__.splitlines()[0]
+    named = [part.split()[-1] for part in first[first.index("(") + 1 : first.rindex(")")].split(",") if part.strip()]
+    assert list(inspect.signature(getattr(CublasLt, name)).parameters)[1:] == named
+
+
+@pytest.mark.skipif(CUBLASLT is None, reason="nvmath-python is not installed")
+def test_the_stand_ins_numbers_are_those_of_cublaslt() -> None:
+    real: Any = CUBLASLT
+    for mine, theirs in (
+        (CublasLt.MatmulDescAttribute, real.MatmulDescAttribute),
+        (CublasLt.MatmulPreferenceAttribute, real.MatmulPreferenceAttribute),
+    ):
+        assert all(theirs[name] == value for name, value in mine.__members__.items())
+    assert np.dtype(real.matmul_heuristic_result_dtype) == CublasLt.matmul_heuristic_result_dtype
+    from nvmath.bindings.cublas import ComputeType
+
+    for name, value in (("float32", "COMPUTE_32F"), ("float64", "COMPUTE_64F"), ("tf32", "COMPUTE_32F_FAST_TF32")):
+        assert cublaslt.COMPUTE[name] == ComputeType[value]
+
+
+def test_cupy_records_streams() -> None:
+    cuda = pytest.importorskip("cupy", reason="CuPy is not installed").cuda
+    assert all(hasattr(cuda.Stream, name) for name in ("begin_capture", "end_capture", "__enter__"))
+    assert hasattr(cuda.Graph, "launch") and "non_blocking" in (cuda.Stream.__init__.__doc__ or cuda.Stream.__doc__)
+
+
+def test_cuda_kernels_need_nvmath(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nvmath.bindings.cublasLt", None)
+    with pytest.raises(InputError, match=r"--kernels cuda needs nvmath-python .* pip install 'minigan\[cuda13\]'"):
+        _require_nvmath("cuda")
 
 
 def test_cuda_kernels_are_for_the_gpu(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,12 +1,15 @@
-"""`--backend cupy --kernels cuda`: the elementwise operations as single kernels, from the CUDA sources in `cuda/`.
+"""`--backend cupy --kernels cuda`: operations as single kernels, and the training step as one CUDA graph.
 
 CuPy launches a kernel of its own for every operation, and on small networks launches are what a step consists of. Each
-method here is one launch, besides the matrix product. The noise is drawn on the device; what is copied to it is a
-minibatch's choice of rows, and a few numbers that change from step to step.
+method here is one launch of a kernel from the CUDA sources in `cuda/`, besides the matrix products (cublaslt.py); and what
+a minibatch's passes launch is recorded once and launched together from then on. The noise is drawn on the device; what is
+copied to it is a minibatch's choice of rows, and a few numbers that change from step to step.
 """
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Array, Backend
+from minigan.kernels.cublaslt import Products
 from minigan.ops import ACTIVATIONS, LEAK, Ops
 
 SOURCES = Path(__file__).with_name("cuda")
 KERNELS = {
     "activation": ("bias_activation", "activation_backward"),
-    "logits": ("sigmoid", "softplus"),
+    "logits": ("sigmoid", "softplus", "cross_entropy_gradient"),
     "adam": ("adam", "average"),
     "noise": ("words", "uniform", "normal"),
     "gather": ("gather",),
@@ -42,12 +46,75 @@ def options(dtype: str, stored: str = "float32") -> tuple[str, ...]:
     return ("-std=c++14", f"-Dreal={TYPES[dtype]}", f"-Dstored={TYPES[stored]}")
 
 
+class Module:
+    """CuPy, with matrix products and sums that can be recorded: cuBLASLt's, which takes no memory while it computes."""
+
+    def __init__(self, xp: Any, tf32: bool) -> None:
+        self.xp = xp
+        self.dot = Products(xp, importlib.import_module("nvmath.bindings.cublasLt"), tf32=tf32).dot
+        self._ones: dict[tuple[int, str], Array] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.xp, name)
+
+    def ones_column(self, n: int, dtype: Any) -> Array:
+        """(n, 1) ones, the same array whenever asked for."""
+        key = (n, np.dtype(dtype).name)
+        if key not in self._ones:
+            self._ones[key] = self.xp.ones((n, 1), dtype)
+        return self._ones[key]
+
+    def sum(self, x: Array, *, axis: int, keepdims: bool, out: Array) -> None:
+        """out (B, 1) = the sums of the rows of x (B, d), as a product with ones."""
+        assert axis == 1 and keepdims
+        self.dot(x, self.ones_column(x.shape[1], x.dtype), out=out)
+
+
+class Graph:
+    """passes() as one CUDA graph.
+
+    The first call does the passes one by one, because compiling a kernel and planning a product take memory, which a
+    recording must not. The second call records them, and from then on a call is one launch.
+    """
+
+    def __init__(self, passes: Callable[[], None], xp: Any) -> None:
+        self.passes = passes
+        self.xp = xp
+        self.warm = False
+        self.recorded: Any = None
+
+    def __call__(self) -> None:
+        if not self.warm:
+            self.passes()
+            self.warm = True
+            return
+        if self.recorded is None:
+            self.recorded = self.record()
+        self.recorded.launch()
+
+    def record(self) -> Any:
+        """What passes() launches; nothing is computed."""
+        stream = self.xp.cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
+        with stream:
+            stream.begin_capture()
+            try:
+                self.passes()
+            finally:
+                recorded = stream.end_capture()
+        return recorded
+
+
 class CudaOps(Ops):
     """`Ops` with the kernels above; everything else is CuPy's."""
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
+        self.xp: Any = Module(backend.xp, tf32=backend.kernels == "cuda-tf32")
         self._compiled: dict[tuple[str, str, str], Any] = {}
+
+    def program(self, passes: Callable[[], None]) -> Callable[[], None]:
+        """`passes` as a CUDA graph."""
+        return Graph(passes, self.backend.xp)
 
     def launch(self, name: str, n: int, like: Array, *arguments: Any, stored: str = "float32") -> None:
         """Run a kernel on n things; `like` says which type stands for `real`."""
@@ -71,8 +138,16 @@ class CudaOps(Ops):
         kind = np.int32(ACTIVATIONS.index(name))
         self.launch("activation_backward", y.size, y, dy, y, slope, dz, np.int64(y.size), kind, y.dtype.type(LEAK))
 
+    def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
+        self.xp.dot(x.T, dz, out=dW)
+        self.xp.dot(self.xp.ones_column(len(dz), dz.dtype).T, dz, out=db.reshape(1, -1))
+
     def sigmoid(self, s: Array, out: Array, scratch: Array) -> None:
         self.launch("sigmoid", s.size, s, s, out, np.int64(s.size))
+
+    def binary_cross_entropy_gradient(self, s: Array, target: float, out: Array, scratch: Array) -> None:
+        real, n = s.dtype.type, np.int64(s.size)
+        self.launch("cross_entropy_gradient", s.size, s, s, out, n, real(target), real(1 / s.size))
 
     def softplus(self, s: Array, out: Array) -> None:
         self.launch("softplus", s.size, s, s, out, np.int64(s.size))

@@ -1,8 +1,14 @@
 // Functions of logits, one pass each (ops.py gives the formulas).
 
-// out = 1 / (1 + e^-s) = e^min(s, 0) / (1 + e^-|s|); out may be s
-extern "C" __global__ void sigmoid(const real* s, real* out, long long n) {
-    EACH(i, n) out[i] = exp(s[i] < 0 ? s[i] : (real)0) / (1 + exp(-fabs(s[i])));
+// 1 / (1 + e^-s) = e^min(s, 0) / (1 + e^-|s|)
+__device__ real sigma(real s) { return exp(s < 0 ? s : (real)0) / (1 + exp(-fabs(s))); }
+
+// out may be s
+extern "C" __global__ void sigmoid(const real* s, real* out, long long n) { EACH(i, n) out[i] = sigma(s[i]); }
+
+// out = scale (sigma(s) - target), where sigma(s) - 1 = -sigma(-s) loses nothing; out may be s
+extern "C" __global__ void cross_entropy_gradient(const real* s, real* out, long long n, real target, real scale) {
+    EACH(i, n) out[i] = scale * (target == 1 ? -sigma(-s[i]) : sigma(s[i]) - target);
 }
 
 // out = log(1 + e^s) = max(s, 0) + log1p(e^-|s|); a NaN stays
