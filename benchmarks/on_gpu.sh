@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in at most 17 minutes: bash benchmarks/on_gpu.sh [FOLDER]
+# Everything that needs a GPU, in at most ten minutes: bash benchmarks/on_gpu.sh [FOLDER]
 #
 # Tests, certificate, lockstep, a training run and benchmarks on CuPy, each with a limit of its own, so that one that hangs
 # does not take the others' time. FOLDER (default .benchmarks/gpu) gets a log for each, summary.txt, the results as JSON
@@ -23,20 +23,22 @@ step() { # step NAME LIMIT COMMAND...
     printf '%-28s %-32s %4d s\n' "$name" "$words" $((SECONDS - began)) | tee -a "$out/summary.txt"
 }
 
-step doctor 60 "$python" -m minigan.doctor
-step lockstep-float32 40 "$python" -m minigan.lockstep --steps 200
-step lockstep-float64 40 "$python" -m minigan.lockstep --steps 200 --dtype float64
-step lockstep-cuda-float32 60 "$python" -m minigan.lockstep --steps 200 --kernels cuda
-step lockstep-cuda-float64 40 "$python" -m minigan.lockstep --steps 200 --kernels cuda --dtype float64
-step check 90 "$python" -m minigan.check --backend cupy --json "$out/check.json"
-step check-cuda 90 "$python" -m minigan.check --backend cupy --kernels cuda --json "$out/check-cuda.json"
-step tests 240 "$python" -m pytest -q -p no:cacheprovider --backend cupy tests
-step train 60 "$python" -m minigan.train --backend cupy --steps 2000 --out "$out/run" --quiet
-step sample-on-cpu 30 "$python" -m minigan.sample "$out/run" -o "$out/samples.png"
+step doctor 30 "$python" -m minigan.doctor
 for kernels in reference cuda; do
-    step "bench-$kernels" 90 "$python" -m pytest benchmarks -q -p no:cacheprovider --benchmark-only --benchmark-quiet \
+    step "lockstep-$kernels-float32" 25 "$python" -m minigan.lockstep --steps 200 --kernels $kernels
+    step "lockstep-$kernels-float64" 20 "$python" -m minigan.lockstep --steps 200 --kernels $kernels --dtype float64
+done
+step lockstep-cuda-tf32 20 "$python" -m minigan.lockstep --steps 200 --kernels cuda-tf32 --bound 0.02
+step check-reference 40 "$python" -m minigan.check --backend cupy --json "$out/check-reference.json"
+step check-cuda 40 "$python" -m minigan.check --backend cupy --kernels cuda --json "$out/check-cuda.json"
+step train 30 "$python" -m minigan.train --backend cupy --kernels cuda --steps 2000 --out "$out/run" --quiet
+step sample-on-cpu 15 "$python" -m minigan.sample "$out/run" -o "$out/samples.png"
+for kernels in reference cuda cuda-tf32; do
+    step "bench-$kernels" 50 "$python" -m pytest benchmarks -q -p no:cacheprovider --benchmark-only --benchmark-quiet \
         --backend cupy --kernels "$kernels" -k "float32 and (256-256 or 4096 or step)" \
         --benchmark-json="$out/bench-$kernels.json"
 done
-step report 60 "$python" -m benchmarks.report "$out/bench-reference.json" "$out/bench-cuda.json" -o "$out"
+step report 25 "$python" -m benchmarks.report "$out/bench-reference.json" "$out/bench-cuda.json" "$out/bench-cuda-tf32.json" \
+    -o "$out"
+step tests 150 "$python" -m pytest -q -n 4 -p no:cacheprovider --backend cupy tests
 exit $failed
