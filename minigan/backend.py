@@ -159,6 +159,12 @@ def _cupy_backend(kernels: str) -> Backend:
 
 def _require_nvmath(kernels: str) -> None:
     try:
-        importlib.import_module("nvmath.bindings.cublasLt")
+        cublaslt: Any = importlib.import_module("nvmath.bindings.cublasLt")
     except ImportError as error:
         raise InputError(f"--kernels {kernels} needs nvmath-python ({error}): {INSTALL_CUPY}.") from None
+    try:
+        cublaslt.destroy(cublaslt.create())
+    except Exception as error:  # whatever loading a library, or the library, comes up with
+        raise InputError(
+            f"--kernels {kernels} needs cuBLASLt, which cannot be used ({error}): {INSTALL_CUPY}."
+        ) from None

@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--kernels",
         choices=KERNELS,
         default="reference",
-        help="the other side's operations: with --backend numpy, numba; with cupy, reference or cuda",
+        help="the other side's operations: with --backend numpy, numba; with cupy, reference, cuda or cuda-tf32",
     )
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="steps to make (default: 100)")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="precision (default: float32)")

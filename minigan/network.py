@@ -88,7 +88,9 @@ class Tape:
         view = object.__new__(Tape)
         view.batch = hi - lo
         for name, value in vars(self).items():
-            if isinstance(value, list):
+            if name == "u" and value is self.t:
+                view.u = view.t  # CuPy computes in place, without a copy, where the arrays are the same object
+            elif isinstance(value, list):
                 setattr(view, name, [a[lo:hi] for a in value])
             elif name != "batch":
                 setattr(view, name, None if value is None else value[lo:hi])

@@ -108,7 +108,8 @@ class Ops:
     def activation_backward(self, dy: Array, y: Array, name: str, slope: Array, dz: Array) -> None:
         """dZ = dY * phi'(Y); the slope phi'(Y) is left in `slope` for a tangent pass."""
         if name == "identity":
-            self.xp.copyto(dz, dy)
+            if dz is not dy:
+                self.xp.copyto(dz, dy)
         else:
             self.slope(name, y, slope)
             self.xp.multiply(dy, slope, out=dz)

@@ -85,8 +85,9 @@ def piecewise_linear_gradient(network: Network, tape: Tape, part: Tape, lo: int,
     for k, (dW, db) in enumerate(into.layers):
         x, t = (tape.y[k - 1], part.t[k - 1]) if k else (tape.x, part.v)
         mix = tape.mix[k]
+        penalised = mix[rows]
         xp.multiply(x, ds, out=mix)
-        xp.add(mix[rows], t, out=mix[rows])
+        xp.add(penalised, t, out=penalised)
         xp.dot(mix.T, tape.dz[k], out=dW)
         xp.dot(ds.T, tape.dz[k], out=db.reshape(1, -1))
 
@@ -115,7 +116,8 @@ def curved_gradient(
             ops.curvature(network.activations[k], part.y[k], part.bend[k])
             xp.multiply(part.bend[k], part.u[k], out=part.bend[k])
             xp.multiply(part.bend[k], part.dz[k], out=part.bend[k])
-            xp.add(tape.e[k][rows], part.bend[k], out=tape.e[k][rows])
+            penalised = tape.e[k][rows]
+            xp.add(penalised, part.bend[k], out=penalised)
         x, t = (tape.y[k - 1], part.t[k - 1]) if k else (tape.x, part.v)
         ops.weight_gradient(x, tape.e[k], dW, db)
         product = scratch.layers[k][0]

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +31,7 @@ from minigan.check import certificate
 from minigan.data import load
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
-from minigan.errors import InputError
+from minigan.errors import InputError, MiniganError
 from minigan.kernels import cublaslt, gpu
 from minigan.noise import Noise
 from minigan.ops import ACTIVATIONS, Ops
@@ -107,10 +107,20 @@ class OnCpu:
 
     def __init__(self) -> None:
         self.recording: list[Callable[[], Any]] | None = None
+        self.allocator: Callable[[int], object] = lambda size: None
         self.cuda = SimpleNamespace(
+            using_allocator=self.using_allocator,
             Stream=lambda *, non_blocking: Stream(self, non_blocking),
             get_current_stream=lambda: SimpleNamespace(ptr=0, synchronize=lambda: None),
         )
+
+    @contextmanager
+    def using_allocator(self, allocator: Callable[[int], object]) -> Iterator[None]:
+        kept, self.allocator = self.allocator, allocator
+        try:
+            yield
+        finally:
+            self.allocator = kept
 
     def do(self, call: Callable[[], Any]) -> Any:
         """Now, or whenever the graph is launched that is being recorded."""
@@ -138,8 +148,13 @@ class OnCpu:
             return function
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            writes = "out" in kwargs or name == "copyto"
-            assert writes or self.recording is None, f"{name} takes memory while recording"
+            """CuPy takes memory for a result that is not given, and for operands that overlap it without being it."""
+            out = kwargs.get("out", args[0] if name == "copyto" else None)
+            if out is None:
+                self.allocator(1)
+            for operand in args if out is not None else ():
+                if isinstance(operand, np.ndarray) and operand is not out and np.may_share_memory(operand, out):
+                    self.allocator(operand.nbytes)
             return self.do(lambda: function(*args, **kwargs))
 
         return call
@@ -190,6 +205,9 @@ class CublasLt:
 
     def create(self) -> int:
         return self.new("handle")
+
+    def destroy(self, light_handle: int) -> None:
+        self.made[light_handle] = None
 
     def matmul_desc_create(self, compute_type: int, scale_type: int) -> int:
         assert (compute_type, scale_type) in ((68, 0), (77, 0), (70, 1))
@@ -256,9 +274,8 @@ class CublasLt:
         assert factors == [1, 0]
         operation, first, second, result = self.made[compute_desc], matrix(a, adesc), matrix(b, bdesc), matrix(d, ddesc)
         first, second = first.T if operation[3] else first, second.T if operation[4] else second
-        if operation["compute"] == 77:
-            first, second = tf32(first), tf32(second)
-        self.module.do(lambda: np.copyto(result, first @ second))
+        rounded = tf32 if operation["compute"] == 77 else np.asarray
+        self.module.do(lambda: np.copyto(result, rounded(first) @ rounded(second)))
 
 
 def tf32(x: np.ndarray) -> np.ndarray:
@@ -472,11 +489,24 @@ def test_products_that_cannot_be_are_refused(fake: Backend) -> None:
         (ValueError, x, x, np.zeros((4, 6))),
         (ValueError, x, x.T, np.zeros((4, 5))),
         (ValueError, x, x.T, np.zeros((4, 4), order="F")),
-        (ValueError, x[:, :3], x[:, :3].T, np.zeros((4, 4))),
+        (ValueError, np.zeros((4, 9))[:, :6], x.T, np.zeros((4, 4))),
         (TypeError, x, x.T.astype(np.float32), np.zeros((4, 4))),
     ):
+        dot(np.zeros((4, 6)), np.zeros((4, 6)).T, out=np.zeros((4, 4)))  # there is a plan for such a product
         with pytest.raises(error):
             dot(a, b, out=out)
+
+
+def test_a_product_that_cublaslt_cannot_do_is_a_sentence(fake: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = CublasLt(OnCpu())
+    products, x = cublaslt.Products(fake.xp, library), np.zeros((4, 4))  # type: ignore[arg-type]
+    for found in (lambda *_: None, lambda *_: 1 / 0):
+        monkeypatch.setattr(library, "matmul_algo_get_heuristic", found)
+        with pytest.raises(
+            MiniganError, match=r"no algorithm for a product of \(4, 4\) .*; choose --kernels reference"
+        ):
+            products.dot(x, x, out=np.zeros((4, 4)))
+    assert not products.plans
 
 
 @on_cpu
@@ -514,6 +544,26 @@ def test_a_recording_that_fails_is_ended(fake: Backend) -> None:
 
 
 @on_cpu
+def test_a_recording_that_takes_memory_is_refused(fake: Backend) -> None:
+    x = np.zeros((6, 2))
+    for passes in (lambda: fake.xp.add(x[:4], 1, out=x[2:]), lambda: fake.xp.multiply(x, 2)):
+        graph = gpu.Graph(passes, fake.xp)
+        graph()
+        with pytest.raises(MemoryError, match="in a step that is being recorded"):
+            graph()
+
+
+@on_cpu
+def test_a_recorded_step_in_tf32_is_the_step_in_tf32() -> None:
+    """Its operands are rounded whenever it runs, and its weights stay close to those of float32."""
+    with pytest.MonkeyPatch.context() as patch:
+        config = lockstep.settings("float32", "non-saturating", "alternating")
+        backend = stand_in(patch, "cuda-tf32")
+        found = [d for d in lockstep.run(backend, config, 6) if d.tensor in ("generator", "discriminator")]
+        assert 1e-7 < max(d.relative for d in found) < 1e-2
+
+
+@on_cpu
 def test_tf32_rounds_what_is_multiplied_and_nothing_else() -> None:
     with pytest.MonkeyPatch.context() as patch:
         ops = stand_in(patch, "cuda-tf32").ops
@@ -524,6 +574,8 @@ def test_tf32_rounds_what_is_multiplied_and_nothing_else() -> None:
         twice = np.empty((1, 1))
         ops.xp.dot(x.astype(np.float64), np.array([[1.0], [0.0]]), out=twice)
         assert twice[0, 0] == 1 + 2**-12
+        ops.xp.sum(x, axis=1, keepdims=True, out=out)
+        assert out[0, 0] == np.float32(4 + 2**-12), "a sum is none of the products that are meant"
 
 
 FUNCTIONS = [name for name, _ in inspect.getmembers(CublasLt, inspect.isfunction) if name not in ("new", "__init__")]
@@ -556,12 +608,22 @@ def test_the_stand_ins_numbers_are_those_of_cublaslt() -> None:
 def test_cupy_records_streams() -> None:
     cuda = pytest.importorskip("cupy", reason="CuPy is not installed").cuda
     assert all(hasattr(cuda.Stream, name) for name in ("begin_capture", "end_capture", "__enter__"))
-    assert hasattr(cuda.Graph, "launch") and "non_blocking" in (cuda.Stream.__init__.__doc__ or cuda.Stream.__doc__)
+    assert (
+        hasattr(cuda.Graph, "launch")
+        and hasattr(cuda, "using_allocator")
+        and "non_blocking" in (cuda.Stream.__init__.__doc__ or cuda.Stream.__doc__)
+    )
 
 
 def test_cuda_kernels_need_nvmath(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nvmath.bindings.cublasLt", None)
     with pytest.raises(InputError, match=r"--kernels cuda needs nvmath-python .* pip install 'minigan\[cuda13\]'"):
+        _require_nvmath("cuda")
+    library = CublasLt(OnCpu())
+    monkeypatch.setitem(sys.modules, "nvmath.bindings.cublasLt", library)
+    _require_nvmath("cuda")
+    monkeypatch.setattr(library, "create", lambda: 1 / 0)
+    with pytest.raises(InputError, match=r"--kernels cuda needs cuBLASLt, which cannot be used \(division by zero\)"):
         _require_nvmath("cuda")
 
 

@@ -298,7 +298,9 @@ def test_what_memory_cannot_do_is_refused() -> None:
     backend = get_backend("numpy", "numba")
     xp, x, y, z = backend.ops.xp, np.zeros((4, 6)), np.zeros((4, 3)), np.zeros((6, 3))
     for message, passes in {
-        "view with gaps": lambda: xp.add(x[:, :3], y, out=y),
+        "row by row, without gaps": lambda: xp.add(x[:, :3], y, out=y),
+        "in memory row by row": lambda: xp.dot(x.T, y, out=np.asfortranarray(z)),
+        "not in memory row by row": lambda: xp.copyto(z, np.asfortranarray(z)),
         "overlapping": lambda: xp.multiply(x, x[:1], out=x),
         "broadcast": lambda: xp.add(y, x, out=x),
         r"a product of \(4, 6\) and \(4, 3\) is not": lambda: xp.dot(x, y, out=z),

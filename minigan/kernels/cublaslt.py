@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan.backend import Array
+from minigan.errors import MiniganError
 
 WORKSPACE = 32 << 20
 """Bytes of working memory, as cuBLAS takes for Hopper cards."""
@@ -57,18 +58,26 @@ class Products:
         self.workspace = xp.empty(WORKSPACE, np.uint8)
         self.plans: dict[tuple[Any, ...], Plan] = {}
 
-    def dot(self, a: Array, b: Array, *, out: Array) -> None:
-        """out = a b for matrices: operands row by row, or transposed views of such; on the current stream."""
+    def dot(self, a: Array, b: Array, *, out: Array, exact: bool = False) -> None:
+        """out = a b for matrices: operands row by row, or transposed views of such; on the current stream.
+
+        exact: not in TF32, whatever this is for.  Raises: MiniganError where cuBLASLt cannot.
+        """
         (m, k), n = a.shape, b.shape[1]
         if b.shape != (k, n) or out.shape != (m, n) or not out.flags.c_contiguous:
             raise ValueError(f"a product of {a.shape} and {b.shape} cannot be written to {out.shape}")
+        if not a.dtype == b.dtype == out.dtype:
+            raise TypeError(f"a product of {a.dtype} and {b.dtype} is not {out.dtype}")
+        if not all(x.flags.c_contiguous or x.flags.f_contiguous for x in (a, b)):
+            raise ValueError("a view with gaps cannot be multiplied")
         flags = tuple(0 if x.flags.c_contiguous else 1 for x in (a, b))
         addresses = tuple(address(x) for x in (b, a, out))
         aligned = tuple(min(at & -at, ALIGNMENT) for at in addresses)
-        kind = (m, n, k, flags, aligned, out.dtype.name)
+        compute = "tf32" if self.tf32 and not exact and out.dtype == np.float32 else out.dtype.name
+        kind = (m, n, k, flags, aligned, out.dtype.name, compute)
         plan = self.plans.get(kind)
         if plan is None:
-            plan = self.plans[kind] = self.plan(a, b, out, flags, aligned)
+            plan = self.plans[kind] = self.plan(a, b, out, flags, aligned, COMPUTE[compute])
         second, first, result = addresses
         self.library.matmul(
             self.handle, plan.operation, plan.one.ctypes.data, second, plan.first, first, plan.second,
@@ -76,15 +85,11 @@ class Products:
             address(self.workspace), WORKSPACE, self.xp.cuda.get_current_stream().ptr,
         )  # fmt: skip
 
-    def plan(self, a: Array, b: Array, out: Array, flags: tuple[int, ...], aligned: tuple[int, ...]) -> Plan:
-        """Describe the product and let cuBLASLt choose an algorithm. Raises: TypeError, ValueError, RuntimeError."""
+    def plan(
+        self, a: Array, b: Array, out: Array, flags: tuple[int, ...], aligned: tuple[int, ...], compute: int
+    ) -> Plan:
+        """Describe the product and let cuBLASLt choose an algorithm. Raises: MiniganError."""
         lt, dtype = self.library, out.dtype
-        for x, transposed in zip((a, b), flags, strict=True):
-            if x.dtype != dtype:
-                raise TypeError(f"a product of {a.dtype} and {b.dtype} is not {dtype}")
-            if transposed and not x.flags.f_contiguous:
-                raise ValueError("a view with gaps cannot be multiplied")
-        compute = COMPUTE["tf32" if self.tf32 and dtype == np.float32 else dtype.name]
         operation = lt.matmul_desc_create(compute, REAL[dtype.name])
         names = lt.MatmulDescAttribute
         for name, transposed in ((names.TRANSA, flags[1]), (names.TRANSB, flags[0])):
@@ -101,12 +106,27 @@ class Products:
             self._set(setter, preference, names[f"MIN_ALIGNMENT_{letter}_BYTES"], bytes, np.uint32)
         found, count = np.zeros(1, lt.matmul_heuristic_result_dtype), np.zeros(1, np.int32)
         first, second, result = layouts
-        lt.matmul_algo_get_heuristic(
-            self.handle, operation, first, second, result, result, preference, 1, found.ctypes.data, count.ctypes.data
-        )
-        lt.matmul_preference_destroy(preference)
-        if count[0] == 0:
-            raise RuntimeError(f"cuBLASLt has no algorithm for a product of {a.shape} and {b.shape} in {dtype}")
+        what = f"cuBLASLt has no algorithm for a product of {a.shape} and {b.shape} in {dtype}"
+        remedy = "choose --kernels reference."
+        try:
+            lt.matmul_algo_get_heuristic(
+                self.handle,
+                operation,
+                first,
+                second,
+                result,
+                result,
+                preference,
+                1,
+                found.ctypes.data,
+                count.ctypes.data,
+            )
+        except Exception as error:  # the bindings' own, which knows only the status
+            raise MiniganError(f"{what} ({error}); {remedy}") from None
+        finally:
+            lt.matmul_preference_destroy(preference)
+        if count[0] == 0 or found["state"][0] != 0:
+            raise MiniganError(f"{what}; {remedy}")
         one, zero = np.ones(1, dtype), np.zeros(1, dtype)
         return Plan(operation, first, second, result, one, zero, np.ascontiguousarray(found["algo"]))
 

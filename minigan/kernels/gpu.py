@@ -3,7 +3,7 @@
 CuPy launches a kernel of its own for every operation, and on small networks launches are what a step consists of. Each
 method here is one launch of a kernel from the CUDA sources in `cuda/`, besides the matrix products (cublaslt.py); and what
 a minibatch's passes launch is recorded once and launched together from then on. The noise is drawn on the device; what is
-copied to it is a minibatch's choice of rows, and a few numbers that change from step to step.
+copied to it is the order of the rows, once an epoch, and a few numbers that change from step to step.
 """
 
 from __future__ import annotations
@@ -67,14 +67,15 @@ class Module:
     def sum(self, x: Array, *, axis: int, keepdims: bool, out: Array) -> None:
         """out (B, 1) = the sums of the rows of x (B, d), as a product with ones."""
         assert axis == 1 and keepdims
-        self.dot(x, self.ones_column(x.shape[1], x.dtype), out=out)
+        self.dot(x, self.ones_column(x.shape[1], x.dtype), out=out, exact=True)
 
 
 class Graph:
     """passes() as one CUDA graph.
 
     The first call does the passes one by one, because compiling a kernel and planning a product take memory, which a
-    recording must not. The second call records them, and from then on a call is one launch.
+    recording must not: the graph would keep its address, and others would be given it. The second call records them, and
+    from then on a call is one launch.
     """
 
     def __init__(self, passes: Callable[[], None], xp: Any) -> None:
@@ -94,8 +95,12 @@ class Graph:
 
     def record(self) -> Any:
         """What passes() launches; nothing is computed."""
+
+        def refuse(size: int) -> None:
+            raise MemoryError(f"{size} bytes asked for in a step that is being recorded")
+
         stream = self.xp.cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
-        with stream:
+        with stream, self.xp.cuda.using_allocator(refuse):
             stream.begin_capture()
             try:
                 self.passes()
@@ -140,7 +145,7 @@ class CudaOps(Ops):
 
     def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
         self.xp.dot(x.T, dz, out=dW)
-        self.xp.dot(self.xp.ones_column(len(dz), dz.dtype).T, dz, out=db.reshape(1, -1))
+        self.xp.dot(self.xp.ones_column(len(dz), dz.dtype).T, dz, out=db.reshape(1, -1), exact=True)
 
     def sigmoid(self, s: Array, out: Array, scratch: Array) -> None:
         self.launch("sigmoid", s.size, s, s, out, np.int64(s.size))

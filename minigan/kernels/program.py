@@ -108,8 +108,8 @@ class Program:
             self.dtype = self.dtype or use.array.dtype
             if use.array.dtype != self.dtype:
                 raise TypeError(f"an array of {use.array.dtype} in a program of {self.dtype}")
-            if not (use.array.flags.c_contiguous or use.array.flags.f_contiguous):
-                raise ValueError("a view with gaps cannot be part of a program")
+            if not use.array.flags.c_contiguous:
+                raise ValueError("an array that is not in memory row by row, without gaps, cannot be part of a program")
             self._arrays.append(use.array)
         if any(a.clashes(b) for a, b in combinations(uses, 2)):
             raise ValueError("an operation on overlapping arrays cannot be shared out")
@@ -220,14 +220,15 @@ class Recorder:
         elif k <= FEW and a.flags.c_contiguous and b.flags.c_contiguous:
             self.do(FEW_TERMS, (m, n, k), reads(a), reads_all(b), writes(out))
         elif n <= FEW and a.flags.c_contiguous and b.flags.f_contiguous:
-            self.do(FEW_COLUMNS, (m, n, k), reads(a), reads_all(b), writes(out))
+            self.do(FEW_COLUMNS, (m, n, k), reads(a), reads_all(b.T), writes(out))
         else:
             flags = [0 if x.flags.c_contiguous else 1 for x in (a, b)]
             strides = (flags[0], a.shape[1 - flags[0]], flags[1], b.shape[1 - flags[1]])
             by_rows = m >= n or m >= 2 * LEAST
-            first = reads(a) if by_rows and not flags[0] else reads_all(a)
-            result = writes(out) if by_rows else writes_all(out)
-            self.do(MATMUL if by_rows else MATMUL_BY_COLUMNS, (m, n, k), first, reads_all(b), result, strides=strides)
+            first, second = (x.T if flag else x for x, flag in zip((a, b), flags, strict=True))
+            op, result = (MATMUL, writes(out)) if by_rows else (MATMUL_BY_COLUMNS, writes_all(out))
+            own = reads(first) if by_rows and not flags[0] else reads_all(first)
+            self.do(op, (m, n, k), own, reads_all(second), result, strides=strides)
 
     def sum(self, x: Array, *, axis: int, keepdims: bool, out: Array) -> None:
         """out (B, 1) = the sums of the rows of x (B, d)."""
