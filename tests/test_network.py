@@ -205,6 +205,14 @@ def test_the_tangent_is_the_directional_derivative(backend: Backend, hidden: str
     assert (tangent * backend.to_host(dy)).sum() == pytest.approx((dx * backend.to_host(v)).sum(), rel=1e-12)
 
 
+@pytest.mark.parametrize(("hidden", "one"), [("leaky-relu", True), ("tanh", False)])
+def test_a_part_of_a_tape_has_one_array_where_the_tape_has(backend: Backend, hidden: str, one: bool) -> None:
+    """CuPy computes in place where operand and result are the same object, and copies where they only share memory."""
+    tape = Network((3, 4, 1), hidden, "identity", backend).tape(6, tangents=True)
+    for part in (tape, tape.rows(1, 4), tape.rows(1, 4).rows(0, 2)):
+        assert all((u is t) == one for u, t in zip(part.u, part.t, strict=True))
+
+
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
 def test_weighted_gradient_is_the_gradient_with_those_logit_gradients(backend: Backend, hidden: str) -> None:
     net = network(backend, hidden, sizes=(3, 5, 4, 1))

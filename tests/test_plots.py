@@ -108,13 +108,15 @@ def test_values_out_of_range_or_not_finite_are_drawn_as_black_or_white(tmp_path:
 
 
 def test_a_mosaic_of_100_images_is_drawn_quickly(tmp_path: Path) -> None:
+    """Not one pair of axes for each: 100 take a little longer than one, however busy the machine."""
     x = np.random.default_rng(0).random((100, 784)).astype(np.float32)
-    times = []
+    times: dict[int, list[float]] = {1: [], 100: []}
     for step in range(4):
-        start = time.perf_counter()
-        plots.progress(tmp_path / "p.png", image_space(28, 28), x, step=step)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.4  # 0.05 s on an idle machine; 20 of them belong to a run of half a minute
+        for count, taken in times.items():
+            start = time.process_time()
+            plots.progress(tmp_path / "p.png", image_space(28, 28), x[:count], step=step)
+            taken.append(time.process_time() - start)
+    assert min(times[100]) < 5 * min(times[1])
 
 
 # --- points ---------------------------------------------------------------------------------------------------------
