@@ -23,11 +23,13 @@ from minigan.optim import EPSILON, Adam, WeightAverage
 
 pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=5, warmup=False)  # `timed` warms up
 
-TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
-"""Largest error allowed, relative to the largest value."""
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12, "tf32": 2e-5 * 2**13}
+"""Largest error allowed, relative to the largest value; TF32 has 13 bits less than float32."""
 
-TF32 = 2.0**13
-"""How much coarser TF32 is than float32."""
+
+def precision_of(backend: Backend, dtype: str) -> str:
+    """What bounds the error of a product of `dtype`."""
+    return "tf32" if backend.kernels == "cuda-tf32" and dtype == "float32" else dtype
 
 
 def normal(backend: Backend, dtype: str, *shape: int, seed: int = 0) -> Array:
@@ -42,8 +44,7 @@ def reference(backend: Backend, array: Array) -> np.ndarray:
 def assert_close(backend: Backend, dtype: str, pairs: Sequence[tuple[Array, np.ndarray]], slack: float = 1) -> None:
     for got, expected in pairs:
         error = np.abs(backend.to_host(got) - expected).max() / max(np.abs(expected).max(), 1e-30)
-        coarser = TF32 if backend.kernels == "cuda-tf32" and dtype == "float32" else 1
-        assert error <= slack * coarser * TOLERANCE[dtype], f"off by {error:.1e} of the largest value"
+        assert error <= slack * TOLERANCE[precision_of(backend, dtype)], f"off by {error:.1e} of the largest value"
 
 
 def timed(benchmark: Any, backend: Backend, kernel: Callable[[], object], name: str, flops: float, bytes: float,

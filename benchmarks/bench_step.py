@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.bench_kernels import normal, reference, timed
+from benchmarks.bench_kernels import normal, precision_of, reference, timed
 from minigan import GAN
 from minigan import noise as streams
 from minigan.backend import Array, Backend, get_backend
@@ -61,8 +61,6 @@ def test_step(benchmark: Any, backend: Backend, name: str, dtype: str, batch: in
     gan.noise = own
     for got, expected in ((gan.grad_d.flat, exact.grad_d.flat), (gan.grad_g.flat, exact.grad_g.flat)):
         error = np.linalg.norm(backend.to_host(got) - expected) / np.linalg.norm(expected)
-        assert error <= TOLERANCE["tf32" if backend.kernels == "cuda-tf32" else dtype], (
-            f"gradient off by {error:.1e} of its norm"
-        )
+        assert error <= TOLERANCE[precision_of(backend, dtype)], f"gradient off by {error:.1e} of its norm"
     size = {"dtype": dtype, "batch": batch, "width": width}
     timed(benchmark, backend, lambda: gan.train_step(fill), f"step: {name}", flops(cost.plain), moved, **size)

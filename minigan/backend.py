@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigan.errors import InputError
+from minigan.errors import InputError, reason
 
 if TYPE_CHECKING:
     from minigan.ops import Ops
@@ -52,7 +52,7 @@ class Backend:
             from minigan.kernels.cpu import NumbaOps
 
             return NumbaOps(self)
-        if self.kernels in ("cuda", "cuda-tf32"):
+        if self.kernels.startswith("cuda"):
             from minigan.kernels.gpu import CudaOps
 
             return CudaOps(self)
@@ -138,8 +138,9 @@ def _cupy_backend(kernels: str) -> Backend:
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"--backend cupy needs CuPy, which cannot be imported ({reason}): {INSTALL_CUPY}.") from None
+        raise InputError(
+            f"--backend cupy needs CuPy, which cannot be imported ({reason(error)}): {INSTALL_CUPY}."
+        ) from None
     try:
         count = cupy.cuda.runtime.getDeviceCount()
         if count < 1:
@@ -147,9 +148,8 @@ def _cupy_backend(kernels: str) -> Backend:
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
         cupy.zeros(1).sum().get()
     except Exception as error:  # CuPy raises many kinds here: driver missing, too old, no device, no kernel image
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"--backend cupy finds no usable CUDA device ({reason}): check the driver with nvidia-smi and that "
+            f"--backend cupy finds no usable CUDA device ({reason(error)}): check the driver with nvidia-smi and that "
             f"CuPy matches it, {INSTALL_CUPY}, or use --backend numpy."
         ) from None
     if kernels.startswith("cuda"):
@@ -161,10 +161,10 @@ def _require_nvmath(kernels: str) -> None:
     try:
         cublaslt: Any = importlib.import_module("nvmath.bindings.cublasLt")
     except ImportError as error:
-        raise InputError(f"--kernels {kernels} needs nvmath-python ({error}): {INSTALL_CUPY}.") from None
+        raise InputError(f"--kernels {kernels} needs nvmath-python ({reason(error)}): {INSTALL_CUPY}.") from None
     try:
         cublaslt.destroy(cublaslt.create())
     except Exception as error:  # whatever loading a library, or the library, comes up with
         raise InputError(
-            f"--kernels {kernels} needs cuBLASLt, which cannot be used ({error}): {INSTALL_CUPY}."
+            f"--kernels {kernels} needs cuBLASLt, which cannot be used ({reason(error)}): {INSTALL_CUPY}."
         ) from None

@@ -23,9 +23,8 @@ from minigan import __version__
 from minigan.backend import Backend
 from minigan.config import Config
 from minigan.data import Data, Space
-from minigan.data.files import short
 from minigan.data.scaling import Scaler
-from minigan.errors import DivergenceError, InputError
+from minigan.errors import DivergenceError, InputError, short
 from minigan.files import reading, replacing
 from minigan.gan import GAN, sample
 from minigan.network import Network, parameter_count

@@ -13,7 +13,7 @@ import numpy as np
 import minigan
 from minigan import cli
 from minigan.backend import Backend, get_backend
-from minigan.errors import InputError, MiniganError
+from minigan.errors import InputError, MiniganError, reason
 from minigan.gan import GAN
 
 PATIENCE = 0.5
@@ -99,8 +99,7 @@ def report() -> Iterator[tuple[str, str]]:
         except InputError as error:
             yield label, f"not available. {error}"
         except Exception as error:  # whatever a driver or a library comes up with
-            words = str(error).strip().splitlines() or [type(error).__name__]
-            yield label, f"FAILS: {words[0]}"
+            yield label, f"FAILS: {reason(error)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

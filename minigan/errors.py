@@ -1,4 +1,4 @@
-"""The errors that reach a user: one clear sentence each, and the exit code of the command that met it."""
+"""The errors that reach a user: one clear sentence each, the exit code of the command that met it, and words for them."""
 
 
 class MiniganError(Exception):
@@ -23,3 +23,16 @@ class OutputError(MiniganError):
     """Training had begun and a file could not be written; what was saved before is intact."""
 
     exit_code = 4
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what an exception says, for use inside a sentence."""
+    text = (getattr(error, "strerror", None) or str(error)).strip() or type(error).__name__
+    return short(text.splitlines()[0].rstrip("."), 160)
+
+
+def short(value: object, limit: int = 60) -> str:
+    """`value` as text of bounded length, printable on one line."""
+    text = str(value)
+    text = text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if text.isprintable() else ascii(text)[1:-1][: 2 * limit]

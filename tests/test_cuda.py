@@ -28,10 +28,12 @@ from helpers import agree, exit_code, tiny_gan
 from minigan import lockstep, train
 from minigan.backend import Backend, _require_nvmath, get_backend
 from minigan.check import certificate
+from minigan.config import Config
 from minigan.data import load
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.errors import InputError, MiniganError
+from minigan.gan import GAN
 from minigan.kernels import cublaslt, gpu
 from minigan.noise import Noise
 from minigan.ops import ACTIVATIONS, Ops
@@ -528,6 +530,16 @@ def test_a_recorded_step_goes_on_as_the_step_does(fake: Backend, settings: dict[
         np.testing.assert_allclose(
             gan.state()[name], value, rtol=0, atol=1e-9 * max(1, np.abs(value).max()), err_msg=name
         )
+
+
+@on_cpu
+def test_a_step_records_as_many_launches_as_the_documents_say(fake: Backend) -> None:
+    gan = GAN(Config(objective="non-saturating"), 784, fake)
+    for _ in range(2):
+        gan.train_step(lambda out, i: out.fill(0.3))
+    (graph,) = gan.programs.values()
+    text = (Path(__file__).parents[1] / "docs" / "gpu.md").read_text(encoding="utf-8")
+    assert f"records {len(graph.recorded.nodes)} launches" in text  # type: ignore[attr-defined]
 
 
 @on_cpu

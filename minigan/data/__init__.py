@@ -12,8 +12,7 @@ import numpy as np
 
 from minigan.config import DATA_SETS
 from minigan.data import mixtures, mnist, own
-from minigan.data.files import reason, short
-from minigan.errors import InputError
+from minigan.errors import InputError, reason, short
 from minigan.noise import SPLIT, Noise
 
 __all__ = ["Data", "Space", "load"]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from minigan.errors import InputError
+from minigan.errors import InputError, reason
 
 BLOCK = 1 << 20
 """Bytes read at a time, so that a file is found to be short before much memory is touched."""
@@ -49,16 +49,3 @@ def read_exactly(stream: BinaryIO, target: memoryview, path: Path) -> None:
             raise InputError(f"{path} is truncated: {len(target):,} bytes of values were expected, {at:,} are there.")
         target[at : at + len(block)] = block
         at += len(block)
-
-
-def reason(error: BaseException) -> str:
-    """The first line of what an exception says, for use inside a sentence."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return short(text.splitlines()[0].rstrip(".") if text.strip() else type(error).__name__, 160)
-
-
-def short(value: object, limit: int = 60) -> str:
-    """`value` as text of bounded length, printable on one line."""
-    text = str(value)
-    text = text if len(text) <= limit else text[: limit - 3] + "..."
-    return text if text.isprintable() else ascii(text)[1:-1][: 2 * limit]

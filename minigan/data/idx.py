@@ -10,8 +10,8 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from minigan.data.files import DEFLATE_LIMIT, opened, read_exactly, reason
-from minigan.errors import InputError
+from minigan.data.files import DEFLATE_LIMIT, opened, read_exactly
+from minigan.errors import InputError, reason
 
 UNSIGNED_BYTE = 8
 GZIP_MAGIC = b"\x1f\x8b"

@@ -12,8 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from minigan.data import idx
-from minigan.data.files import reason
-from minigan.errors import InputError
+from minigan.errors import InputError, reason
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",

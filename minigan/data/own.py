@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, TextIO, cast
 
 import numpy as np
 
-from minigan.data.files import BLOCK, opened, read_exactly, reason, short
-from minigan.errors import InputError
+from minigan.data.files import BLOCK, opened, read_exactly
+from minigan.errors import InputError, reason, short
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm")

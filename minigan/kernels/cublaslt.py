@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan.backend import Array
-from minigan.errors import MiniganError
+from minigan.errors import MiniganError, reason
 
 WORKSPACE = 32 << 20
 """Bytes of working memory, as cuBLAS takes for Hopper cards."""
@@ -77,7 +77,7 @@ class Products:
         kind = (m, n, k, flags, aligned, out.dtype.name, compute)
         plan = self.plans.get(kind)
         if plan is None:
-            plan = self.plans[kind] = self.plan(a, b, out, flags, aligned, COMPUTE[compute])
+            plan = self.plans[kind] = self.plan(*kind)
         second, first, result = addresses
         self.library.matmul(
             self.handle, plan.operation, plan.one.ctypes.data, second, plan.first, first, plan.second,
@@ -86,18 +86,18 @@ class Products:
         )  # fmt: skip
 
     def plan(
-        self, a: Array, b: Array, out: Array, flags: tuple[int, ...], aligned: tuple[int, ...], compute: int
+        self, m: int, n: int, k: int, flags: tuple[int, ...], aligned: tuple[int, ...], dtype: str, compute: str
     ) -> Plan:
         """Describe the product and let cuBLASLt choose an algorithm. Raises: MiniganError."""
-        lt, dtype = self.library, out.dtype
-        operation = lt.matmul_desc_create(compute, REAL[dtype.name])
+        lt = self.library
+        operation = lt.matmul_desc_create(COMPUTE[compute], REAL[dtype])
         names = lt.MatmulDescAttribute
         for name, transposed in ((names.TRANSA, flags[1]), (names.TRANSB, flags[0])):
             self._set(lt.matmul_desc_set_attribute, operation, name, transposed, np.int32)
         layouts = []
-        for x, transposed in ((b, flags[1]), (a, flags[0]), (out, 0)):
-            rows, columns = x.T.shape if transposed else x.shape  # as they stand in memory, row by row
-            layouts.append(lt.matrix_layout_create(REAL[dtype.name], columns, rows, columns))
+        for shape, transposed in (((k, n), flags[1]), ((m, k), flags[0]), ((m, n), 0)):
+            rows, columns = reversed(shape) if transposed else shape  # as they stand in memory, row by row
+            layouts.append(lt.matrix_layout_create(REAL[dtype], columns, rows, columns))
         preference = lt.matmul_preference_create()
         names = lt.MatmulPreferenceAttribute
         setter = lt.matmul_preference_set_attribute
@@ -106,7 +106,7 @@ class Products:
             self._set(setter, preference, names[f"MIN_ALIGNMENT_{letter}_BYTES"], bytes, np.uint32)
         found, count = np.zeros(1, lt.matmul_heuristic_result_dtype), np.zeros(1, np.int32)
         first, second, result = layouts
-        what = f"cuBLASLt has no algorithm for a product of {a.shape} and {b.shape} in {dtype}"
+        what = f"cuBLASLt has no algorithm for a product of {(m, k)} and {(k, n)} in {dtype}"
         remedy = "choose --kernels reference."
         try:
             lt.matmul_algo_get_heuristic(
@@ -122,7 +122,7 @@ class Products:
                 count.ctypes.data,
             )
         except Exception as error:  # the bindings' own, which knows only the status
-            raise MiniganError(f"{what} ({error}); {remedy}") from None
+            raise MiniganError(f"{what} ({reason(error)}); {remedy}") from None
         finally:
             lt.matmul_preference_destroy(preference)
         if count[0] == 0 or found["state"][0] != 0:
