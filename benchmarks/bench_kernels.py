@@ -237,7 +237,7 @@ def test_objective(benchmark: Any, backend: Backend, name: str, dtype: str, batc
     """The gradients with respect to the logits, of both players."""
     r, f = (normal(backend, dtype, batch, 1, seed=s) for s in (0, 1))
     dr, df, dg = (backend.zeros((batch, 1), dtype) for _ in range(3))
-    objective = OBJECTIVES[name](backend.ops, batch, dtype)
+    objective = backend.ops.objective(OBJECTIVES[name](backend.ops, batch, dtype))
 
     def passes() -> None:
         objective.discriminator_gradient(r, f, dr, df)
@@ -255,7 +255,15 @@ def test_objective(benchmark: Any, backend: Backend, name: str, dtype: str, batc
 
 def test_adam(benchmark: Any, backend: Backend, dtype: str, width: int) -> None:
     """One Adam update of a square layer's weights."""
-    n = width * (width + 1)
+    time_adam(benchmark, backend, dtype, width * (width + 1), width=width)
+
+
+def test_adam_of_many(benchmark: Any, backend: Backend) -> None:
+    """Far more than any cache holds, to be held against the copy: 50 million weights, on a CPU a tenth."""
+    time_adam(benchmark, backend, "float32", 5_000_000 if backend.name == "numpy" else 50_000_000)
+
+
+def time_adam(benchmark: Any, backend: Backend, dtype: str, n: int, **size: int) -> None:
     theta, grad = (normal(backend, dtype, n, seed=s) for s in (0, 1))
     adam = Adam(n, backend, dtype, 0.5, 0.999)
     start, g = reference(backend, theta), reference(backend, grad)
@@ -267,7 +275,8 @@ def test_adam(benchmark: Any, backend: Backend, dtype: str, width: int) -> None:
     assert_close(backend, dtype, [(theta, start)])
     adam.prepare(1000, 1e-9)
     kernel = backend.ops.program(lambda: adam.apply(theta, grad))
-    timed(benchmark, backend, kernel, "Adam", 11 * n, 7 * theta.nbytes, dtype=dtype, width=width)
+    name = "Adam" if size else f"Adam of {n:,}"
+    timed(benchmark, backend, kernel, name, 11 * n, 7 * theta.nbytes, dtype=dtype, **size)
 
 
 def test_average(benchmark: Any, backend: Backend, dtype: str, width: int) -> None:
@@ -295,6 +304,18 @@ def test_noise(benchmark: Any, backend: Backend, dtype: str, batch: int, width: 
     timed(
         benchmark, backend, kernel, "normal noise", 6 * out.size, out.nbytes, dtype=dtype, batch=batch, width=width
     )  # fmt: skip
+
+
+def test_noise_of_cupy(benchmark: Any, backend: Backend, batch: int, width: int) -> None:
+    """CuPy's own, with the generator of NumPy's name that it has, to be held against ours."""
+    if backend.name != "cupy":
+        pytest.skip("CuPy's generator is for a GPU")
+    random = backend.xp.random
+    generator = random.Generator(random.Philox4x3210(3))
+    draw = lambda: generator.standard_normal((batch, width), dtype=np.float32)  # noqa: E731
+    n = batch * width
+    assert abs(float(draw().mean())) < 6 / math.sqrt(n)
+    timed(benchmark, backend, draw, "normal noise of CuPy", 6 * n, 4 * n, dtype="float32", batch=batch, width=width)
 
 
 def test_gather(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:

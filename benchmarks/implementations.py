@@ -5,7 +5,8 @@ generator's, through the discriminator just updated, on the same fakes; the aver
 gamma, R1 and R2 penalties in every step. In the simultaneous step both gradients are taken at the same weights. Weights
 cross between implementations as minigan's flat vectors: W1 (I, O) row by row, b1, W2, ...
 
-Each draws its own noise with its own generator, and gathers its own minibatches from rows that are resident.
+Each draws its own noise with its own generator, and gathers its own minibatches from rows that are resident: on the CPU,
+or on a GPU (`Case.device`), where all multiply in float32 unless their name says otherwise.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from minigan.ops import LEAK
 from minigan.training import limited_threads
 
 Arrays = dict[str, np.ndarray]
+BACKENDS = {"cpu": "numpy", "gpu": "cupy"}
 NAMES = ("generator", "discriminator", "average")
 
 
@@ -51,6 +53,8 @@ class Case:
     eps: float = 1e-8
     ema: float = 0.999
     seed: int = 0
+    device: str = "cpu"
+    """Where: "cpu" or "gpu"."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Case:
@@ -64,11 +68,12 @@ class Case:
         g, d = (self.latent, *self.hidden, self.size), (self.size, *self.hidden, 1)
         return {"generator": g, "discriminator": d, "average": g}
 
-    def config(self, kernels: str = "reference") -> Config:
+    def config(self, backend: str = "numpy", kernels: str = "reference") -> Config:
         return Config(
             latent=self.latent, hidden=self.hidden, batch_size=self.batch, objective=self.objective,
             update=self.update, r1=self.gamma, r2=self.gamma, lr_generator=self.lr, lr_discriminator=self.lr,
-            beta1=self.beta1, beta2=self.beta2, ema=self.ema, seed=self.seed, kernels=kernels,
+            beta1=self.beta1, beta2=self.beta2, ema=self.ema, seed=self.seed, backend=backend,
+            kernels=kernels,
         )  # fmt: skip
 
     def average_weight(self, t: int) -> float:
@@ -120,53 +125,65 @@ class Implementation:
 class Minigan(Implementation):
     """Takes one thread where products are small, by the rule of a training run, even if it is offered more."""
 
-    kernels = "reference"
+    kernels: ClassVar[dict[str, str]] = {"cpu": "reference", "gpu": "reference"}
     limits: Any = None  # of the process, in which one case follows another
 
     def __init__(self, case: Case, start: Arrays, rows: np.ndarray) -> None:
-        self.case, self.rows = case, rows
-        self.gan = GAN(case.config(self.kernels), case.size, get_backend("numpy", self.kernels))
+        self.case, kernels = case, self.kernels[case.device]
+        self.backend = get_backend(BACKENDS[case.device], kernels)
+        self.gan = GAN(case.config(self.backend.name, kernels), case.size, self.backend)
         if Minigan.limits is not None:
             Minigan.limits.restore_original_limits()
         Minigan.limits = limited_threads(self.gan)
-        self.gan.generator.theta.flat[...] = start["generator"]
-        self.gan.average.mean[...] = start["average"]
-        self.gan.discriminator.theta.flat[...] = start["discriminator"]
-        self.order, self.per_epoch = None, len(rows) // case.batch
+        self.gan.generator.theta.flat[...] = self.backend.asarray(start["generator"])
+        self.gan.average.mean[...] = self.backend.asarray(start["average"])
+        self.gan.discriminator.theta.flat[...] = self.backend.asarray(start["discriminator"])
+        self.order, self.rows, self.per_epoch = None, self.backend.asarray(rows), len(rows) // case.batch
         self.noise = Noise(case.seed)
 
     def fill(self, out: Array, step: int) -> None:
         epoch, i = divmod(step, self.per_epoch)
         if i == 0 or self.order is None:
-            self.order = self.noise.permutation(len(self.rows), streams.ORDER, epoch)
+            self.order = self.backend.asarray(self.noise.permutation(len(self.rows), streams.ORDER, epoch))
         chosen = self.order[i * self.case.batch : (i + 1) * self.case.batch]
-        self.gan.backend.take(self.rows, chosen, out)
+        self.backend.take(self.rows, chosen, out)
 
     def step(self, x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
-        seen = self.gan.train_step(lambda out, i: np.copyto(out, x), measure=True)
-        close = 0 if self.kernels == "reference" else 4e-6  # compiled noise is the reference's to rounding
-        assert np.allclose(self.gan.z, z, rtol=0, atol=close), "minigan drew another z than the others are given"
+        rows = self.backend.asarray(x)
+        seen = self.gan.train_step(lambda out, i: self.backend.xp.copyto(out, rows), measure=True)
+        close = 0 if self.backend.kernels == "reference" else 4e-6  # other noise is the reference's to rounding
+        drawn = self.backend.to_host(self.gan.z)
+        assert np.allclose(drawn, z, rtol=0, atol=close), "minigan drew another z than the others are given"
         assert seen is not None
         return seen.loss_d, seen.loss_g
 
     def run(self, n: int) -> None:
         for _ in range(n):
             self.gan.train_step(self.fill)
+        self.backend.synchronize()
 
     def weights(self) -> Arrays:
-        state = self.gan.state()
+        state = {name: self.backend.to_host(array) for name, array in self.gan.state().items()}
         return {"average": state["generator.average"], **{name: state[name] for name in NAMES[:2]}}
 
     def about(self) -> dict[str, Any]:
-        return {"versions": versions("numpy", *(["numba"] if self.kernels == "numba" else []))}
+        used = {"numba": ["numba"], "cuda": ["nvmath-python"], "cuda-tf32": ["nvmath-python"]}
+        return {"versions": versions("numpy", *used.get(self.backend.kernels, [])), "device": self.backend.device}
 
 
 class MiniganFast(Minigan):
-    kernels = "numba"
+    kernels: ClassVar[dict[str, str]] = {"cpu": "numba", "gpu": "cuda"}
+
+
+class MiniganTF32(Minigan):
+    """On a GPU, with products in TF32: another precision than the others', so not compared with them."""
+
+    checked = False
+    kernels: ClassVar[dict[str, str]] = {"gpu": "cuda-tf32"}
 
 
 class Products(Implementation):
-    """The matrix products of minigan's step alone, replayed on the arrays that it used."""
+    """The matrix products of minigan's step alone, replayed on the arrays that it used; on a GPU as one CUDA graph."""
 
     checked = False
 
@@ -174,11 +191,20 @@ class Products(Implementation):
         self.products = count(
             case.config(), case.size, lambda out, i: np.copyto(out, rows[: case.batch]), get_backend()
         ).plain
+        backend = self.backend = get_backend(BACKENDS[case.device], "cuda" if case.device == "gpu" else "reference")
+        arrays = [tuple(map(backend.asarray, product)) for product in self.products]
+        dot = backend.ops.xp.dot
+
+        def passes() -> None:
+            for a, b, out in arrays:
+                dot(a, b, out=out)
+
+        self.passes = backend.ops.program(passes)
 
     def run(self, n: int) -> None:
         for _ in range(n):
-            for a, b, out in self.products:
-                np.dot(a, b, out=out)
+            self.passes()
+        self.backend.synchronize()
 
 
 # ---------------------------------------------------------------------------------------------------- PyTorch
@@ -191,7 +217,8 @@ class Torch(Implementation):
         import torch
 
         self.torch, self.F, self.case, self.t, self.order = torch, torch.nn.functional, case, 0, None
-        self.rows = torch.from_numpy(rows)
+        self.device = torch.device("cuda" if case.device == "gpu" else "cpu")
+        self.rows = torch.from_numpy(rows).to(self.device)
         self.G = self.network(case.layers["generator"], start["generator"], torch.nn.Tanh())
         self.D = self.network(case.layers["discriminator"], start["discriminator"])
         self.average = copy.deepcopy(self.G)
@@ -209,7 +236,7 @@ class Torch(Implementation):
                 linear.weight.copy_(self.torch.from_numpy(W.T.copy()))
                 linear.bias.copy_(self.torch.from_numpy(b.copy()))
             modules += [linear, nn.LeakyReLU(LEAK)]
-        return nn.Sequential(*modules[:-1], *output)
+        return nn.Sequential(*modules[:-1], *output).to(self.device)
 
     def adam(self, parameters: list[Any]) -> Any:
         c = self.case
@@ -217,7 +244,7 @@ class Torch(Implementation):
 
     def weights(self) -> Arrays:
         def flat(parameters: list[Any]) -> np.ndarray:
-            arrays = [p.detach().numpy() for p in parameters]
+            arrays = [p.detach().cpu().numpy() for p in parameters]
             return flatten((W.T, b) for W, b in zip(arrays[::2], arrays[1::2], strict=True))
 
         return {"generator": flat(self.g), "discriminator": flat(self.d), "average": flat(self.a)}
@@ -226,21 +253,23 @@ class Torch(Implementation):
         return {"versions": versions("torch"), "threads": self.torch.get_num_threads()}
 
     def step(self, x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
-        loss_d, loss_g = self.update(self.torch.from_numpy(x), self.torch.from_numpy(z))
+        loss_d, loss_g = self.update(*(self.torch.from_numpy(a).to(self.device) for a in (x, z)))
         return float(loss_d), float(loss_g)
 
     def run(self, n: int) -> None:
         for _ in range(n):
             self.update(*self.draw())
+        if self.device.type == "cuda":
+            self.torch.cuda.synchronize()
 
     def draw(self) -> tuple[Any, Any]:
-        return self.rows[self.chosen()], self.torch.randn(self.case.batch, self.case.latent)
+        return self.rows[self.chosen()], self.torch.randn(self.case.batch, self.case.latent, device=self.device)
 
     def chosen(self) -> Any:
         """The indices of this step's minibatch."""
         i = self.t % self.per_epoch
         if i == 0 or self.order is None:
-            self.order = self.torch.randperm(len(self.rows))
+            self.order = self.torch.randperm(len(self.rows), device=self.device)
         return self.order[i * self.case.batch : (i + 1) * self.case.batch]
 
     def update(self, x: Any, z: Any) -> tuple[Any, Any]:
@@ -304,8 +333,8 @@ class TorchBest(Torch):
 
     def __init__(self, case: Case, start: Arrays, rows: np.ndarray) -> None:
         super().__init__(case, start, rows)
-        self.joined = self.torch.zeros(2 * case.batch, case.size)
-        self.z = self.torch.zeros(case.batch, case.latent)
+        self.joined = self.torch.zeros(2 * case.batch, case.size, device=self.device)
+        self.z = self.torch.zeros(case.batch, case.latent, device=self.device)
 
     def adam(self, parameters: list[Any]) -> Any:
         c = self.case
@@ -319,7 +348,8 @@ class TorchBest(Torch):
     def step(self, x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
         real = self.joined[: self.case.batch]
         real.copy_(self.torch.from_numpy(x))
-        loss_d, loss_g = self.update(real, self.torch.from_numpy(z))
+        self.z.copy_(self.torch.from_numpy(z))
+        loss_d, loss_g = self.update(real, self.z)
         return float(loss_d), float(loss_g)
 
     def update_average(self, weight: float) -> None:
@@ -434,6 +464,52 @@ class TorchCompiled(TorchBest):
         return loss_d, loss_g
 
 
+class TorchGraph(TorchBest):
+    """TorchBest's whole step recorded as one CUDA graph; the rows are gathered and the noise drawn before it is launched."""
+
+    def __init__(self, case: Case, start: Arrays, rows: np.ndarray) -> None:
+        super().__init__(case, start, rows)
+        torch = self.torch
+        self.weight = torch.zeros((), device=self.device)
+        first = [p.detach().clone() for p in (*self.g, *self.d, *self.a)]
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):  # libraries take their memory
+                super().update(self.joined[: case.batch], self.z)
+        torch.cuda.current_stream().wait_stream(side)
+        with torch.no_grad():  # as if nothing had been
+            for p, value in zip((*self.g, *self.d, *self.a), first, strict=True):
+                p.copy_(value)
+            for optimiser in (self.opt_g, self.opt_d):
+                for state in optimiser.state.values():
+                    for value in state.values():
+                        value.zero_()
+        for optimiser in (self.opt_g, self.opt_d):
+            optimiser.zero_grad(set_to_none=True)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.losses = super().update(self.joined[: case.batch], self.z)
+        self.t = 0
+
+    def adam(self, parameters: list[Any]) -> Any:
+        c = self.case
+        return self.torch.optim.Adam(
+            parameters, lr=c.lr, betas=(c.beta1, c.beta2), eps=c.eps, fused=True, capturable=True
+        )
+
+    def update_average(self, weight: float) -> None:
+        with self.torch.no_grad():
+            for mean, p in zip(self.a, self.g, strict=True):
+                mean.lerp_(p, self.weight)
+
+    def update(self, x: Any, z: Any) -> tuple[Any, Any]:
+        self.t += 1
+        self.weight.fill_(self.case.average_weight(self.t))
+        self.graph.replay()
+        return self.losses
+
+
 # -------------------------------------------------------------------------------------------------------- JAX
 
 
@@ -444,6 +520,9 @@ class Jax(Implementation):
         import jax
 
         self.jax, jnp = jax, jax.numpy
+        if case.device == "gpu" and jax.default_backend() != "gpu":
+            raise RuntimeError("JAX finds no GPU")
+        jax.config.update("jax_default_matmul_precision", "float32")  # by itself it takes TF32 on a GPU
         self.case, self.t, self.order, self.per_epoch = case, 0, None, len(rows) // case.batch
         self.rows = jnp.asarray(rows)
         self.key = jax.random.key(case.seed, impl="rbg")  # the quicker of JAX's generators on a CPU
@@ -550,13 +629,23 @@ class Jax(Implementation):
 IMPLEMENTATIONS: dict[str, type[Implementation]] = {
     "minigan": Minigan,
     "minigan-fast": MiniganFast,
+    "minigan-tf32": MiniganTF32,
     "products": Products,
     "torch": Torch,
     "torch-best": TorchBest,
     "torch-compiled": TorchCompiled,
+    "torch-graph": TorchGraph,
     "jax": Jax,
 }
-NEEDS = {"minigan-fast": "numba", "torch": "torch", "torch-best": "torch", "torch-compiled": "torch", "jax": "jax"}
+GPU_ONLY = ("minigan-tf32", "torch-graph")
+NEEDS = {
+    "cpu": {"minigan-fast": "numba", "torch": "torch", "torch-best": "torch", "torch-compiled": "torch", "jax": "jax"},
+    "gpu": {
+        "minigan": "cupy", "minigan-fast": "nvmath", "minigan-tf32": "nvmath", "products": "nvmath", "torch": "torch",
+        "torch-best": "torch", "torch-compiled": "torch", "torch-graph": "torch", "jax": "jax",
+    },
+}  # fmt: skip
+"""The package that an implementation needs, by device."""
 
 
 def make(name: str, case: Case, start: Arrays, rows: np.ndarray) -> Implementation:

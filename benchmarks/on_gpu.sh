@@ -23,22 +23,24 @@ step() { # step NAME LIMIT COMMAND...
     printf '%-28s %-32s %4d s\n' "$name" "$words" $((SECONDS - began)) | tee -a "$out/summary.txt"
 }
 
-step doctor 30 "$python" -m minigan.doctor
+step doctor 20 "$python" -m minigan.doctor
 for kernels in reference cuda; do
-    step "lockstep-$kernels-float32" 25 "$python" -m minigan.lockstep --steps 200 --kernels $kernels
-    step "lockstep-$kernels-float64" 20 "$python" -m minigan.lockstep --steps 200 --kernels $kernels --dtype float64
+    step "lockstep-$kernels-float32" 15 "$python" -m minigan.lockstep --steps 200 --kernels $kernels
+    step "lockstep-$kernels-float64" 15 "$python" -m minigan.lockstep --steps 200 --kernels $kernels --dtype float64
 done
-step lockstep-cuda-tf32 20 "$python" -m minigan.lockstep --steps 200 --kernels cuda-tf32 --bound 0.3
-step check-reference 40 "$python" -m minigan.check --backend cupy --json "$out/check-reference.json"
-step check-cuda 40 "$python" -m minigan.check --backend cupy --kernels cuda --json "$out/check-cuda.json"
+step lockstep-cuda-tf32 15 "$python" -m minigan.lockstep --steps 200 --kernels cuda-tf32 --bound 0.3
+step check-reference 25 "$python" -m minigan.check --backend cupy --json "$out/check-reference.json"
+step check-cuda 25 "$python" -m minigan.check --backend cupy --kernels cuda --json "$out/check-cuda.json"
 step train 30 "$python" -m minigan.train --backend cupy --kernels cuda --steps 2000 --out "$out/run" --quiet
 step sample-on-cpu 15 "$python" -m minigan.sample "$out/run" -o "$out/samples.png"
 for kernels in reference cuda cuda-tf32; do
-    step "bench-$kernels" 50 "$python" -m pytest benchmarks -q -p no:cacheprovider --benchmark-only --benchmark-quiet \
-        --backend cupy --kernels "$kernels" -k "float32 and (256-256 or 4096 or step)" \
+    step "bench-$kernels" 45 "$python" -m pytest benchmarks -q -p no:cacheprovider --benchmark-only --benchmark-quiet \
+        --backend cupy --kernels "$kernels" -k "of_many or float32 and (256-256 or 4096 or step) or of_cupy and (256-256 or 4096)" \
         --benchmark-json="$out/bench-$kernels.json"
 done
-step report 25 "$python" -m benchmarks.report "$out/bench-reference.json" "$out/bench-cuda.json" "$out/bench-cuda-tf32.json" \
-    -o "$out"
-step tests 150 "$python" -m pytest -q -n 4 -p no:cacheprovider --backend cupy tests
+step peers 110 "$python" -m benchmarks.peers --device gpu --sizes mnist huge --rounds 5 --turn 0.2 --threads 2 \
+    --json "$out/peers.json"
+step report 20 "$python" -m benchmarks.report "$out/bench-reference.json" "$out/bench-cuda.json" "$out/bench-cuda-tf32.json" \
+    "$out/peers.json" -o "$out"
+step tests 130 "$python" -m pytest -q -n 4 -p no:cacheprovider --backend cupy tests
 exit $failed

@@ -20,6 +20,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +30,17 @@ import numpy as np
 import psutil
 
 from benchmarks import machine, thread_pools
-from benchmarks.implementations import IMPLEMENTATIONS, NAMES, NEEDS, Arrays, Case, Implementation, Products, make
+from benchmarks.implementations import (
+    GPU_ONLY,
+    IMPLEMENTATIONS,
+    NAMES,
+    NEEDS,
+    Arrays,
+    Case,
+    Implementation,
+    Products,
+    make,
+)
 from minigan import GAN, cli, get_backend
 from minigan import noise as streams
 from minigan.errors import InputError, MiniganError
@@ -47,8 +58,15 @@ CASES = {
         Case("penalised-64", 784, (256, 256), 64, objective="relativistic", gamma=1.0),
         Case("penalised-128", 784, (256, 256), 128, objective="relativistic", gamma=1.0),
         Case("simultaneous", 784, (256, 256), 128, update="simultaneous"),
+        Case("huge", 784, (4096, 4096), 4096),
     )
 }
+SIZES = {
+    "cpu": [name for name in CASES if name != "huge"],
+    "gpu": ["mnist", "wide", "huge", "penalised-128", "simultaneous"],
+}
+"""What is timed unless told, by device."""
+
 ROWS = 16384
 CHECK_STEPS = 3
 LOSS_TOLERANCE, WEIGHT_TOLERANCE, MOVE_TOLERANCE = 1e-4, 1e-4, 3e-2
@@ -109,12 +127,16 @@ class WorkerError(MiniganError):
 class Worker:
     """A process that is asked and answers. command: what to start instead of the implementation `name`."""
 
-    def __init__(self, name: str, threads: int, log: Any = None, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, name: str, threads: int, log: Any = None, command: Sequence[str] | None = None, device: str = "cpu"
+    ) -> None:
         self.name = name
         variables = ("OMP", "OPENBLAS", "MKL", "NUMBA")
         environment = {**os.environ, **{f"{v}_NUM_THREADS": str(threads) for v in variables}}
         environment["VECLIB_MAXIMUM_THREADS"] = str(threads)
         environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no processes of its own, left running
+        environment["JAX_PLATFORMS"] = "cpu" if device == "cpu" else "cuda,cpu"
+        environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the card is shared by all workers
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
             command or [sys.executable, "-m", "benchmarks.peers", "--worker", name],
@@ -337,7 +359,7 @@ def tables(results: dict[str, Any]) -> str:
         lines.append(f"| {c['case']['name']} | " + " | ".join(row) + " |")
     pairs = [
         ("minigan-fast", "torch"), ("minigan-fast", "best"), ("minigan", "torch"), ("minigan", "best"),
-        ("minigan-fast", "products"), ("minigan", "products"),
+        ("minigan-fast", "products"), ("minigan", "products"), ("minigan-tf32", "products"),
     ]  # fmt: skip
     pairs = [(a, b) for a, b in pairs if a in names and (b in names or b == "best")]
     lines += ["", "Ratios of times, round by round (below 1: minigan is faster):", ""]
@@ -359,16 +381,23 @@ def tables(results: dict[str, Any]) -> str:
 # ----------------------------------------------------------------------------------------------------- command
 
 
-def available() -> list[str]:
-    """The implementations whose packages are installed."""
-    return [name for name in IMPLEMENTATIONS if name not in NEEDS or find_spec(NEEDS[name])]
+def runnable(device: str) -> list[str]:
+    """The implementations that there are for a device."""
+    return [name for name in IMPLEMENTATIONS if device == "gpu" or name not in GPU_ONLY]
+
+
+def available(device: str) -> list[str]:
+    """Those of them whose packages are installed."""
+    return [name for name in runnable(device) if name not in NEEDS[device] or find_spec(NEEDS[device][name])]
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     cores = machine()["cores"]
     parser = cli.Parser(prog="python -m benchmarks.peers", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--sizes", nargs="+", choices=CASES, metavar="NAME", default=list(CASES),
-                        help=f"which steps: {', '.join(CASES)} (default: all)")  # fmt: skip
+    parser.add_argument("--device", choices=SIZES, default="cpu", help="where all compute (default: cpu)")
+    parser.add_argument("--sizes", nargs="+", choices=CASES, metavar="NAME", default=None,
+                        help=f"which steps: {', '.join(CASES)} (default: on a CPU all but the last; on a GPU "
+                             f"{', '.join(SIZES['gpu'])})")  # fmt: skip
     parser.add_argument("--only", nargs="+", choices=IMPLEMENTATIONS, metavar="NAME", default=None,
                         help=f"which implementations: {', '.join(IMPLEMENTATIONS)} (default: all installed)")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=15, help="turns of each (default: 15)")
@@ -379,6 +408,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     values = parser.parse(argv)
     if not (values.rounds >= 1 and values.turn > 0 and 1 <= values.threads <= cores):
         raise InputError(f"--rounds must be >= 1, --turn > 0 and --threads between 1 and {cores} (the cores).")
+    for name in set(values.only or []) - set(runnable(values.device)):
+        raise InputError(f"--only {name} is for a GPU; add --device gpu.")
+    if values.device == "gpu" and not values.worker:
+        get_backend("cupy")  # says what is missing
+    values.sizes = values.sizes or SIZES[values.device]
     return values
 
 
@@ -387,22 +421,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if values.worker:
         serve(values.worker)
         return 0
-    names = [n for n in IMPLEMENTATIONS if n in values.only] if values.only else available()
+    device, every = values.device, runnable(values.device)
+    names = [n for n in every if n in values.only] if values.only else available(device)
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    for name in set(IMPLEMENTATIONS) - set(names) if not values.only else ():
-        say(f"left out: {name} needs {NEEDS[name]}, which is not installed")
+    for name in sorted(set(every) - set(names)) if not values.only else ():
+        say(f"left out: {name} needs {NEEDS[device][name]}, which is not installed")
     results: dict[str, Any] = {
-        "kind": "minigan-peers", "machine": machine(), "threads": values.threads, "rounds": values.rounds, "cases": [],
+        "kind": "minigan-peers", "machine": machine(), "device": device, "threads": values.threads,
+        "rounds": values.rounds, "cases": [],
     }  # fmt: skip
     with tempfile.TemporaryFile("w+") as log:
-        workers = [Worker(name, values.threads, log) for name in names]
+        workers = [Worker(name, values.threads, log, device=device) for name in names]
         try:
             for size in values.sizes:
                 say(f"{size}: checking, then {values.rounds} rounds of {', '.join(names)}")
-                results["cases"].append(compare(CASES[size], workers, values.rounds, values.turn, say))
+                case = replace(CASES[size], device=device)
+                results["cases"].append(compare(case, workers, values.rounds, values.turn, say))
                 if values.json:
                     values.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         except MiniganError:

@@ -50,6 +50,11 @@ class Rows:
         """The logits D(x) (n, 1) of the last forward pass."""
         return self.tape.y[-1]
 
+    @property
+    def delta(self) -> Array:
+        """The last layer's deltas (n, 1), where a backward pass begins: dLoss/ds written here need not be copied there."""
+        return self.tape.dz[-1]
+
 
 class GAN:
     """Generator, discriminator, their optimisers and the weight average; `step` counts the training steps done.
@@ -80,7 +85,8 @@ class GAN:
         self.discriminator.initialise(first, streams.INIT_DISCRIMINATOR)
         self.grad_d = self.discriminator.parameters()
         self.adam_d = Adam(self.discriminator.count, backend, dtype, config.beta1, config.beta2, self.numbers[:4])
-        self.objective = OBJECTIVES[config.objective](self.ops, batch, dtype, config.label_smoothing)
+        objective = OBJECTIVES[config.objective](self.ops, batch, dtype, config.label_smoothing)
+        self.objective = self.ops.objective(objective)
 
         weights = (config.r1, config.r2, config.gradient_penalty)  # of real, generated and interpolated rows
         penalised = [block for block, weight in enumerate(weights) if weight > 0]
@@ -94,7 +100,10 @@ class GAN:
         self.tape_g = self.generator.tape(batch)
         self.tape_g.y[-1] = self.fake.x  # the generator's output rows are the discriminator's input rows
 
-        self.seen = backend.zeros((2 * batch, 1), dtype)  # the logits that the discriminator's update saw
+        self.judged = self.joined.part(0, 2 * batch)  # the pair as the generator's loss sees it:
+        if config.update == "alternating":  # through the new D, with logits of their own; `measurement` wants both
+            self.judged.tape.y[-1] = backend.zeros((2 * batch, 1), dtype)
+        self.judged_real, self.judged_fake = self.judged.part(0, batch), self.judged.part(batch, 2 * batch)
         self.programs: dict[tuple[bool, bool], Callable[[], None]] = {}
 
         self.penalises = bool(penalised)
@@ -141,30 +150,30 @@ class GAN:
             self.discriminator_update(penalise)
             if last:
                 self.generator_update()
-        if last:
-            self.average.apply(self.generator.theta.flat)
 
     def discriminator_update(self, penalise: bool) -> None:
         """theta_D <- Adam(dL_D/dtheta_D), generated samples held fixed."""
-        rows = self.discriminate(penalise)
-        self.objective.discriminator_gradient(self.real.s, self.fake.s, self.real.ds, self.fake.ds)  # dL_D/ds
+        rows, real, fake = self.discriminate(penalise), self.real, self.fake
         if penalise:
+            self.objective.discriminator_gradient(real.s, fake.s, real.ds, fake.ds)  # dL_D/ds
             self.discriminator.backward(rows.tape.ones, rows.tape, want_dx=False)
             self.discriminator.input_gradient(self.penalised.tape)  # dD/dx
             self.penalty_directions()
             self.penalised_gradient()
         else:
-            self.discriminator.backward(rows.ds, rows.tape, into=self.grad_d, want_dx=False)  # dL_D/dtheta_D
+            self.objective.discriminator_gradient(real.s, fake.s, real.delta, fake.delta)  # dL_D/ds
+            self.discriminator.backward(rows.delta, rows.tape, into=self.grad_d, want_dx=False)  # dL_D/dtheta_D
         self.adam_d.apply(self.discriminator.theta.flat, self.grad_d.flat)
 
     def generator_update(self) -> None:
         """theta_G <- Adam(dL_G/dtheta_G), through the discriminator that has just been updated."""
-        rows = self.pair if self.objective.needs_real else self.fake
+        fake = self.judged_fake
+        rows = self.judged if self.objective.needs_real else fake
         self.discriminator.forward(rows.x, rows.tape)  # D(G(z)), and D(x) where the loss needs it
-        self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.ds)  # dL_G/ds
-        dx = self.discriminator.backward(self.fake.ds, self.fake.tape)  # dL_G/dx_fake: D's own gradients are not wanted
+        self.objective.generator_gradient(self.judged_real.s, fake.s, fake.delta)  # dL_G/ds
+        dx = self.discriminator.backward(fake.delta, fake.tape)  # dL_G/dx_fake: D's own gradients are not wanted
         self.generator.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)  # dL_G/dtheta_G
-        self.adam_g.apply(self.generator.theta.flat, self.grad_g.flat)
+        self.adam_g.apply(self.generator.theta.flat, self.grad_g.flat, self.average)
 
     def simultaneous_update(self, penalise: bool) -> None:
         """Both players from one forward and one backward pass through D, as in the article's code.
@@ -189,7 +198,7 @@ class GAN:
         else:
             self.discriminator.weighted_gradient(rows.tape, rows.ds, self.grad_d)  # dL_D/dtheta_D
         self.adam_d.apply(self.discriminator.theta.flat, self.grad_d.flat)
-        self.adam_g.apply(self.generator.theta.flat, self.grad_g.flat)
+        self.adam_g.apply(self.generator.theta.flat, self.grad_g.flat, self.average)
 
     # ---------------------------------------------------------------------------------------------- its few parts
 
@@ -202,7 +211,6 @@ class GAN:
         if rows is self.joined and self.config.gradient_penalty > 0:
             interpolate(self.ops, self.real.x, self.fake.x, self.mix, self.between.x)
         self.discriminator.forward(rows.x, rows.tape)
-        self.ops.xp.copyto(self.seen, self.pair.s)  # for `measurement`: the generator's update overwrites them
         return rows
 
     def penalty_directions(self) -> None:
@@ -266,11 +274,10 @@ class GAN:
 
     def measurement(self) -> Measurement:
         """Losses and mean sigmoid of the logits, from those that the step left. Waits for the device."""
-        xp, batch = self.backend.xp, self.config.batch_size
-        r, f = self.seen[:batch], self.seen[batch:]
+        xp, r, f = self.backend.xp, self.real.s, self.fake.s
         return Measurement(
             loss_d=float(self.objective.discriminator(r, f)),
-            loss_g=float(self.objective.generator(self.real.s, self.fake.s)),
+            loss_g=float(self.objective.generator(self.judged_real.s, self.judged_fake.s)),
             d_real=float((0.5 * (1 + xp.tanh(r / 2))).mean()),
             d_fake=float((0.5 * (1 + xp.tanh(f / 2))).mean()),
         )

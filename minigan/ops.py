@@ -17,7 +17,7 @@ phi' and phi'' are taken from the *output* y = phi(z), so that only outputs need
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from minigan.backend import Array, Backend
 
@@ -47,6 +47,10 @@ class Ops:
         whenever it is called, and get from arrays what varies.
         """
         return passes
+
+    def objective(self, plain: Any) -> Any:
+        """An objective of objectives.py as this backend computes it; here, `plain` itself."""
+        return plain
 
     # ---------------------------------------------------------------------------------------------- activations
 
@@ -193,7 +197,8 @@ class Ops:
 
     # ---------------------------------------------------------------------------------------------- optimiser
 
-    def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array) -> None:
+    def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array,
+             mean: Array | None = None, weight: Array | None = None) -> None:  # fmt: skip
         """One Adam update (Kingma and Ba 2015, Algorithm 1) on one flat vector, in place.
 
         m and v are the paper's moments divided by (1 - beta1) and (1 - beta2), and step_size and epsilon carry those
@@ -201,7 +206,7 @@ class Ops:
 
             m <- beta1 m + g        v <- beta2 v + g^2        theta <- theta - step_size m / (sqrt(v) + epsilon)
 
-        factors (4,): beta1, beta2, step_size, epsilon.
+        factors (4,): beta1, beta2, step_size, epsilon.  mean, weight: an average of theta that then moves, see `average`.
         """
         xp = self.xp
         beta1, beta2, step_size, epsilon = (factors[i : i + 1] for i in range(4))
@@ -215,6 +220,8 @@ class Ops:
         xp.divide(m, scratch, out=scratch)
         xp.multiply(scratch, step_size, out=scratch)
         xp.subtract(theta, scratch, out=theta)
+        if mean is not None:
+            self.average(mean, theta, weight, scratch)
 
     def average(self, mean: Array, theta: Array, weight: Array, scratch: Array) -> None:
         """mean <- mean + weight (theta - mean), the exponential moving average; weight (1,)."""

@@ -55,10 +55,14 @@ class Adam:
         """Put the t-th update's numbers where `apply` reads them."""
         self.backend.fill(self.prepared, self.numbers(t, lr))
 
-    def apply(self, theta: Array, grad: Array) -> None:
-        """theta <- theta - lr mhat / (sqrt(vhat) + eps), in place: the update prepared."""
+    def apply(self, theta: Array, grad: Array, average: WeightAverage | None = None) -> None:
+        """theta <- theta - lr mhat / (sqrt(vhat) + eps), in place: the update prepared. The average takes in the result,
+        while it is at hand."""
         for s in self.slices:
-            self.ops.adam(theta[s], grad[s], self.m[s], self.v[s], self.prepared, self.scratch[: s.stop - s.start])
+            into = () if average is None else (average.mean[s], average.prepared)
+            self.ops.adam(
+                theta[s], grad[s], self.m[s], self.v[s], self.prepared, self.scratch[: s.stop - s.start], *into
+            )
 
     def update(self, theta: Array, grad: Array, t: int, lr: float) -> None:
         """The t-th update, prepared and applied."""

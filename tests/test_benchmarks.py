@@ -7,16 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fakecupy import fake_cupy
 from helpers import ROOT, exit_code
+from test_cuda import on_cpu, stand_in
 
 from benchmarks import implementations, peers, report
 from benchmarks.implementations import Case
+from minigan.backend import Backend, get_backend
 from minigan.errors import InputError, MiniganError
 
 SMALL = Case("small", 6, (16, 16), 32, latent=3)
@@ -258,12 +262,47 @@ def checked(name: str, case: Case) -> tuple[list[tuple[float, float]], dict[str,
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside torch.compile
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-@pytest.mark.parametrize("name", [n for n in implementations.IMPLEMENTATIONS if n != "products"])
+@pytest.mark.parametrize("name", [n for n in peers.runnable("cpu") if n != "products"])
 def test_implementations_compute_the_same(name: str, case: Case) -> None:
-    package = implementations.NEEDS.get(name)
+    package = implementations.NEEDS["cpu"].get(name)
     if package and not find_spec(package):
         pytest.skip(f"{package} is not installed (extra bench-peers)")
     assert peers.difference(case, checked(name, case), checked("minigan", case), peers.start_arrays(case)) is None
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore")  # those of others
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+@pytest.mark.parametrize("name", [n for n in peers.runnable("gpu") if implementations.IMPLEMENTATIONS[n].checked])
+def test_implementations_on_a_gpu_compute_the_same(name: str, case: Case) -> None:
+    if not find_spec(package := implementations.NEEDS["gpu"][name]):
+        pytest.skip(f"{package} is not installed")
+    seen = checked(name, replace(case, device="gpu"))
+    assert peers.difference(case, seen, checked("minigan", case), peers.start_arrays(case)) is None
+
+
+@on_cpu
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+@pytest.mark.parametrize("name", ["minigan", "minigan-fast", "minigan-tf32", "products"])
+def test_minigan_on_a_gpu_computes_the_same(name: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On stand-ins for the card."""
+
+    def backend(which: str = "numpy", kernels: str = "reference") -> Backend:
+        if which == "numpy":
+            return get_backend(which, kernels)
+        return fake_cupy()[0] if kernels == "reference" else stand_in(monkeypatch, kernels)
+
+    expected = checked("minigan", case)
+    monkeypatch.setattr(implementations, "get_backend", backend)
+    there = replace(case, device="gpu")
+    if name == "products":
+        implementations.make(name, there, {}, np.ones((64, case.size), np.float32)).run(3)
+        return
+    seen, start = checked(name, there), peers.start_arrays(case)
+    if name == "minigan-tf32":
+        assert 0 < np.abs(np.array(seen[0]) - expected[0]).max() < 1e-2
+    else:
+        assert peers.difference(case, seen, expected, start) is None
 
 
 @pytest.mark.parametrize(
@@ -318,7 +357,9 @@ def test_peers_that_differ_end_the_comparison(monkeypatch: pytest.MonkeyPatch) -
             worker.close()
 
 
-@pytest.mark.parametrize("flags", [["--rounds", "0"], ["--threads", "0"], ["--turn", "0"], ["--sizes", "huge"]])
+@pytest.mark.parametrize(
+    "flags", [["--rounds", "0"], ["--threads", "0"], ["--turn", "0"], ["--sizes", "no"], ["--only", "torch-graph"]]
+)
 def test_peers_refuses_bad_flags(flags: list[str]) -> None:
     assert exit_code(peers.main, *flags) == 2
 
@@ -334,7 +375,7 @@ def test_the_script_for_a_gpu_does_every_step_and_says_what_failed(
     done = subprocess.run(command, env={**os.environ, "PYTHON": python}, capture_output=True, text=True)
     summary = (tmp_path / "out" / "summary.txt").read_text(encoding="utf-8")
     assert (done.returncode, done.stdout) == (code, summary)
-    assert summary.count(word) == len(summary.splitlines()) == 15
+    assert summary.count(word) == len(summary.splitlines()) == 16
     assert all((tmp_path / "out" / f"{line.split()[0]}.log").is_file() for line in summary.splitlines())
 
 

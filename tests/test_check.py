@@ -106,8 +106,8 @@ def test_catches_a_generator_gradient_that_skips_the_discriminator(backend, monk
 
 def test_catches_stale_activations_after_the_discriminator_moved(backend, monkeypatch):
     def generator_update(self):
-        self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.ds)
-        dx = self.discriminator.backward(self.fake.ds, self.fake.tape)
+        self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.delta)
+        dx = self.discriminator.backward(self.fake.delta, self.fake.tape)
         self.generator.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)
         self.adam_g.apply(self.generator.theta.flat, self.grad_g.flat)
 

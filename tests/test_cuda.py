@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib
 import inspect
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from minigan.errors import InputError, MiniganError
 from minigan.gan import GAN
 from minigan.kernels import cublaslt, gpu
 from minigan.noise import Noise
+from minigan.objectives import OBJECTIVES
 from minigan.ops import ACTIVATIONS, Ops
 
 CUBLASLT: Any = None
@@ -187,7 +189,9 @@ class Stream:
 class CublasLt:
     """nvmath.bindings.cublasLt for matrices on the host, as its manual says: columns one after the other."""
 
-    MatmulDescAttribute = enum.IntEnum("MatmulDescAttribute", {"TRANSA": 3, "TRANSB": 4})
+    MatmulDescAttribute = enum.IntEnum(
+        "MatmulDescAttribute", {"TRANSA": 3, "TRANSB": 4, "EPILOGUE": 7, "BIAS_POINTER": 8}
+    )
     MatmulPreferenceAttribute = enum.IntEnum(
         "MatmulPreferenceAttribute",
         {"MAX_WORKSPACE_BYTES": 1, **{f"MIN_ALIGNMENT_{x}_BYTES": 5 + i for i, x in enumerate("ABCD")}},
@@ -200,6 +204,7 @@ class CublasLt:
     def __init__(self, module: OnCpu) -> None:
         self.module = module
         self.made: list[Any] = []
+        self.supports = {0, 4, 256}
 
     def new(self, thing: Any) -> int:
         self.made.append(thing)
@@ -213,7 +218,7 @@ class CublasLt:
 
     def matmul_desc_create(self, compute_type: int, scale_type: int) -> int:
         assert (compute_type, scale_type) in ((68, 0), (77, 0), (70, 1))
-        return self.new({"compute": compute_type, 3: 0, 4: 0})
+        return self.new({"compute": compute_type, 3: 0, 4: 0, 7: 0, 8: 0})
 
     def matrix_layout_create(self, type: int, rows: int, cols: int, ld: int) -> int:
         assert ld >= rows
@@ -223,8 +228,9 @@ class CublasLt:
         return self.new({f"MIN_ALIGNMENT_{x}_BYTES": 256 for x in "ABCD"})
 
     def matmul_desc_set_attribute(self, matmul_desc: int, attr: int, buf: int, size_in_bytes: int) -> None:
-        assert size_in_bytes == 4
-        self.made[matmul_desc][attr] = ctypes.c_int32.from_address(buf).value
+        kind = {3: ctypes.c_int32, 4: ctypes.c_int32, 7: ctypes.c_uint32, 8: ctypes.c_uint64}[attr]
+        assert size_in_bytes == ctypes.sizeof(kind)
+        self.made[matmul_desc][attr] = kind.from_address(buf).value
 
     def matmul_preference_set_attribute(self, pref: int, attr: int, buf: int, size_in_bytes: int) -> None:
         name = self.MatmulPreferenceAttribute(attr).name
@@ -238,7 +244,10 @@ class CublasLt:
     ) -> None:  # fmt: skip
         """The algorithm remembers what it was chosen for."""
         assert self.module.recording is None, "a product planned while recording"
-        wishes = self.made[preference]
+        wishes, operation = self.made[preference], self.made[operation_desc]
+        assert (operation[7] == 0) == (operation[8] == 0), "an epilogue has a vector, and nothing else has"
+        if operation[7] not in self.supports:
+            raise NotSupportedError
         found = np.frombuffer(
             (ctypes.c_byte * 96).from_address(heuristic_results_array), self.matmul_heuristic_result_dtype
         )
@@ -274,10 +283,29 @@ class CublasLt:
         real = self.made[ddesc][0]
         factors = [np.frombuffer((ctypes.c_byte * 8).from_address(at), real)[0] for at in (alpha, beta)]
         assert factors == [1, 0]
+        vector = None
+        if self.made[compute_desc][7]:
+            at, size = self.made[compute_desc][8], len(matrix(d, ddesc))
+            assert at % int(chosen[3]) == 0, "the vector is less aligned than said"
+            vector = np.frombuffer((ctypes.c_byte * (np.dtype(real).itemsize * size)).from_address(at), real)
         operation, first, second, result = self.made[compute_desc], matrix(a, adesc), matrix(b, bdesc), matrix(d, ddesc)
         first, second = first.T if operation[3] else first, second.T if operation[4] else second
         rounded = tf32 if operation["compute"] == 77 else np.asarray
-        self.module.do(lambda: np.copyto(result, rounded(first) @ rounded(second)))
+
+        def product() -> None:
+            np.matmul(rounded(first), rounded(second), out=result)
+            if operation[7] == 4:
+                np.add(result, vector[:, None], out=result)
+            elif operation[7] == 256:
+                np.sum(first, axis=1, out=vector)
+
+        self.module.do(product)
+
+
+class NotSupportedError(Exception):
+    """As the bindings say that there is no algorithm."""
+
+    status = 15
 
 
 def tf32(x: np.ndarray) -> np.ndarray:
@@ -338,17 +366,35 @@ def test_functions_of_logits_agree_into_the_tails(fake: Backend, dtype: str) -> 
     calls: dict[str, Callable[[Ops, np.ndarray], None]] = {
         "sigmoid": lambda ops, out: ops.sigmoid(s, out, scratch),
         "softplus": lambda ops, out: ops.softplus(s, out),
-        **{
-            f"gradient {t}": lambda ops, out, t=t: ops.binary_cross_entropy_gradient(s, t, out, scratch)  # type: ignore[misc]
-            for t in (0, 0.9, 1)
-        },
     }
     for name, call in calls.items():
         with np.errstate(all="ignore"):
             call(Ops(get_backend()), expected)
         call(fake.ops, got)
-        atol = np.finfo(dtype).eps / s.size if name == "gradient 0.9" else np.finfo(dtype).tiny
-        np.testing.assert_allclose(got, expected, rtol=8 * np.finfo(dtype).eps, atol=atol, err_msg=name)
+        np.testing.assert_allclose(got, expected, rtol=8 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny, err_msg=name)
+
+
+@on_cpu
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_gradients_of_objectives_agree_into_the_tails(fake: Backend, name: str, smoothing: float, dtype: str) -> None:
+    edge = [0, 1, -1, 40, -40, 1e4, -1e4, np.inf, -np.inf, np.nan]
+    r, f = np.meshgrid(np.array([*np.linspace(-9, 9, 31), *edge]), np.array([*np.linspace(-8, 8, 27), *edge]))
+    r, f = (a.astype(dtype).reshape(-1, 1) for a in (r, f))
+    results = []
+    for ops in (Ops(get_backend()), fake.ops):
+        dr, df, dg = (np.full_like(r, 7) for _ in range(3))
+        objective = ops.objective(OBJECTIVES[name](ops, r.size, dtype, smoothing))
+        with np.errstate(all="ignore"):
+            objective.discriminator_gradient(r, f, dr, df)
+            objective.generator_gradient(r, f, dg)
+        results.append((dr, df, dg))
+    assert isinstance(objective, gpu.SingleKernels) and len(gpu.OBJECTIVES) == len(OBJECTIVES)
+    eps, smoothed = np.finfo(dtype).eps, smoothing and name in ("minimax", "non-saturating")
+    atol = 4 * eps / r.size if smoothed else np.finfo(dtype).tiny  # sigma(r) - 0.9 cancels
+    for expected, got in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=8 * eps, atol=atol)
 
 
 @on_cpu
@@ -360,8 +406,10 @@ def test_adam_and_the_average_agree_with_the_reference(fake: Backend, dtype: str
     for ops in (Ops(get_backend()), fake.ops):
         theta, m, v, mean, scratch = start.copy(), *(np.zeros_like(start) for _ in range(4))
         for g in gradients:
-            ops.adam(theta, g, m, v, np.array([0.5, 0.99, 0.01, 1e-8], dtype), scratch)
-            ops.average(mean, theta, np.array([0.1], dtype), scratch)
+            factors, weight = np.array([0.5, 0.99, 0.01, 1e-8], dtype), np.array([0.1], dtype)
+            ops.adam(theta, g, m, v, factors, scratch)
+            ops.average(mean, theta, weight, scratch)
+            ops.adam(theta, g, m, v, factors, scratch, mean, weight)
         results.append((theta, m, v, mean))
     for expected, got in zip(*results, strict=True):
         agree(got, expected)
@@ -500,15 +548,44 @@ def test_products_that_cannot_be_are_refused(fake: Backend) -> None:
 
 
 def test_a_product_that_cublaslt_cannot_do_is_a_sentence(fake: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_supported(*_: object) -> None:
+        raise NotSupportedError
+
     library = CublasLt(OnCpu())
     products, x = cublaslt.Products(fake.xp, library), np.zeros((4, 4))  # type: ignore[arg-type]
-    for found in (lambda *_: None, lambda *_: 1 / 0):
+    for found in (lambda *_: None, not_supported):  # none is counted, or it says so
         monkeypatch.setattr(library, "matmul_algo_get_heuristic", found)
         with pytest.raises(
             MiniganError, match=r"no algorithm for a product of \(4, 4\) .*; choose --kernels reference"
         ):
             products.dot(x, x, out=np.zeros((4, 4)))
+        assert not products.affine(x, x, x[0], out=x) and not products.dot_and_sums(x, x, x[0], out=x)
+        products.plans.clear()
+    monkeypatch.setattr(library, "matmul_algo_get_heuristic", lambda *_: 1 / 0)
+    for multiply in (products.dot, lambda a, b, *, out: products.affine(a, b, x[0], out=out)):
+        with pytest.raises(MiniganError, match=r"cannot plan .* \(division by zero\); choose --kernels reference"):
+            multiply(x, x, out=np.zeros((4, 4)))
     assert not products.plans
+
+
+@pytest.mark.parametrize("supports", [{0, 4, 256}, {0}])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_bias_and_sums_come_with_their_product_where_they_can(dtype: str, supports: set[int]) -> None:
+    """From addresses of every alignment: those of the vectors count too."""
+    with pytest.MonkeyPatch.context() as patch:
+        ops = stand_in(patch).ops
+        ops.xp.products.library.supports = supports  # type: ignore[attr-defined]
+        rng = np.random.default_rng(4)
+        x, dz, W = (rng.normal(size=shape).astype(dtype) for shape in ((9, 6), (9, 5), (6, 5)))
+        for first in range(3):
+            b, db = rng.normal(size=first + 5).astype(dtype)[first:], np.full(first + 5, np.nan, dtype)[first:]
+            y, dW = np.full((9, 5), np.nan, dtype), np.full((6, 5), np.nan, dtype)
+            if len(supports) > 1:
+                ops.dense_forward(x, W, b, "identity", y, y)
+                agree(y, x @ W + b)
+            ops.weight_gradient(x, dz, dW, db)
+            agree(dW, x.T @ dz)
+            agree(db, dz.sum(axis=0))
 
 
 @on_cpu
@@ -533,13 +610,16 @@ def test_a_recorded_step_goes_on_as_the_step_does(fake: Backend, settings: dict[
 
 
 @on_cpu
-def test_a_step_records_as_many_launches_as_the_documents_say(fake: Backend) -> None:
+def test_a_step_records_the_launches_that_the_documents_list(fake: Backend) -> None:
     gan = GAN(Config(objective="non-saturating"), 784, fake)
     for _ in range(2):
         gan.train_step(lambda out, i: out.fill(0.3))
     (graph,) = gan.programs.values()
+    names = [call.func.__name__ if isinstance(call, functools.partial) else "product" for call in graph.recorded.nodes]  # type: ignore[attr-defined]
     text = (Path(__file__).parents[1] / "docs" / "gpu.md").read_text(encoding="utf-8")
-    assert f"records {len(graph.recorded.nodes)} launches" in text  # type: ignore[attr-defined]
+    lines = re.findall(r"^\| \d+ \| .* \| (.+) \|$", text, re.MULTILINE)
+    listed = [name for line in lines for name in re.findall(r"`(\w+)`", line)]
+    assert names == listed and len(names) <= 40
 
 
 @on_cpu
@@ -610,8 +690,12 @@ def test_the_stand_ins_numbers_are_those_of_cublaslt() -> None:
         (CublasLt.MatmulPreferenceAttribute, real.MatmulPreferenceAttribute),
     ):
         assert all(theirs[name] == value for name, value in mine.__members__.items())
+    assert tuple(cublaslt.EPILOGUE.values()) == (real.Epilogue.BIAS, real.Epilogue.BGRADA)
+    assert issubclass(real.cuBLASLtError, Exception) and NotSupportedError.status == cublaslt.NOT_SUPPORTED
     assert np.dtype(real.matmul_heuristic_result_dtype) == CublasLt.matmul_heuristic_result_dtype
-    from nvmath.bindings.cublas import ComputeType
+    from nvmath.bindings.cublas import ComputeType, Status
+
+    assert Status.NOT_SUPPORTED == cublaslt.NOT_SUPPORTED
 
     for name, value in (("float32", "COMPUTE_32F"), ("float64", "COMPUTE_64F"), ("tf32", "COMPUTE_32F_FAST_TF32")):
         assert cublaslt.COMPUTE[name] == ComputeType[value]

@@ -41,8 +41,8 @@ def test_both_whole_gradients_agree_with_differences(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, objective: str, update: str, smoothing: float
 ) -> None:
     gan, fill = tiny_gan(backend, objective=objective, update=update, label_smoothing=smoothing)
-    monkeypatch.setattr(gan.adam_d, "apply", lambda theta, gradient: None)
-    monkeypatch.setattr(gan.adam_g, "apply", lambda theta, gradient: None)
+    monkeypatch.setattr(gan.adam_d, "apply", lambda *_: None)
+    monkeypatch.setattr(gan.adam_g, "apply", lambda *_: None)
     gan.train_step(fill)
     got_d, got_g = (backend.to_host(g.flat).copy() for g in (gan.grad_d, gan.grad_g))
     D, G = gan.discriminator, gan.generator
@@ -145,7 +145,7 @@ def test_each_update_moves_its_own_network_and_leaves_the_other_bit_identical(
     for name in STATE:
         moves_d, moves_g = (not np.array_equal(a[name], b[name]) for a, b in ((start, middle), (middle, end)))
         assert moves_d == name.startswith("discriminator")
-        assert moves_g == (name.startswith("generator") and name != "generator.average")
+        assert moves_g == name.startswith("generator")
 
 
 @pytest.mark.parametrize("adam", ["adam_d", "adam_g"])
@@ -218,9 +218,7 @@ def test_discriminator_steps_and_lazy_penalties_follow_their_counts(
         monkeypatch.setattr(
             adam, "numbers", lambda t, lr, f=numbers, prepared=prepared: (prepared.append((t, lr)), f(t, lr))[1]
         )
-        monkeypatch.setattr(
-            adam, "apply", lambda theta, grad, prepared=prepared, updates=updates: updates.append(prepared[-1])
-        )
+        monkeypatch.setattr(adam, "apply", lambda *_, prepared=prepared, updates=updates: updates.append(prepared[-1]))
     gradient = gan.penalised_gradient
     monkeypatch.setattr(gan, "penalised_gradient", lambda: (penalised.append(len(updates_d)), gradient()))
 

@@ -21,10 +21,10 @@ class Off(Ops):
 
     calls = 0
 
-    def adam(self, theta, grad, m, v, factors, scratch):  # type: ignore[no-untyped-def]
+    def adam(self, theta, grad, m, v, factors, scratch, *average):  # type: ignore[no-untyped-def]
         self.calls += 1
         wrong = np.array([1, 1, 1 if self.calls <= 2 else 1.5, 1], factors.dtype)
-        super().adam(theta, grad, m, v, factors * wrong, scratch)
+        super().adam(theta, grad, m, v, factors * wrong, scratch, *average)
 
 
 def planted() -> Backend:

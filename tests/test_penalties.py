@@ -64,8 +64,8 @@ def discriminator_loss(gan: GAN, strength: float = 1.0) -> float:
 
 def whole_gradient(gan: GAN, fill: Any, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """dL_D/dtheta_D of the first step, with no parameter moved."""
-    monkeypatch.setattr(gan.adam_d, "apply", lambda theta, gradient: None)
-    monkeypatch.setattr(gan.adam_g, "apply", lambda theta, gradient: None)
+    monkeypatch.setattr(gan.adam_d, "apply", lambda *_: None)
+    monkeypatch.setattr(gan.adam_g, "apply", lambda *_: None)
     gan.train_step(fill)
     return gan.backend.to_host(gan.grad_d.flat).copy()
 

@@ -30,7 +30,7 @@ def dirac(backend, update: str, h: float, gamma: float = 0.0):
     def descend(theta, grad):
         theta -= h * grad
 
-    def descend_g(theta, grad):
+    def descend_g(theta, grad, average):
         frozen.fill(0)
         theta -= h * grad
 

@@ -79,8 +79,11 @@ class NumbaOps(Ops):
         self.xp.dot(x.T, dz, out=dW)
         self.recorder.do_sum(COLUMN_SUMS, (*dz.shape, 1), dz, dz, db)
 
-    def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array) -> None:
+    def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array,
+             mean: Array | None = None, weight: Array | None = None) -> None:  # fmt: skip
         self.do(ADAM, (theta.size, 1), writes(theta), reads(grad), writes(m), writes(v), reads_all(factors))
+        if mean is not None:
+            self.average(mean, theta, weight, scratch)
 
     def average(self, mean: Array, theta: Array, weight: Array, scratch: Array) -> None:
         self.do(AVERAGE, (mean.size, 1), writes(mean), reads(theta), reads_all(weight))

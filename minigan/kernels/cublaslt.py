@@ -26,6 +26,14 @@ ALIGNMENT = 256
 REAL = {"float32": 0, "float64": 1}
 """cudaDataType_t: CUDA_R_32F, CUDA_R_64F."""
 
+NOT_SUPPORTED = 15
+"""cublasStatus_t: no algorithm does what is asked for."""
+
+REMEDY = "choose --kernels reference."
+
+EPILOGUE = {"bias": 4, "sums": 256}
+"""cublasLtEpilogue_t, what is done besides: BIAS, a vector added to every row of out; BGRADA, the sums of b's columns taken."""
+
 COMPUTE = {"float32": 68, "float64": 70, "tf32": 77}
 """cublasComputeType_t: 32F, 64F, and 32F with operands rounded to TF32 (10 bits of mantissa)."""
 
@@ -56,13 +64,31 @@ class Products:
         self.tf32 = tf32
         self.handle = self.library.create()
         self.workspace = xp.empty(WORKSPACE, np.uint8)
-        self.plans: dict[tuple[Any, ...], Plan] = {}
+        self.plans: dict[tuple[Any, ...], Plan | None] = {}
 
     def dot(self, a: Array, b: Array, *, out: Array, exact: bool = False) -> None:
         """out = a b for matrices: operands row by row, or transposed views of such; on the current stream.
 
         exact: not in TF32, whatever this is for.  Raises: MiniganError where cuBLASLt cannot.
         """
+        compute = "tf32" if self.tf32 and not exact and out.dtype == np.float32 else out.dtype.name
+        if not self.multiply(a, b, out, compute):
+            (m, k), n = a.shape, b.shape[1]
+            raise MiniganError(
+                f"cuBLASLt has no algorithm for a product of {(m, k)} and {(k, n)} in {out.dtype.name}; {REMEDY}"
+            )
+
+    def affine(self, a: Array, b: Array, bias: Array, *, out: Array) -> bool:
+        """out = a b + bias in one launch, bias (n,); False, and nothing done, where cuBLASLt has no algorithm for that."""
+        compute = "tf32" if self.tf32 and out.dtype == np.float32 else out.dtype.name
+        return self.multiply(a, b, out, compute, "bias", bias)
+
+    def dot_and_sums(self, a: Array, b: Array, sums: Array, *, out: Array) -> bool:
+        """out = a b and sums (n,) = those of b's columns, likewise. Not in TF32, which would round what is summed."""
+        return not self.tf32 and self.multiply(a, b, out, out.dtype.name, "sums", sums)
+
+    def multiply(self, a: Array, b: Array, out: Array, compute: str, epilogue: str = "", vector: Array = None) -> bool:
+        """Whether it could be done. Operands that cannot be are a mistake: ValueError, TypeError."""
         (m, k), n = a.shape, b.shape[1]
         if b.shape != (k, n) or out.shape != (m, n) or not out.flags.c_contiguous:
             raise ValueError(f"a product of {a.shape} and {b.shape} cannot be written to {out.shape}")
@@ -71,29 +97,43 @@ class Products:
         if not all(x.flags.c_contiguous or x.flags.f_contiguous for x in (a, b)):
             raise ValueError("a view with gaps cannot be multiplied")
         flags = tuple(0 if x.flags.c_contiguous else 1 for x in (a, b))
-        addresses = tuple(address(x) for x in (b, a, out))
-        aligned = tuple(min(at & -at, ALIGNMENT) for at in addresses)
-        compute = "tf32" if self.tf32 and not exact and out.dtype == np.float32 else out.dtype.name
-        kind = (m, n, k, flags, aligned, out.dtype.name, compute)
-        plan = self.plans.get(kind)
+        second, first, result = (address(x) for x in (b, a, out))
+        beside = address(vector) if epilogue else 0
+        # the vector is taken to be aligned as the result is, so that both count; 0 is aligned to everything
+        aligned = tuple(min(at & -at, ALIGNMENT) for at in (second, first, result | beside))
+        kind = (m, n, k, flags, aligned, out.dtype.name, compute, epilogue)
+        if kind not in self.plans:
+            self.plans[kind] = self.plan(*kind, beside)
+        plan = self.plans[kind]
         if plan is None:
-            plan = self.plans[kind] = self.plan(*kind)
-        second, first, result = addresses
+            return False
+        if epilogue:
+            self.attach(plan.operation, beside)
         self.library.matmul(
             self.handle, plan.operation, plan.one.ctypes.data, second, plan.first, first, plan.second,
             plan.zero.ctypes.data, result, plan.result, result, plan.result, plan.algorithm.ctypes.data,
             address(self.workspace), WORKSPACE, self.xp.cuda.get_current_stream().ptr,
         )  # fmt: skip
+        return True
+
+    def attach(self, operation: int, vector: int) -> None:
+        """Tell the operation where its vector stands; a host's matter, which a recording does not notice."""
+        name = self.library.MatmulDescAttribute.BIAS_POINTER
+        self._set(self.library.matmul_desc_set_attribute, operation, name, vector, np.uint64)
 
     def plan(
-        self, m: int, n: int, k: int, flags: tuple[int, ...], aligned: tuple[int, ...], dtype: str, compute: str
-    ) -> Plan:
-        """Describe the product and let cuBLASLt choose an algorithm. Raises: MiniganError."""
+        self, m: int, n: int, k: int, flags: tuple[int, ...], aligned: tuple[int, ...], dtype: str, compute: str,
+        epilogue: str, beside: int,
+    ) -> Plan | None:  # fmt: skip
+        """Describe the product and let cuBLASLt choose an algorithm; None where it has none. Raises: MiniganError."""
         lt = self.library
         operation = lt.matmul_desc_create(COMPUTE[compute], REAL[dtype])
         names = lt.MatmulDescAttribute
         for name, transposed in ((names.TRANSA, flags[1]), (names.TRANSB, flags[0])):
             self._set(lt.matmul_desc_set_attribute, operation, name, transposed, np.int32)
+        if epilogue:
+            self._set(lt.matmul_desc_set_attribute, operation, names.EPILOGUE, EPILOGUE[epilogue], np.uint32)
+            self.attach(operation, beside)  # without which nothing is found
         layouts = []
         for shape, transposed in (((k, n), flags[1]), ((m, k), flags[0]), ((m, n), 0)):
             rows, columns = reversed(shape) if transposed else shape  # as they stand in memory, row by row
@@ -106,8 +146,6 @@ class Products:
             self._set(setter, preference, names[f"MIN_ALIGNMENT_{letter}_BYTES"], bytes, np.uint32)
         found, count = np.zeros(1, lt.matmul_heuristic_result_dtype), np.zeros(1, np.int32)
         first, second, result = layouts
-        what = f"cuBLASLt has no algorithm for a product of {(m, k)} and {(k, n)} in {dtype}"
-        remedy = "choose --kernels reference."
         try:
             lt.matmul_algo_get_heuristic(
                 self.handle,
@@ -122,11 +160,15 @@ class Products:
                 count.ctypes.data,
             )
         except Exception as error:  # the bindings' own, which knows only the status
-            raise MiniganError(f"{what} ({reason(error)}); {remedy}") from None
+            if getattr(error, "status", None) != NOT_SUPPORTED:
+                raise MiniganError(
+                    f"cuBLASLt cannot plan a product of {(m, k)} and {(k, n)} in {dtype} ({reason(error)}); {REMEDY}"
+                ) from None
+            return None
         finally:
             lt.matmul_preference_destroy(preference)
         if count[0] == 0 or found["state"][0] != 0:
-            raise MiniganError(f"{what}; {remedy}")
+            return None
         one, zero = np.ones(1, dtype), np.zeros(1, dtype)
         return Plan(operation, first, second, result, one, zero, np.ascontiguousarray(found["algo"]))
 

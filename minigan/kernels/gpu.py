@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,15 +20,21 @@ from minigan.backend import Array, Backend
 from minigan.kernels.cublaslt import Products
 from minigan.ops import ACTIVATIONS, LEAK, Ops
 
+if TYPE_CHECKING:
+    from minigan.objectives import NonSaturating
+
 SOURCES = Path(__file__).with_name("cuda")
 KERNELS = {
     "activation": ("bias_activation", "activation_backward"),
-    "logits": ("sigmoid", "softplus", "cross_entropy_gradient"),
-    "adam": ("adam", "average"),
+    "logits": ("sigmoid", "softplus", "discriminator_gradient", "generator_gradient"),
+    "adam": ("adam", "average", "adam_average"),
     "noise": ("words", "uniform", "normal"),
     "gather": ("gather",),
 }
 """Source files, and the kernels in each."""
+
+OBJECTIVES = ("Minimax", "NonSaturating", "LeastSquares", "Hinge", "Wasserstein", "Relativistic")
+"""The classes of objectives.py, as logits.cu numbers them."""
 
 TYPES = {"float32": "float", "float64": "double", "uint8": "unsigned char"}
 THREADS, BLOCKS = 256, 1 << 16
@@ -51,7 +57,8 @@ class Module:
 
     def __init__(self, xp: Any, tf32: bool) -> None:
         self.xp = xp
-        self.dot = Products(xp, importlib.import_module("nvmath.bindings.cublasLt"), tf32=tf32).dot
+        self.products = Products(xp, importlib.import_module("nvmath.bindings.cublasLt"), tf32=tf32)
+        self.dot = self.products.dot
         self._ones: dict[tuple[int, str], Array] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -131,6 +138,8 @@ class CudaOps(Ops):
         self._compiled[key]((min(BLOCKS, max(1, -(-n // THREADS))),), (THREADS,), arguments)
 
     def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
+        if name == "identity" and self.xp.products.affine(x, W, b, out=y):
+            return
         self.xp.dot(x, W, out=y)
         real = y.dtype.type
         kind = np.int32(ACTIVATIONS.index(name))
@@ -144,21 +153,27 @@ class CudaOps(Ops):
         self.launch("activation_backward", y.size, y, dy, y, slope, dz, np.int64(y.size), kind, y.dtype.type(LEAK))
 
     def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
+        if self.xp.products.dot_and_sums(x.T, dz, db, out=dW):
+            return
         self.xp.dot(x.T, dz, out=dW)
         self.xp.dot(self.xp.ones_column(len(dz), dz.dtype).T, dz, out=db.reshape(1, -1), exact=True)
 
     def sigmoid(self, s: Array, out: Array, scratch: Array) -> None:
         self.launch("sigmoid", s.size, s, s, out, np.int64(s.size))
 
-    def binary_cross_entropy_gradient(self, s: Array, target: float, out: Array, scratch: Array) -> None:
-        real, n = s.dtype.type, np.int64(s.size)
-        self.launch("cross_entropy_gradient", s.size, s, s, out, n, real(target), real(1 / s.size))
-
     def softplus(self, s: Array, out: Array) -> None:
         self.launch("softplus", s.size, s, s, out, np.int64(s.size))
 
-    def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array) -> None:
-        self.launch("adam", theta.size, theta, theta, grad, m, v, np.int64(theta.size), factors)
+    def objective(self, plain: NonSaturating) -> SingleKernels:
+        return SingleKernels(plain, self)
+
+    def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array,
+             mean: Array | None = None, weight: Array | None = None) -> None:  # fmt: skip
+        arguments = theta, grad, m, v, np.int64(theta.size), factors
+        if mean is None:
+            self.launch("adam", theta.size, theta, *arguments)
+        else:
+            self.launch("adam_average", theta.size, theta, *arguments, mean, weight)
 
     def average(self, mean: Array, theta: Array, weight: Array, scratch: Array) -> None:
         self.launch("average", mean.size, mean, mean, theta, np.int64(mean.size), weight)
@@ -170,3 +185,24 @@ class CudaOps(Ops):
     def draw(self, kind: str, out: Array, seed: int, stream: int, step: int) -> None:
         """Fill `out` with "normal" or "uniform" numbers, as `noise.Noise` does on the host."""
         self.launch(kind, out.size, out, out, np.int64(out.size), np.uint64(seed), np.uint64(stream), np.uint64(step))
+
+
+class SingleKernels:
+    """An objective whose gradients are one kernel each; its values are as they were."""
+
+    def __init__(self, plain: NonSaturating, ops: CudaOps) -> None:
+        self.plain = plain
+        self.ops = ops
+        self.kind = np.int32(OBJECTIVES.index(type(plain).__name__))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    def discriminator_gradient(self, r: Array, f: Array, dr: Array, df: Array) -> None:
+        real, n = r.dtype.type, np.int64(r.size)
+        arguments = self.kind, r, f, dr, df, n, real(self.plain.target), real(1 / r.size)
+        self.ops.launch("discriminator_gradient", r.size, r, *arguments)
+
+    def generator_gradient(self, r: Array, f: Array, df: Array) -> None:
+        real, n = f.dtype.type, np.int64(f.size)
+        self.ops.launch("generator_gradient", f.size, f, self.kind, r, f, df, n, real(1 / f.size))

@@ -8,7 +8,7 @@ __device__ real phi(int kind, real z, real leak) {
         case RELU: return z <= 0 ? (real)0 : z;  // a NaN is not <= 0 and stays
         case LEAKY_RELU: return z <= 0 ? leak * z : z;
         case TANH: return tanh(z);
-        case SIGMOID: return exp(z < 0 ? z : (real)0) / (1 + exp(-fabs(z)));
+        case SIGMOID: return sigma(z);
         default: return z;
     }
 }

@@ -1,19 +1,29 @@
 // The optimiser on flat vectors: every number is read once and written once (optim.py gives the formulas).
 
-// factors: beta1, beta2, step_size, epsilon
+// the i-th number of an update; factors: beta1, beta2, step_size, epsilon
+__device__ real updated(real theta, real g, real* m, real* v, long long i, const real* factors) {
+    m[i] = factors[0] * m[i] + g;
+    v[i] = factors[1] * v[i] + g * g;
+    return theta - factors[2] * m[i] / (sqrt(v[i]) + factors[3]);
+}
+
 extern "C" __global__ void adam(real* theta, const real* grad, real* m, real* v, long long n, const real* factors) {
-    real beta1 = factors[0], beta2 = factors[1], step_size = factors[2], epsilon = factors[3];
-    EACH(i, n) {
-        real g = grad[i];
-        real a = beta1 * m[i] + g;
-        real c = beta2 * v[i] + g * g;
-        m[i] = a;
-        v[i] = c;
-        theta[i] -= step_size * a / (sqrt(c) + epsilon);
-    }
+    EACH(i, n) theta[i] = updated(theta[i], grad[i], m, v, i, factors);
 }
 
 // mean <- mean + weight (theta - mean)
+__device__ real moved(real mean, real theta, real weight) { return mean + weight * (theta - mean); }
+
 extern "C" __global__ void average(real* mean, const real* theta, long long n, const real* weight) {
-    EACH(i, n) mean[i] += weight[0] * (theta[i] - mean[i]);
+    EACH(i, n) mean[i] = moved(mean[i], theta[i], weight[0]);
+}
+
+// both, the average of what the update gave
+extern "C" __global__ void adam_average(real* theta, const real* grad, real* m, real* v, long long n, const real* factors,
+                                        real* mean, const real* weight) {
+    EACH(i, n) {
+        real t = updated(theta[i], grad[i], m, v, i, factors);
+        theta[i] = t;
+        mean[i] = moved(mean[i], t, weight[0]);
+    }
 }

@@ -7,3 +7,6 @@
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (long long)gridDim.x * blockDim.x)
 
 typedef unsigned long long word;
+
+// 1 / (1 + e^-s) = e^min(s, 0) / (1 + e^-|s|): no overflow, no cancellation
+__device__ real sigma(real s) { return exp(s < 0 ? s : (real)0) / (1 + exp(-fabs(s))); }
