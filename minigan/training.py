@@ -275,9 +275,9 @@ SMALL = 16_000_000
 """Floating-point operations of a matrix product below which a second thread of the BLAS gains a tenth at best. On a busy
 machine it loses a multiple: the threads of a product wait for each other, spinning."""
 
-SHARE, MOST = 2_000_000, 4
-"""The same for a thread of a program, which shares out everything; and how many threads it takes unless told (--threads):
-what more of them gain has not been measured."""
+SECOND, SHARE, MOST = 1_000_000, 2_000_000, 4
+"""The same for a program, which shares out everything: from when on it takes a second thread; what each of more than two must
+have; and how many it takes unless told (--threads): what more of them gain has not been measured."""
 
 
 def limited_threads(gan: GAN) -> Any:
@@ -292,7 +292,8 @@ def limited_threads(gan: GAN) -> Any:
     operations = 2 * (2 * gan.config.batch_size) * largest  # the discriminator sees real and generated rows at once
     threads = gan.config.threads
     if gan.ops.threads is not None:
-        gan.ops.threads = max(1, min(threads or min(operations // SHARE, MOST), processors()))
+        chosen = threads or max(1 + (operations >= SECOND), min(operations // SHARE, MOST))
+        gan.ops.threads = min(chosen, processors())
         threads = 1
     return threadpool_limits(limits=threads or (1 if operations < SMALL else None), user_api="blas")
 

@@ -183,7 +183,13 @@ def test_small_products_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None
     assert threads("--threads", "3") == (3, "blas")
 
 
-@pytest.mark.parametrize("argv, expected", [([], 2), (["--batch-size", "16"], 1), (["--threads", "3"], 3)])
+@pytest.mark.parametrize(
+    "argv, expected",
+    [
+        ([], 2), (["--batch-size", "16"], 2), (["--batch-size", "15"], 1), (["--batch-size", "400"], 4),
+        (["--threads", "3"], 3),
+    ],
+)  # fmt: skip
 def test_a_programs_threads_leave_the_blas_one(monkeypatch: pytest.MonkeyPatch, argv: list[str], expected: int) -> None:
     team = pytest.importorskip("minigan.kernels.team", reason="the extra `fast` is not installed")
     if team.blas() is None:
