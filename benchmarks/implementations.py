@@ -192,7 +192,12 @@ class Products(Implementation):
             case.config(), case.size, lambda out, i: np.copyto(out, rows[: case.batch]), get_backend()
         ).plain
         backend = self.backend = get_backend(BACKENDS[case.device], "cuda" if case.device == "gpu" else "reference")
-        arrays = [tuple(map(backend.asarray, product)) for product in self.products]
+        copies: dict[tuple[Any, ...], Array] = {}  # what products share they share there too
+
+        def there(array: np.ndarray) -> Array:
+            return copies.setdefault((array.ctypes.data, array.shape, array.strides), backend.asarray(array))
+
+        arrays = [tuple(map(there, product)) for product in self.products]
         dot = backend.ops.xp.dot
 
         def passes() -> None:

@@ -273,10 +273,7 @@ def turns(workers: Sequence[Worker], steps: dict[str, int], rounds: int) -> dict
 
 
 def compare(case: Case, workers: list[Worker], rounds: int, turn: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """All that was measured for one case. A worker that cannot do it is left out, and said to be.
-
-    Raises: MiniganError where two implementations do not compute the same.
-    """
+    """All that was measured for one case. A worker that cannot do it, or does something else, is left out, and said to be."""
     about: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     steps: dict[str, int] = {}
@@ -300,9 +297,7 @@ def compare(case: Case, workers: list[Worker], rounds: int, turn: float, say: Ca
                     expected = expected or got
                     parted = difference(case, got, expected, start)
                     if parted:
-                        raise MiniganError(
-                            f"{case.name}: {name} does not compute what {workers[0].name} does: {parted}."
-                        )
+                        raise WorkerError(f"{name}: does not compute what {workers[0].name} does: {parted}.")
                 n, seconds = 1, 0.0
                 while seconds < WARM_SECONDS / 2:  # the first step may compile; the last number of steps is timed warm
                     n = max(n, min(4 * n, int(n * WARM_SECONDS / seconds))) if seconds else n
@@ -345,7 +340,9 @@ def tables(results: dict[str, Any]) -> str:
     cases = results["cases"]
     names = [n for n in IMPLEMENTATIONS if any(n in c["seconds"] for c in cases)]
     names += sorted({n for c in cases for n in c["seconds"]} - set(names))
-    lines = ["Milliseconds per step, median (quartiles):", ""]
+    devices = {about["device"] for c in cases for about in c["about"].values() if "device" in about}
+    on = f" on {', '.join(sorted(devices))}" if results.get("device") == "gpu" else ""
+    lines = [f"Milliseconds per step{on}, median (quartiles):", ""]
     lines += ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
 
     def cell(values: tuple[float, float, float] | None, scale: float = 1) -> str:
@@ -442,15 +439,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 results["cases"].append(compare(case, workers, values.rounds, values.turn, say))
                 if values.json:
                     values.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        except MiniganError:
-            log.seek(0)
-            say(log.read())
-            raise
         finally:
             for worker in workers:
                 worker.close()
     print(tables(results))
-    return 0
+    return 1 if any("does not compute" in reason for c in results["cases"] for reason in c["left_out"].values()) else 0
 
 
 if __name__ == "__main__":

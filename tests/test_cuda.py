@@ -248,6 +248,7 @@ class CublasLt:
         assert (operation[7] == 0) == (operation[8] == 0), "an epilogue has a vector, and nothing else has"
         if operation[7] not in self.supports:
             raise NotSupportedError
+        operation["planned"] = operation[8] & -operation[8]
         found = np.frombuffer(
             (ctypes.c_byte * 96).from_address(heuristic_results_array), self.matmul_heuristic_result_dtype
         )
@@ -286,7 +287,7 @@ class CublasLt:
         vector = None
         if self.made[compute_desc][7]:
             at, size = self.made[compute_desc][8], len(matrix(d, ddesc))
-            assert at % int(chosen[3]) == 0, "the vector is less aligned than said"
+            assert at % min(self.made[compute_desc]["planned"], 256) == 0, "the vector is less aligned than said"
             vector = np.frombuffer((ctypes.c_byte * (np.dtype(real).itemsize * size)).from_address(at), real)
         operation, first, second, result = self.made[compute_desc], matrix(a, adesc), matrix(b, bdesc), matrix(d, ddesc)
         first, second = first.T if operation[3] else first, second.T if operation[4] else second
@@ -306,6 +307,12 @@ class NotSupportedError(Exception):
     """As the bindings say that there is no algorithm."""
 
     status = 15
+
+
+class InvalidValueError(Exception):
+    """As some say it."""
+
+    status = 7
 
 
 def tf32(x: np.ndarray) -> np.ndarray:
@@ -395,6 +402,14 @@ def test_gradients_of_objectives_agree_into_the_tails(fake: Backend, name: str, 
     atol = 4 * eps / r.size if smoothed else np.finfo(dtype).tiny  # sigma(r) - 0.9 cancels
     for expected, got in zip(*results, strict=True):
         np.testing.assert_allclose(got, expected, rtol=8 * eps, atol=atol)
+
+
+def test_an_objective_without_kernels_of_its_own_runs_as_it_is(fake: Backend) -> None:
+    class Own(OBJECTIVES["hinge"]):  # type: ignore[misc]
+        pass
+
+    plain = Own(fake.ops, 4, "float32")
+    assert fake.ops.objective(plain) is plain
 
 
 @on_cpu
@@ -545,6 +560,9 @@ def test_products_that_cannot_be_are_refused(fake: Backend) -> None:
         dot(np.zeros((4, 6)), np.zeros((4, 6)).T, out=np.zeros((4, 4)))  # there is a plan for such a product
         with pytest.raises(error):
             dot(a, b, out=out)
+    for vector in (np.zeros(5), np.zeros(4, np.float32), np.zeros(8)[::2]):
+        with pytest.raises(ValueError, match="cannot stand beside"):
+            fake.ops.xp.products.affine(x, x.T, vector, out=np.zeros((4, 4)))
 
 
 def test_a_product_that_cublaslt_cannot_do_is_a_sentence(fake: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -553,6 +571,10 @@ def test_a_product_that_cublaslt_cannot_do_is_a_sentence(fake: Backend, monkeypa
 
     library = CublasLt(OnCpu())
     products, x = cublaslt.Products(fake.xp, library), np.zeros((4, 4))  # type: ignore[arg-type]
+
+    def invalid(*_: object) -> None:
+        raise InvalidValueError
+
     for found in (lambda *_: None, not_supported):  # none is counted, or it says so
         monkeypatch.setattr(library, "matmul_algo_get_heuristic", found)
         with pytest.raises(
@@ -561,6 +583,11 @@ def test_a_product_that_cublaslt_cannot_do_is_a_sentence(fake: Backend, monkeypa
             products.dot(x, x, out=np.zeros((4, 4)))
         assert not products.affine(x, x, x[0], out=x) and not products.dot_and_sums(x, x, x[0], out=x)
         products.plans.clear()
+    monkeypatch.setattr(library, "matmul_algo_get_heuristic", invalid)
+    assert not products.affine(x, x, x[0], out=x)
+    with pytest.raises(MiniganError, match="cannot plan"):
+        products.dot(x, x, out=np.zeros((4, 4)))
+    products.plans.clear()
     monkeypatch.setattr(library, "matmul_algo_get_heuristic", lambda *_: 1 / 0)
     for multiply in (products.dot, lambda a, b, *, out: products.affine(a, b, x[0], out=out)):
         with pytest.raises(MiniganError, match=r"cannot plan .* \(division by zero\); choose --kernels reference"):
@@ -695,7 +722,7 @@ def test_the_stand_ins_numbers_are_those_of_cublaslt() -> None:
     assert np.dtype(real.matmul_heuristic_result_dtype) == CublasLt.matmul_heuristic_result_dtype
     from nvmath.bindings.cublas import ComputeType, Status
 
-    assert Status.NOT_SUPPORTED == cublaslt.NOT_SUPPORTED
+    assert (Status.NOT_SUPPORTED, Status.INVALID_VALUE) == (cublaslt.NOT_SUPPORTED, cublaslt.INVALID_VALUE)
 
     for name, value in (("float32", "COMPUTE_32F"), ("float64", "COMPUTE_64F"), ("tf32", "COMPUTE_32F_FAST_TF32")):
         assert cublaslt.COMPUTE[name] == ComputeType[value]

@@ -20,14 +20,17 @@ from minigan.errors import MiniganError, reason
 WORKSPACE = 32 << 20
 """Bytes of working memory, as cuBLAS takes for Hopper cards."""
 
+SPARE = 256
+"""Bytes of it that are not offered: nvmath adds a few to what an algorithm with an epilogue asks for."""
+
 ALIGNMENT = 256
 """Bytes: what cuBLASLt takes an address to be a multiple of, unless told."""
 
 REAL = {"float32": 0, "float64": 1}
 """cudaDataType_t: CUDA_R_32F, CUDA_R_64F."""
 
-NOT_SUPPORTED = 15
-"""cublasStatus_t: no algorithm does what is asked for."""
+NOT_SUPPORTED, INVALID_VALUE = 15, 7
+"""cublasStatus_t: no algorithm does what is asked for, or, in some versions, the question itself is refused."""
 
 REMEDY = "choose --kernels reference."
 
@@ -56,7 +59,7 @@ class Plan(NamedTuple):
 
 
 class Products:
-    """`dot`, on plans. library: nvmath.bindings.cublasLt."""
+    """Products of matrices, some with a vector beside them, on plans. library: nvmath.bindings.cublasLt."""
 
     def __init__(self, xp: Any, library: ModuleType, *, tf32: bool = False) -> None:
         self.xp = xp
@@ -98,9 +101,10 @@ class Products:
             raise ValueError("a view with gaps cannot be multiplied")
         flags = tuple(0 if x.flags.c_contiguous else 1 for x in (a, b))
         second, first, result = (address(x) for x in (b, a, out))
-        beside = address(vector) if epilogue else 0
-        # the vector is taken to be aligned as the result is, so that both count; 0 is aligned to everything
-        aligned = tuple(min(at & -at, ALIGNMENT) for at in (second, first, result | beside))
+        if epilogue and not (vector.shape == (n,) and vector.dtype == out.dtype and vector.flags.c_contiguous):
+            raise ValueError(f"a vector of {vector.shape} and {vector.dtype} cannot stand beside {out.shape}")
+        beside = address(vector) if epilogue else ALIGNMENT  # without one, nothing hinders
+        aligned = tuple(min(at & -at, ALIGNMENT) for at in (second, first, result, beside))
         kind = (m, n, k, flags, aligned, out.dtype.name, compute, epilogue)
         if kind not in self.plans:
             self.plans[kind] = self.plan(*kind, beside)
@@ -133,7 +137,7 @@ class Products:
             self._set(lt.matmul_desc_set_attribute, operation, name, transposed, np.int32)
         if epilogue:
             self._set(lt.matmul_desc_set_attribute, operation, names.EPILOGUE, EPILOGUE[epilogue], np.uint32)
-            self.attach(operation, beside)  # without which nothing is found
+            self.attach(operation, beside)  # it goes by this one how far the vector is aligned
         layouts = []
         for shape, transposed in (((k, n), flags[1]), ((m, k), flags[0]), ((m, n), 0)):
             rows, columns = reversed(shape) if transposed else shape  # as they stand in memory, row by row
@@ -141,8 +145,8 @@ class Products:
         preference = lt.matmul_preference_create()
         names = lt.MatmulPreferenceAttribute
         setter = lt.matmul_preference_set_attribute
-        self._set(setter, preference, names.MAX_WORKSPACE_BYTES, WORKSPACE, np.uint64)
-        for letter, bytes in zip("ABCD", (*aligned, aligned[2]), strict=True):
+        self._set(setter, preference, names.MAX_WORKSPACE_BYTES, WORKSPACE - SPARE, np.uint64)
+        for letter, bytes in zip("ABCD", (*aligned[:3], aligned[2]), strict=True):
             self._set(setter, preference, names[f"MIN_ALIGNMENT_{letter}_BYTES"], bytes, np.uint32)
         found, count = np.zeros(1, lt.matmul_heuristic_result_dtype), np.zeros(1, np.int32)
         first, second, result = layouts
@@ -160,7 +164,7 @@ class Products:
                 count.ctypes.data,
             )
         except Exception as error:  # the bindings' own, which knows only the status
-            if getattr(error, "status", None) != NOT_SUPPORTED:
+            if getattr(error, "status", None) not in (NOT_SUPPORTED, *((INVALID_VALUE,) if epilogue else ())):
                 raise MiniganError(
                     f"cuBLASLt cannot plan a product of {(m, k)} and {(k, n)} in {dtype} ({reason(error)}); {REMEDY}"
                 ) from None

@@ -34,7 +34,7 @@ KERNELS = {
 """Source files, and the kernels in each."""
 
 OBJECTIVES = ("Minimax", "NonSaturating", "LeastSquares", "Hinge", "Wasserstein", "Relativistic")
-"""The classes of objectives.py, as logits.cu numbers them."""
+"""The classes of objectives.py that logits.cu has a branch for, in its order; others run as they are."""
 
 TYPES = {"float32": "float", "float64": "double", "uint8": "unsigned char"}
 THREADS, BLOCKS = 256, 1 << 16
@@ -164,8 +164,8 @@ class CudaOps(Ops):
     def softplus(self, s: Array, out: Array) -> None:
         self.launch("softplus", s.size, s, s, out, np.int64(s.size))
 
-    def objective(self, plain: NonSaturating) -> SingleKernels:
-        return SingleKernels(plain, self)
+    def objective(self, plain: NonSaturating) -> NonSaturating | SingleKernels:
+        return SingleKernels(plain, self) if type(plain).__name__ in OBJECTIVES else plain
 
     def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array,
              mean: Array | None = None, weight: Array | None = None) -> None:  # fmt: skip
