@@ -51,7 +51,16 @@ _POINTS = {
     "sample_every": 1000,
 }
 _RING = {**_POINTS, "r1": 0.07, "r2": 0.07}
-_GRID = {**_POINTS, "r1": 0.12, "r2": 0.12}
+# In a short run 25 modes need large rates for longer, to come apart: a cosine.
+_GRID = {
+    **_POINTS,
+    "r1": 0.12,
+    "r2": 0.12,
+    "lr_schedule": "cosine",
+    "lr_end": 0.02,
+    "steps": 36_000,
+    "sample_every": 2000,
+}
 _LONG_POINTS = {"hidden": (48,) * 6, "steps": 190_000, "log_every": 500, "sample_every": 10_000}
 # Few modes are easily kept apart, so the ring can afford what makes its modes as wide as they should be; of 25 modes too
 # many would be connected by it.
@@ -66,6 +75,7 @@ _LONG_RING = {
 }
 _LONG_GRID = {
     **_LONG_POINTS,
+    "lr_schedule": "exponential",
     "r1": 0.1,
     "r2": 0.1,
     "penalty_end": 0.001,
@@ -89,6 +99,8 @@ _MNIST = {
     "r2": 0.7,
     "hidden": (256, 256, 256),
     "update": "simultaneous",
+    "lr_generator": 1.2e-3,
+    "lr_discriminator": 1.2e-3,
     "steps": 36_000,
     "log_every": 500,
     "sample_every": 2000,
@@ -99,6 +111,8 @@ _LONG_MNIST = {
     "r1": 0.25,
     "r2": 0.25,
     "penalty_end": 0.5,
+    "lr_generator": 1e-3,
+    "lr_discriminator": 1e-3,
     "steps": 200_000,
     "log_every": 1000,
     "sample_every": 20_000,
