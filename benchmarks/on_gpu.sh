@@ -36,7 +36,7 @@ step lockstep-cuda-tf32 180 "$python" -m minigan.lockstep --steps 200 --kernels 
     step train 120 "$python" -m minigan.train --backend cupy --kernels cuda --steps 2000 --out "$out/run" --quiet
     step sample-on-cpu 60 "$python" -m minigan.sample "$out/run" -o "$out/samples.png"
 } &
-step tests 180 "$python" -m pytest -n 6 -p no:cacheprovider --backend cupy tests &
+step tests 180 "$python" -m pytest -n 6 --dist loadfile -p no:cacheprovider --backend cupy tests &
 wait
 
 # ----------------------------------------------------------------------------------------- timed, one after the other

@@ -46,7 +46,7 @@ ABLATIONS = {
     "wide, not deep": "--hidden 128 128 128",
     "alternating update": "--update alternating",
     "batch 64": "--batch-size 64",
-    "cosine schedule": "--lr-schedule cosine --lr-end 0",
+    "exponential schedule": "--lr-schedule exponential --lr-end 0.05",
     "penalty to a tenth": "--penalty-end 0.1",
     "penalty in every step": "--penalty-every 1",
     "beta2 .99": "--beta2 0.99",

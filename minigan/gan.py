@@ -166,7 +166,7 @@ class GAN:
         self.adam_d.apply(self.discriminator.theta.flat, self.grad_d.flat)
 
     def generator_update(self) -> None:
-        """theta_G <- Adam(dL_G/dtheta_G), through the discriminator that has just been updated."""
+        """theta_G <- Adam(dL_G/dtheta_G), through the discriminator that has just been updated; its average follows."""
         fake = self.judged_fake
         rows = self.judged if self.objective.needs_real else fake
         self.discriminator.forward(rows.x, rows.tape)  # D(G(z)), and D(x) where the loss needs it
