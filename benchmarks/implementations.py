@@ -195,7 +195,10 @@ class Products(Implementation):
         copies: dict[tuple[Any, ...], Array] = {}  # what products share they share there too
 
         def there(array: np.ndarray) -> Array:
-            return copies.setdefault((array.ctypes.data, array.shape, array.strides), backend.asarray(array))
+            key = array.ctypes.data, array.shape, array.strides
+            if key not in copies:
+                copies[key] = backend.asarray(array)
+            return copies[key]
 
         arrays = [tuple(map(there, product)) for product in self.products]
         dot = backend.ops.xp.dot
@@ -217,6 +220,8 @@ class Products(Implementation):
 
 class Torch(Implementation):
     """PyTorch eager, as people write it."""
+
+    adam_options: ClassVar[dict[str, bool]] = {}
 
     def __init__(self, case: Case, start: Arrays, rows: np.ndarray) -> None:
         import torch
@@ -245,7 +250,7 @@ class Torch(Implementation):
 
     def adam(self, parameters: list[Any]) -> Any:
         c = self.case
-        return self.torch.optim.Adam(parameters, lr=c.lr, betas=(c.beta1, c.beta2), eps=c.eps)
+        return self.torch.optim.Adam(parameters, lr=c.lr, betas=(c.beta1, c.beta2), eps=c.eps, **self.adam_options)
 
     def weights(self) -> Arrays:
         def flat(parameters: list[Any]) -> np.ndarray:
@@ -336,14 +341,12 @@ class TorchBest(Torch):
     """PyTorch eager at its best: fused Adam, a joined batch that rows are gathered into, no gradient of the
     discriminator's weights in the generator's step, one call for the average."""
 
+    adam_options: ClassVar[dict[str, bool]] = {"fused": True}
+
     def __init__(self, case: Case, start: Arrays, rows: np.ndarray) -> None:
         super().__init__(case, start, rows)
         self.joined = self.torch.zeros(2 * case.batch, case.size, device=self.device)
         self.z = self.torch.zeros(case.batch, case.latent, device=self.device)
-
-    def adam(self, parameters: list[Any]) -> Any:
-        c = self.case
-        return self.torch.optim.Adam(parameters, lr=c.lr, betas=(c.beta1, c.beta2), eps=c.eps, fused=True)
 
     def draw(self) -> tuple[Any, Any]:
         real = self.joined[: self.case.batch]
@@ -472,6 +475,8 @@ class TorchCompiled(TorchBest):
 class TorchGraph(TorchBest):
     """TorchBest's whole step recorded as one CUDA graph; the rows are gathered and the noise drawn before it is launched."""
 
+    adam_options: ClassVar[dict[str, bool]] = {"fused": True, "capturable": True}
+
     def __init__(self, case: Case, start: Arrays, rows: np.ndarray) -> None:
         super().__init__(case, start, rows)
         torch = self.torch
@@ -496,12 +501,6 @@ class TorchGraph(TorchBest):
         with torch.cuda.graph(self.graph):
             self.losses = super().update(self.joined[: case.batch], self.z)
         self.t = 0
-
-    def adam(self, parameters: list[Any]) -> Any:
-        c = self.case
-        return self.torch.optim.Adam(
-            parameters, lr=c.lr, betas=(c.beta1, c.beta2), eps=c.eps, fused=True, capturable=True
-        )
 
     def update_average(self, weight: float) -> None:
         with self.torch.no_grad():

@@ -273,9 +273,10 @@ def turns(workers: Sequence[Worker], steps: dict[str, int], rounds: int) -> dict
 
 
 def compare(case: Case, workers: list[Worker], rounds: int, turn: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """All that was measured for one case. A worker that cannot do it, or does something else, is left out, and said to be."""
+    """All that was measured for one case. A worker that cannot do it, or has parted from the first, is left out and named."""
     about: dict[str, Any] = {}
     left_out: dict[str, str] = {}
+    parted: list[str] = []
     steps: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = partial(os.path.join, folder)
@@ -295,9 +296,10 @@ def compare(case: Case, workers: list[Worker], rounds: int, turn: float, say: Ca
                     got = checked["losses"], _read(path("weights.npz"))
                     about[name]["pools"] = checked["pools"]
                     expected = expected or got
-                    parted = difference(case, got, expected, start)
-                    if parted:
-                        raise WorkerError(f"{name}: does not compute what {workers[0].name} does: {parted}.")
+                    words = difference(case, got, expected, start)
+                    if words:
+                        parted.append(name)
+                        raise WorkerError(f"{name}: does not compute what {workers[0].name} does: {words}.")
                 n, seconds = 1, 0.0
                 while seconds < WARM_SECONDS / 2:  # the first step may compile; the last number of steps is timed warm
                     n = max(n, min(4 * n, int(n * WARM_SECONDS / seconds))) if seconds else n
@@ -312,7 +314,9 @@ def compare(case: Case, workers: list[Worker], rounds: int, turn: float, say: Ca
         say(f"{case.name}: warning: {name} used {share:.0%} of a core while another was timed")
     if result["load"] > LOAD:
         say(f"{case.name}: warning: other processes used {result['load']:.0%} of the machine; ratios are uncertain")
-    return {"case": case.to_dict(), "about": about, "steps": steps, "left_out": left_out, **result}
+    return {
+        "case": case.to_dict(), "about": about, "steps": steps, "left_out": left_out, "parted": parted, **result,
+    }  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------ tables
@@ -442,8 +446,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             for worker in workers:
                 worker.close()
+        parted = any(case["parted"] for case in results["cases"])
+        if parted:
+            log.seek(0)
+            say(log.read())
     print(tables(results))
-    return 1 if any("does not compute" in reason for c in results["cases"] for reason in c["left_out"].values()) else 0
+    return 1 if parted else 0
 
 
 if __name__ == "__main__":

@@ -345,7 +345,7 @@ def objectives(backend: Backend) -> Iterator[Row]:
     """Values and gradients of each objective, near 0 and far out, and softmax cross-entropy."""
     rng, plain, B = np.random.default_rng(4), Plain(), 6
     for name, smoothing in [*((name, 0.0) for name in OBJECTIVES), ("minimax", 0.1), ("non-saturating", 0.1)]:
-        objective = backend.ops.objective(OBJECTIVES[name](backend.ops, B, "float64", smoothing))
+        objective = backend.ops.objective(OBJECTIVES[name], B, "float64", smoothing)
         label = name if not smoothing else f"{name} smoothed"
         r, f = rng.normal(size=(2, B, 1)) * 2
         dr, df, dg = (backend.zeros((B, 1), "float64") for _ in range(3))

@@ -85,8 +85,7 @@ class GAN:
         self.discriminator.initialise(first, streams.INIT_DISCRIMINATOR)
         self.grad_d = self.discriminator.parameters()
         self.adam_d = Adam(self.discriminator.count, backend, dtype, config.beta1, config.beta2, self.numbers[:4])
-        objective = OBJECTIVES[config.objective](self.ops, batch, dtype, config.label_smoothing)
-        self.objective = self.ops.objective(objective)
+        self.objective = self.ops.objective(OBJECTIVES[config.objective], batch, dtype, config.label_smoothing)
 
         weights = (config.r1, config.r2, config.gradient_penalty)  # of real, generated and interpolated rows
         penalised = [block for block, weight in enumerate(weights) if weight > 0]

@@ -48,9 +48,9 @@ class Ops:
         """
         return passes
 
-    def objective(self, plain: Any) -> Any:
-        """An objective of objectives.py as this backend computes it; here, `plain` itself."""
-        return plain
+    def objective(self, kind: Callable[..., Any], *arguments: Any) -> Any:
+        """An objective of the class `kind` (see objectives.py) as this backend computes it; here, as it is written."""
+        return kind(self, *arguments)
 
     # ---------------------------------------------------------------------------------------------- activations
 

@@ -74,8 +74,7 @@ class Products:
 
         exact: not in TF32, whatever this is for.  Raises: MiniganError where cuBLASLt cannot.
         """
-        compute = "tf32" if self.tf32 and not exact and out.dtype == np.float32 else out.dtype.name
-        if not self.multiply(a, b, out, compute):
+        if not self.multiply(a, b, out, exact=exact):
             (m, k), n = a.shape, b.shape[1]
             raise MiniganError(
                 f"cuBLASLt has no algorithm for a product of {(m, k)} and {(k, n)} in {out.dtype.name}; {REMEDY}"
@@ -83,14 +82,15 @@ class Products:
 
     def affine(self, a: Array, b: Array, bias: Array, *, out: Array) -> bool:
         """out = a b + bias in one launch, bias (n,); False, and nothing done, where cuBLASLt has no algorithm for that."""
-        compute = "tf32" if self.tf32 and out.dtype == np.float32 else out.dtype.name
-        return self.multiply(a, b, out, compute, "bias", bias)
+        return self.multiply(a, b, out, "bias", bias)
 
     def dot_and_sums(self, a: Array, b: Array, sums: Array, *, out: Array) -> bool:
         """out = a b and sums (n,) = those of b's columns, likewise. Not in TF32, which would round what is summed."""
-        return not self.tf32 and self.multiply(a, b, out, out.dtype.name, "sums", sums)
+        return not self.tf32 and self.multiply(a, b, out, "sums", sums)
 
-    def multiply(self, a: Array, b: Array, out: Array, compute: str, epilogue: str = "", vector: Array = None) -> bool:
+    def multiply(
+        self, a: Array, b: Array, out: Array, epilogue: str = "", vector: Array = None, *, exact: bool = False
+    ) -> bool:
         """Whether it could be done. Operands that cannot be are a mistake: ValueError, TypeError."""
         (m, k), n = a.shape, b.shape[1]
         if b.shape != (k, n) or out.shape != (m, n) or not out.flags.c_contiguous:
@@ -105,6 +105,7 @@ class Products:
             raise ValueError(f"a vector of {vector.shape} and {vector.dtype} cannot stand beside {out.shape}")
         beside = address(vector) if epilogue else ALIGNMENT  # without one, nothing hinders
         aligned = tuple(min(at & -at, ALIGNMENT) for at in (second, first, result, beside))
+        compute = "tf32" if self.tf32 and not exact and out.dtype == np.float32 else out.dtype.name
         kind = (m, n, k, flags, aligned, out.dtype.name, compute, epilogue)
         if kind not in self.plans:
             self.plans[kind] = self.plan(*kind, beside)

@@ -164,8 +164,9 @@ class CudaOps(Ops):
     def softplus(self, s: Array, out: Array) -> None:
         self.launch("softplus", s.size, s, s, out, np.int64(s.size))
 
-    def objective(self, plain: NonSaturating) -> NonSaturating | SingleKernels:
-        return SingleKernels(plain, self) if type(plain).__name__ in OBJECTIVES else plain
+    def objective(self, kind: Callable[..., Any], *arguments: Any) -> Any:
+        plain = super().objective(kind, *arguments)
+        return SingleKernels(plain, self) if kind.__name__ in OBJECTIVES else plain
 
     def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array,
              mean: Array | None = None, weight: Array | None = None) -> None:  # fmt: skip
