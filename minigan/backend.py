@@ -74,13 +74,13 @@ class Backend:
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
         return self.xp.zeros(shape, dtype)
 
-    def fill(self, array: Array, values: tuple[float, ...]) -> None:
-        """array = values."""
-        host = np.array(values, array.dtype).reshape(array.shape)
+    def fill(self, array: Array, values: Any) -> None:
+        """array = values, numbers or a host array; does not wait for the device."""
+        host = np.asarray(values, array.dtype).reshape(array.shape)
         if isinstance(array, np.ndarray):
             array[...] = host
-        else:
-            array.set(host)
+        else:  # not array.set(host), which waits for what the device has yet to do; asarray goes through pinned memory
+            self.xp.copyto(array, self.xp.asarray(host))
 
     def take(self, array: Array, rows: Array, out: Array) -> None:
         """out[i] = array[rows[i]]; the rows must be valid."""

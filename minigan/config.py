@@ -107,6 +107,9 @@ class Config:
         "recorded step on a GPU; cuda-tf32: its matrix products with 10 bits of mantissa)",
         choices=KERNELS,
     )
+    steps_per_launch: int = setting(
+        1, "with --kernels cuda: training steps that the GPU is asked for at once", low=1, high=1000, kind="report"
+    )
     threads: int = setting(
         0,
         "threads of the CPU; 0: one where the networks are small, else what the BLAS chooses, or up to four with numba kernels",

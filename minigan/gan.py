@@ -123,15 +123,20 @@ class GAN:
 
         fill(out, i) writes the i-th real minibatch into `out` (B, size). Returns what the step saw if `measure` is true.
         """
-        first = self.step * self.config.discriminator_steps
-        last = first + self.config.discriminator_steps - 1
-        for i in range(first, last + 1):
+        each = self.config.discriminator_steps
+        for i in range(self.step * each, (self.step + 1) * each):
             fill(self.real.x, i)
             self.draw(i)
             self.prepare(i)
-            self.run(last=i == last, penalise=self.penalty_due(i))
+            self.run(*self.kind(i))
         self.step += 1
         return self.measurement() if measure else None
+
+    def kind(self, i: int) -> tuple[bool, bool]:
+        """What discriminator update i is: the last of its step, and one that applies the penalties (every
+        `penalty_every`-th does)."""
+        c = self.config
+        return (i + 1) % c.discriminator_steps == 0, self.penalises and i % c.penalty_every == 0
 
     def run(self, last: bool, penalise: bool) -> None:
         """All that is computed from one minibatch. There are four kinds; the backend may keep a program of each."""
@@ -240,31 +245,29 @@ class GAN:
 
     def draw(self, i: int) -> None:
         """The random numbers of discriminator update i."""
+        _, penalise = self.kind(i)
         self.noise.normal(self.z, streams.LATENT, i)
-        if self.penalty_due(i) and self.config.gradient_penalty > 0:
+        if penalise and self.config.gradient_penalty > 0:
             self.noise.uniform(self.mix, streams.INTERPOLATION, i)
 
     def prepare(self, i: int) -> None:
         """Put the numbers that depend on the step where the passes of discriminator update i read them."""
-        c = self.config
-        rate = schedule(c.lr_schedule, self.step, self.horizon, c.lr_end)
-        strength = schedule(c.penalty_schedule, self.step, self.horizon, c.penalty_end) / c.batch_size
-        strength *= c.penalty_every  # as many times as strong as they are rarer
-        self.backend.fill(
-            self.numbers,
-            (
-                *self.adam_d.numbers(i + 1, c.lr_discriminator * rate),
-                *self.adam_g.numbers(self.step + 1, c.lr_generator * rate),
-                self.average.weight(self.step + 1),
-                c.r1 * strength,
-                c.r2 * strength,
-                2 * c.gradient_penalty * strength,
-            ),
-        )
+        self.backend.fill(self.numbers, self.numbers_of(i))
 
-    def penalty_due(self, i: int) -> bool:
-        """Whether discriminator update i applies the penalties: every `penalty_every`-th does."""
-        return self.penalises and i % self.config.penalty_every == 0
+    def numbers_of(self, i: int) -> tuple[float, ...]:
+        """What changes from step to step, for discriminator update i: both Adams', the average's weight, three penalties'."""
+        c, step = self.config, i // self.config.discriminator_steps
+        rate = schedule(c.lr_schedule, step, self.horizon, c.lr_end)
+        strength = schedule(c.penalty_schedule, step, self.horizon, c.penalty_end) / c.batch_size
+        strength *= c.penalty_every  # as many times as strong as they are rarer
+        return (
+            *self.adam_d.numbers(i + 1, c.lr_discriminator * rate),
+            *self.adam_g.numbers(step + 1, c.lr_generator * rate),
+            self.average.weight(step + 1),
+            c.r1 * strength,
+            c.r2 * strength,
+            2 * c.gradient_penalty * strength,
+        )
 
     @property
     def horizon(self) -> int:

@@ -150,18 +150,19 @@ class Network:
     def backward(self, dy: Array, tape: Tape, into: Parameters | None = None, *, want_dx: bool = True) -> Array | None:
         """The chain rule from dLoss/dY_L (B, O) back to dLoss/dx, leaving the deltas dZ_l on the tape.
 
-            dZ_l = dY_l * phi'(Y_l)      dW_l = Y_{l-1}^T dZ_l      db_l = sum_B dZ_l      dY_{l-1} = dZ_l W_l^T
+            dZ_L = dY_L * phi'(Y_L)                        dZ_{l-1} = (dZ_l W_l^T) * phi'(Y_{l-1})
+            dW_l = Y_{l-1}^T dZ_l                          db_l = sum_B dZ_l
 
         Weight gradients are written only where `into` is given; returns dx unless `want_dx` is false.
         """
-        ops = self.ops
-        for k in reversed(range(len(self.activations))):
-            ops.activation_backward(dy, tape.y[k], self.activations[k], tape.slope[k], tape.dz[k])
+        ops, names, y, slope, dz = self.ops, self.activations, tape.y, tape.slope, tape.dz
+        ops.activation_backward(dy, y[-1], names[-1], slope[-1], dz[-1])
+        for k in reversed(range(len(names))):
             if into is not None:
-                ops.weight_gradient(tape.y[k - 1] if k else tape.x, tape.dz[k], *into.layers[k])
+                ops.weight_gradient(y[k - 1] if k else tape.x, dz[k], *into.layers[k])
             if k:
-                dy = tape.dz[k - 1]
-                ops.input_gradient(tape.dz[k], self.theta.layers[k][0], dy)
+                W, _ = self.theta.layers[k]
+                ops.hidden_delta(dz[k], W, y[k - 1], names[k - 1], slope[k - 1], dz[k - 1])
         return self.input_gradient(tape) if want_dx else None
 
     def input_gradient(self, tape: Tape) -> Array:

@@ -70,11 +70,12 @@ class Noise:
         self._seek(stream, step)
         return self._philox.random_raw(n)
 
-    def uniform(self, out: Array, stream: int, step: int) -> None:
-        """Fill `out` with uniforms on [0, 1)."""
+    def uniform(self, out: Array, stream: int, step: int, later: Array | None = None) -> None:
+        """Fill `out` with uniforms on [0, 1). later: a word (1,) on the device to add to the step, where it draws itself."""
         if self._device is not None:
-            self._device.draw("uniform", out, self.seed, stream, step)
+            self._device.draw("uniform", out, self.seed, stream, step, later)
             return
+        assert later is None
         flat, _ = self._buffers(out.size)
         self._seek(stream, step)
         self._generator.random(out=flat, dtype=np.float32)
@@ -118,5 +119,7 @@ class Noise:
     def _deliver(self, flat: np.ndarray, out: Array) -> None:
         if isinstance(out, np.ndarray):
             np.copyto(out, flat.reshape(out.shape))  # widens to float64 where asked
-        else:
+        elif self.backend is not None:
+            self.backend.fill(out, flat)
+        else:  # the host's noise on a device, where both are compared: this waits
             out.set(np.ascontiguousarray(flat.reshape(out.shape), dtype=out.dtype))

@@ -132,6 +132,14 @@ class Ops:
         """dX = dZ W^T."""
         self.xp.dot(dz, W.T, out=dx)
 
+    def hidden_delta(self, dz: Array, W: Array, y: Array, name: str, slope: Array, out: Array) -> None:
+        """The chain rule through a layer and the activation before it: out = (dZ W^T) * phi'(Y), Y (B, I) the layer's input.
+
+        The slope phi'(Y) is left in `slope`.
+        """
+        self.input_gradient(dz, W, out)
+        self.activation_backward(out, y, name, slope, out)
+
     def dense_tangent(self, t: Array, W: Array, name: str, slope: Array, u: Array, t_out: Array) -> None:
         """U = T_in W and T_out = U * phi'(Y): how the output moves when the input moves along T_in.
 

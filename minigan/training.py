@@ -63,6 +63,10 @@ class Parts:
         from minigan.data.scaling import Scaler
 
         backend = get_backend(config.backend, config.kernels)
+        if config.steps_per_launch > 1 and not launches(backend):
+            raise InputError(
+                f"--steps-per-launch {config.steps_per_launch} is for --backend cupy --kernels cuda; leave it out otherwise."
+            )
         data = load(config.data, config.data_dir, config.image_size)
         rows = data.part(config.all_data)
         if "batch_size" not in values.given and values.resume is None and config.batch_size > len(rows):
@@ -131,6 +135,24 @@ class Session:
     watch: Watch | None = None
     reached: str = ""
     """The measure and its value by which --until ended the run."""
+
+    def __post_init__(self) -> None:
+        from minigan.launch import Launch
+
+        self.launch = Launch(self.gan, self.batches, self.config.steps_per_launch) if launches(self.backend) else None
+
+    def steps_until(self, *every: int | None) -> int:
+        """How many training steps to make at once: at most so many that none of these intervals ends on the way."""
+        step = self.gan.step
+        wanted = min(self.config.steps - step, *(n - step % n for n in every if n is not None))
+        return 1 if self.launch is None else self.launch.fits(wanted)
+
+    def advance(self, steps: int, *, measure: bool) -> Measurement | None:
+        """Make training steps, as many as `steps_until` said; what the last one saw, if `measure` is true."""
+        if self.launch is None:
+            return self.gan.train_step(self.batches.fill, measure=measure)
+        self.launch(steps)
+        return self.gan.measurement() if measure else None
 
     def say(self, line: str) -> None:
         """Print for people; a closed standard output does not stop training."""
@@ -209,6 +231,11 @@ class Session:
         plots.comparison(self.run.samples, self.data.space, fake, real, field=self.field(real, fake))
         plots.curves(self.run.curves, self.run.records())
         plots.animation(self.run.animation, self.run.frames())
+
+
+def launches(backend: Backend) -> bool:
+    """Whether whole steps can be launched (see launch.py)."""
+    return backend.kernels.startswith("cuda")
 
 
 # ------------------------------------------------------------------------------------------------------ the beginning
@@ -320,9 +347,12 @@ def train(session: Session, stop: Stop) -> None:
     )  # fmt: skip
     with limited_threads(gan) as limits, bar:
         while gan.step < config.steps and not stop.requested and not session.reached:
-            due = (gan.step + 1) % config.log_every == 0 or gan.step + 1 == config.steps
-            seen = gan.train_step(session.batches.fill, measure=due)
-            bar.update()
+            steps = session.steps_until(
+                config.log_every, config.sample_every, config.save_every, watch.every if watch else None
+            )
+            due = (gan.step + steps) % config.log_every == 0 or gan.step + steps == config.steps
+            seen = session.advance(steps, measure=due)
+            bar.update(steps)
             if seen is not None:
                 now = time.perf_counter()
                 speed = (gan.step - since) / max(now - began, 1e-9)

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fakecuda import on_cpu, stand_in
 from fakecupy import fake_cupy
 from helpers import ROOT, exit_code
-from test_cuda import on_cpu, stand_in
 
 from benchmarks import implementations, peers, report
 from benchmarks.implementations import Case
@@ -283,7 +283,7 @@ def test_implementations_on_a_gpu_compute_the_same(name: str, case: Case) -> Non
 
 @on_cpu
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-@pytest.mark.parametrize("name", ["minigan", "minigan-fast", "minigan-tf32", "products"])
+@pytest.mark.parametrize("name", ["minigan", "minigan-fast", "minigan-eight", "minigan-tf32", "products"])
 def test_minigan_on_a_gpu_computes_the_same(name: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """On stand-ins for the card."""
 

@@ -42,6 +42,7 @@ NUMBERS = {
     "schedule_steps": COUNT,
     "batch_size": COUNT,
     "threads": ([0, 1024], [-1, 1025], ">= 0 and <= 1024"),
+    "steps_per_launch": ([1, 1000], [0, 1001], ">= 1 and <= 1000"),
     "discriminator_steps": ([1, 1000], [0, 1001], ">= 1 and <= 1000"),
     "lr_generator": RATE,
     "lr_discriminator": RATE,
@@ -202,7 +203,17 @@ def test_what_is_left_out_of_a_dictionary() -> None:
     assert set(whole) == {f.name for f in dataclasses.fields(Config)}
     assert "data_dir" not in Config(data_dir="/home/somebody").to_dict(places=False)
     science = set(Config().to_dict(places=False, report=False))
-    report = {"backend", "recipe", "log_every", "sample_every", "save_every", "evaluate_every", "until", "threads"}
+    report = {
+        "backend",
+        "recipe",
+        "log_every",
+        "sample_every",
+        "save_every",
+        "evaluate_every",
+        "until",
+        "threads",
+        "steps_per_launch",
+    }
     assert set(whole) - science == {"data_dir", *report}
 
 

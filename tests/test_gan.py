@@ -138,7 +138,7 @@ def test_each_update_moves_its_own_network_and_leaves_the_other_bit_identical(
     gan.generator.forward(gan.z, gan.tape_g)
     gan.prepare(0)
     start = flats(gan)
-    gan.discriminator_update(gan.penalty_due(0))
+    gan.discriminator_update(gan.kind(0)[1])
     middle = flats(gan)
     gan.generator_update()
     end = flats(gan)
@@ -242,10 +242,10 @@ def test_penalties_and_rates_fall_over_schedule_steps(backend: Backend) -> None:
     assert tiny_gan(backend, steps=10)[0].horizon == 10
     gan.real.tape.dx.fill(1)
     seen = []
-    for gan.step in (0, 10, 20, 30):
-        gan.prepare(0)
+    for step in (0, 10, 20, 30):
+        gan.prepare(step)
         gan.penalty_directions()
-        full, _ = gan.adam_d.factors(1, gan.config.lr_discriminator)
+        full, _ = gan.adam_d.factors(step + 1, gan.config.lr_discriminator)
         seen.append((float(gan.real.tape.v[0, 0]), float(gan.adam_d.prepared[2]) / full))
     np.testing.assert_allclose(seen, [(2 / 4, 1), (2 / 4 * 0.6, 0.5), (2 / 4 * 0.2, 0), (2 / 4 * 0.2, 0)], atol=1e-12)
 

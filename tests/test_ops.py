@@ -111,6 +111,22 @@ def test_dense_step_gradients_agree_with_differences(backend: Backend, name: str
 
 
 @pytest.mark.parametrize("width", [1, 5])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_delta_goes_through_a_layer_and_the_activation_before_it(backend: Backend, name: str, width: int) -> None:
+    ops = backend.ops
+    x, W, dz = normal(backend, 4, 3, seed=1), normal(backend, 3, width, seed=2), normal(backend, 4, width, seed=3)
+    y, slope, out, plain = (backend.zeros((4, 3), "float64") for _ in range(4))
+    backend.xp.copyto(y, x)
+    ops.activation(name, y, plain)
+    ops.hidden_delta(dz, W, y, name, slope, out)
+    ops.slope(name, y, plain)
+    expected = backend.to_host(dz) @ backend.to_host(W).T * backend.to_host(plain)
+    np.testing.assert_allclose(backend.to_host(out), expected, rtol=1e-12)
+    if name != "identity":
+        np.testing.assert_array_equal(backend.to_host(slope), backend.to_host(plain))
+
+
+@pytest.mark.parametrize("width", [1, 5])
 def test_gradients_of_a_dense_layer_are_their_formulas(backend: Backend, width: int) -> None:
     ops = backend.ops
     x, W, dz, ds = (normal(backend, *s, seed=i) for i, s in enumerate([(4, 3), (3, width), (4, width), (4, 1)]))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fakecuda import fake_card, on_cpu
 from helpers import TINY, exit_code, start, tree
 from PIL import Image
 
@@ -682,3 +683,26 @@ def test_training_raises_no_warnings() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert run("--steps", 2, "--data", "grid", "--objective", "wasserstein", "--gradient-penalty", 10) == 0
+
+
+@on_cpu
+def test_steps_per_launch_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log, pictures, measures and checkpoints fall on their steps, and a run may be resumed with another number of them."""
+    with fake_card() as card:
+        monkeypatch.setattr("minigan.training.get_backend", lambda *_: card)
+        flags = [*SCHEDULED, "--backend", "cupy", "--kernels", "cuda", "--save-every", 5, "--evaluate-every", 7,
+                 "--schedule-steps", 23]  # fmt: skip
+        assert run(*flags, "--steps", 23, "--out", "one") == 0
+        assert run(*flags, "--steps", 14, "--out", "several", "--steps-per-launch", 4) == 0
+        assert resume("several", "--steps", 23, "--steps-per-launch", 8, "--quiet") == 0
+    one, several = comparable("one"), comparable("several")
+    assert one.pop("metrics") == several.pop("metrics")
+    # what was asked for; a picture of the stop on the way; the best was found before it, by a shorter run
+    for name in ("config.json", "training.gif", "checkpoint.best.safetensors"):
+        assert one.pop(name) != several.pop(name)
+    assert several.pop("samples/step-00000014.png") and one == several
+
+
+def test_steps_per_launch_are_for_the_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--steps-per-launch", 8) == 2
+    assert "--steps-per-launch 8 is for --backend cupy --kernels cuda; leave it out" in capsys.readouterr().err

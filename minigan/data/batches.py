@@ -27,20 +27,32 @@ class Batches:
             raise InputError(f"--batch-size {batch_size} is larger than the training part, which has {self.n} samples.")
         self.batch_size = batch_size
         self.per_epoch = self.n // batch_size
-        self._rows = backend.asarray(np.ascontiguousarray(rows))
+        self.rows = backend.asarray(np.ascontiguousarray(rows))
         self._gathered = backend.empty((batch_size, d), rows.dtype) if rows.dtype != dtype else None
         # (stored * unit - offset) / scale, as (stored - offset / unit) * (unit / scale)
-        self._offset = backend.asarray((scaler.offset / unit).astype(dtype))
-        self._factor = backend.asarray((unit / scaler.scale).astype(dtype))
+        self.offset = backend.asarray((scaler.offset / unit).astype(dtype))
+        self.factor = backend.asarray((unit / scaler.scale).astype(dtype))
         self._noise, self._backend = Noise(seed), backend
-        self._epoch, self._order = -1, None
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+        self._resident_epoch, self._resident = -1, None
+
+    def chosen(self, step: int) -> np.ndarray:
+        """The rows that are minibatch number `step`: their indices (batch_size,), a host array."""
+        epoch, i = divmod(step, self.per_epoch)
+        return self._part(self._order_of(epoch), i)
 
     def fill(self, out: Array, step: int) -> None:
         """out (batch_size, d) = minibatch number `step`, in model units; out has the type given at construction."""
         epoch, i = divmod(step, self.per_epoch)
+        if epoch != self._resident_epoch:
+            self._resident, self._resident_epoch = self._backend.asarray(self._order_of(epoch)), epoch
+        chosen = self._part(self._resident, i)
+        self._backend.ops.gather(self.rows, chosen, self.offset, self.factor, self._gathered, out)
+
+    def _order_of(self, epoch: int) -> np.ndarray:
         if epoch != self._epoch:
-            self._order = self._backend.asarray(self._noise.permutation(self.n, ORDER, epoch))
-            self._epoch = epoch
-        assert self._order is not None
-        chosen = self._order[i * self.batch_size : (i + 1) * self.batch_size]
-        self._backend.ops.gather(self._rows, chosen, self._offset, self._factor, self._gathered, out)
+            self._order, self._epoch = self._noise.permutation(self.n, ORDER, epoch), epoch
+        return self._order
+
+    def _part(self, order: Array, i: int) -> Array:
+        return order[i * self.batch_size : (i + 1) * self.batch_size]

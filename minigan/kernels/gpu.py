@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 
 SOURCES = Path(__file__).with_name("cuda")
 KERNELS = {
-    "activation": ("bias_activation", "activation_backward"),
+    "activation": ("bias_activation", "activation_backward", "hidden_delta"),
     "logits": ("sigmoid", "softplus", "discriminator_gradient", "generator_gradient"),
     "adam": ("adam", "average", "adam_average"),
     "noise": ("words", "uniform", "normal"),
     "gather": ("gather",),
+    "minibatch": ("minibatch", "advance"),
 }
 """Source files, and the kernels in each."""
+
+ABOVE = {"minibatch": ("noise", "gather")}
+"""Source files whose functions another one calls."""
 
 OBJECTIVES = ("Minimax", "NonSaturating", "LeastSquares", "Hinge", "Wasserstein", "Relativistic")
 """The classes of objectives.py that logits.cu has a branch for, in its order; others run as they are."""
@@ -44,7 +48,8 @@ THREADS, BLOCKS = 256, 1 << 16
 @cache
 def source(file: str) -> str:
     """The text that is compiled for `cuda/FILE.cu`."""
-    return "\n".join((SOURCES / name).read_text(encoding="utf-8") for name in ("common.cuh", f"{file}.cu"))
+    names = ("common.cuh", *(f"{name}.cu" for name in (*ABOVE.get(file, ()), file)))
+    return "\n".join((SOURCES / name).read_text(encoding="utf-8") for name in names)
 
 
 def options(dtype: str, stored: str = "float32") -> tuple[str, ...]:
@@ -123,6 +128,7 @@ class CudaOps(Ops):
         super().__init__(backend)
         self.xp: Any = Module(backend.xp, tf32=backend.kernels == "cuda-tf32")
         self._compiled: dict[tuple[str, str, str], Any] = {}
+        self._nothing = backend.zeros((1,), np.uint64)
 
     def program(self, passes: Callable[[], None]) -> Callable[[], None]:
         """`passes` as a CUDA graph."""
@@ -151,6 +157,13 @@ class CudaOps(Ops):
             return
         kind = np.int32(ACTIVATIONS.index(name))
         self.launch("activation_backward", y.size, y, dy, y, slope, dz, np.int64(y.size), kind, y.dtype.type(LEAK))
+
+    def hidden_delta(self, dz: Array, W: Array, y: Array, name: str, slope: Array, out: Array) -> None:
+        if W.shape[1] != 1:  # else the product would be a launch of its own for one term
+            super().hidden_delta(dz, W, y, name, slope, out)
+            return
+        size, kind = (np.int64(y.size), np.int32(y.shape[1])), np.int32(ACTIVATIONS.index(name))
+        self.launch("hidden_delta", y.size, y, dz, W, y, slope, out, *size, kind, y.dtype.type(LEAK))
 
     def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
         if self.xp.products.dot_and_sums(x.T, dz, db, out=dW):
@@ -183,9 +196,29 @@ class CudaOps(Ops):
         size = np.int32(out.shape[0]), np.int32(out.shape[1]), np.int32(offset.size > 1)
         self.launch("gather", out.size, out, rows, chosen, offset, factor, out, *size, stored=rows.dtype.name)
 
-    def draw(self, kind: str, out: Array, seed: int, stream: int, step: int) -> None:
-        """Fill `out` with "normal" or "uniform" numbers, as `noise.Noise` does on the host."""
-        self.launch(kind, out.size, out, out, np.int64(out.size), np.uint64(seed), np.uint64(stream), np.uint64(step))
+    def draw(self, kind: str, out: Array, seed: int, stream: int, step: int, later: Array | None = None) -> None:
+        """Fill `out` with "normal" or "uniform" numbers, as `noise.Noise` does on the host.
+
+        later: a word (1,) on the device to add to the step.
+        """
+        key = np.uint64(seed), np.uint64(stream), np.uint64(step)
+        self.launch(kind, out.size, out, out, np.int64(out.size), *key, self._nothing if later is None else later)
+
+    def minibatch(self, counter: Array, ahead: int, rows: Array, chosen: Array, offset: Array, factor: Array, x: Array,
+                  z: Array, seed: int, stream: int, table: Array, numbers: Array) -> None:  # fmt: skip
+        """Begin minibatch i = counter + ahead: `gather` its rows into x, draw z, and take its numbers from the table.
+
+        counter: a word (1,) on the device.  chosen (turns, B), table (turns, count): minibatch i has row i modulo turns.
+        """
+        size = np.int32(x.shape[0]), np.int32(x.shape[1]), np.int32(offset.size > 1)
+        latents = z, np.int64(z.size), np.uint64(seed), np.uint64(stream)
+        row = table, np.int64(len(table)), numbers, np.int32(numbers.size)
+        self.launch("minibatch", max(x.size, z.size // 16), x, counter, np.uint64(ahead), rows, chosen, offset, factor, x,
+                    *size, *latents, *row, stored=rows.dtype.name)  # fmt: skip
+
+    def advance(self, counter: Array, by: int, like: Array) -> None:
+        """counter += by, on the device."""
+        self.launch("advance", 1, like, counter, np.uint64(by))
 
 
 class SingleKernels:

@@ -37,3 +37,13 @@ extern "C" __global__ void activation_backward(const real* dy, const real* y, re
         dz[i] = dy[i] * s;
     }
 }
+
+// dZ_below = (dZ W^T) * phi'(Y) below a layer with one output: dz (B, 1), W (width, 1); y, slope and out (B, width)
+extern "C" __global__ void hidden_delta(const real* dz, const real* W, const real* y, real* slope, real* out, long long n,
+                                        int width, int kind, real leak) {
+    EACH(i, n) {
+        real s = slope_of(kind, y[i], leak);
+        slope[i] = s;
+        out[i] = dz[i / width] * W[i % width] * s;
+    }
+}

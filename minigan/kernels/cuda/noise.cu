@@ -35,16 +35,17 @@ extern "C" __global__ void words(word* out, long long n, word seed, word stream,
     }
 }
 
-extern "C" __global__ void uniform(real* out, long long n, word seed, word stream, word step) {
+// step + *later: what a recorded launch cannot know when it is recorded stands in memory
+extern "C" __global__ void uniform(real* out, long long n, word seed, word stream, word step, const word* later) {
     EACH(k, (n + 7) / 8) {
-        Block b = philox(k, step, seed, stream);
+        Block b = philox(k, step + *later, seed, stream);
         for (int i = 0; i < 8 && 8 * k + i < n; ++i) out[8 * k + i] = uniform_of(b, i);
     }
 }
 
 // Uniforms number 0 ... half - 1 are the radii, half ... 2 half - 1 the angles: a thread takes eight of either, from one
 // block of radii and the one or two blocks in which their angles stand.
-extern "C" __global__ void normal(real* out, long long n, word seed, word stream, word step) {
+__device__ void normals(real* out, long long n, word seed, word stream, word step) {
     long long half = (n + 1) / 2;
     EACH(k, (half + 7) / 8) {
         long long first = half + 8 * k;
@@ -59,4 +60,8 @@ extern "C" __global__ void normal(real* out, long long n, word seed, word stream
             if (half + at < n) out[half + at] = r * sinf(angle);
         }
     }
+}
+
+extern "C" __global__ void normal(real* out, long long n, word seed, word stream, word step, const word* later) {
+    normals(out, n, seed, stream, step + *later);
 }

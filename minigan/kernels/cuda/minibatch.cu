@@ -1,0 +1,18 @@
+// What a minibatch begins with, in one launch: its rows, its latent points, and the numbers that change from step to step.
+// All three are functions of which minibatch it is, and that stands on the device (launch.py lays out the tables).
+
+// the minibatch is number *counter + ahead, and its row of the tables, which have `turns`, that modulo turns:
+// x = the rows that chosen (turns, count) names, see gather;  z (latents,) ~ N(0, 1), see normal;  numbers = table (turns, many)
+extern "C" __global__ void minibatch(const word* counter, word ahead, const stored* rows, const long long* chosen,
+                                     const real* offset, const real* factor, real* x, int count, int width, int own, real* z,
+                                     long long latents, word seed, word stream, const real* table, long long turns,
+                                     real* numbers, int many) {
+    word number = *counter + ahead;
+    long long turn = number % turns;
+    gathered(rows, chosen + turn * count, offset, factor, x, count, width, own);
+    normals(z, latents, seed, stream, number);
+    EACH(i, many) numbers[i] = table[turn * many + i];
+}
+
+// after the last minibatch of a launch; by itself, because whoever reads the counter must have done so
+extern "C" __global__ void advance(word* counter, word by) { EACH(once, 1) *counter += by; }

@@ -1,0 +1,82 @@
+"""Whole training steps as one launch: what `--kernels cuda` makes of `GAN.train_step`.
+
+Before the passes of a minibatch somebody has to fetch its rows, draw its latent points, and say which numbers change with
+the step. `GAN.train_step` asks the device for each. Here the device does all of it by itself: tables laid out for many
+steps ahead say which rows each minibatch has and what its numbers are, and a counter in its memory says which minibatch it
+is. So a launch is the same every time, one or several steps long, and the host says nothing but: again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minigan import noise as streams
+from minigan.data.batches import Batches
+from minigan.gan import GAN
+
+AHEAD = 1 << 17
+"""Samples for which the tables are laid out (1 MiB of indices), or as many as one launch takes, if that is more."""
+
+Kinds = tuple[tuple[bool, bool], ...]
+"""`GAN.kind` of each minibatch of a launch."""
+
+
+class Launch:
+    """Training steps of `gan` on `batches`, `most` at once or one. They compute what `GAN.train_step` does, to the bit.
+
+    For operations that draw noise and gather minibatches by a counter of their own: kernels/gpu.py.
+    """
+
+    def __init__(self, gan: GAN, batches: Batches, most: int = 1) -> None:
+        backend, batch = gan.backend, gan.config.batch_size
+        self.gan, self.batches, self.most = gan, batches, most
+        self.ops: Any = gan.ops
+        self.each = gan.config.discriminator_steps
+        one = most * self.each
+        self.turns = one * max(1, AHEAD // (one * batch))
+        self.chosen = backend.zeros((self.turns, batch), np.int64)
+        self.table = backend.zeros((self.turns, gan.numbers.size), gan.config.dtype)
+        self.counter = backend.zeros((1,), np.uint64)
+        self.at = -1  # what the counter says; before the first launch, nothing
+        self.programs: dict[Kinds, Callable[[], None]] = {}
+
+    def fits(self, wanted: int) -> int:
+        """How many steps the next launch makes where at most `wanted` are wanted. Full ones begin at multiples of `most`: so
+        there are few kinds of launches, each of which is recorded, and none goes beyond the tables."""
+        return self.most if wanted >= self.most and self.gan.step % self.most == 0 else 1
+
+    def __call__(self, steps: int = 1) -> None:
+        """Make as many steps, which must fit."""
+        assert steps == self.fits(steps)
+        first, count = self.gan.step * self.each, steps * self.each
+        if self.at != first or first % self.turns == 0:
+            self.lay_out(first)
+        kinds = tuple(map(self.gan.kind, range(first, first + count)))
+        if kinds not in self.programs:
+            self.programs[kinds] = self.ops.program(partial(self.passes, kinds))
+        self.programs[kinds]()
+        self.gan.step += steps
+        self.at = first + count
+
+    def lay_out(self, first: int) -> None:
+        """Fill the tables in which minibatch `first` has a row, and set the counter to it."""
+        gan, start = self.gan, first - first % self.turns
+        numbers = range(start, start + self.turns)
+        gan.backend.fill(self.chosen, np.stack([self.batches.chosen(i) for i in numbers]))
+        gan.backend.fill(self.table, [gan.numbers_of(i) for i in numbers])
+        gan.backend.fill(self.counter, (first,))
+
+    def passes(self, kinds: Kinds) -> None:
+        """What a launch computes: the same operations on the same memory whenever it is called."""
+        gan, ops, batches = self.gan, self.ops, self.batches
+        for ahead, (last, penalise) in enumerate(kinds):
+            ops.minibatch(self.counter, ahead, batches.rows, self.chosen, batches.offset, batches.factor, gan.real.x,
+                          gan.z, gan.config.seed, streams.LATENT, self.table, gan.numbers)  # fmt: skip
+            if penalise and gan.config.gradient_penalty > 0:
+                gan.noise.uniform(gan.mix, streams.INTERPOLATION, ahead, self.counter)
+            gan.passes(last, penalise)
+        ops.advance(self.counter, len(kinds), like=gan.numbers)

@@ -1,0 +1,155 @@
+"""Whole steps as one launch compute what steps one by one do, to the bit, on the stand-in for a card and on a card."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakecuda import fake_card, on_cpu
+
+from minigan import launch as module
+from minigan.backend import Backend, get_backend
+from minigan.config import Config
+from minigan.data.batches import Batches
+from minigan.data.scaling import Scaler
+from minigan.gan import GAN
+from minigan.kernels.gpu import Graph
+from minigan.launch import Launch
+
+ROWS = np.random.default_rng(5).integers(0, 256, (23, 6), dtype=np.uint8)
+"""Five minibatches of four an epoch, and three rows that wait for another."""
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[Backend]:
+    with fake_card() as backend:
+        yield backend
+
+
+def made(backend: Backend, **settings: Any) -> tuple[GAN, Batches]:
+    config = Config(**{"batch_size": 4, "latent": 3, "hidden": (8, 5), "steps": 40, "lr_schedule": "linear",
+                       "penalty_schedule": "linear", "seed": 3, **settings})  # fmt: skip
+    scaler = Scaler(np.array([0.5]), np.array([0.5]))
+    return GAN(config, 6, backend), Batches(ROWS, 1 / 255, scaler, 4, config.seed, backend, config.dtype)
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {}, {"objective": "non-saturating", "update": "simultaneous", "dtype": "float64"},
+    {"r1": 1.0, "r2": 1.0, "penalty_every": 3}, {"discriminator_steps": 2, "r1": 0.5, "penalty_every": 4},
+    {"objective": "wasserstein", "gradient_penalty": 2.0, "penalty_every": 2, "discriminator_steps": 3},
+]  # fmt: skip
+
+
+def same_by_launches(backend: Backend, most: int, settings: dict[str, Any]) -> None:
+    """Launches of at most `most` steps, to 7 and then to 27, beside as many steps one by one."""
+    (gan, batches), (expected, others) = made(backend, **settings), made(backend, **settings)
+    launch = Launch(gan, batches, most)
+    for end in (7, 27):
+        while gan.step < end:
+            launch(launch.fits(end - gan.step))
+        while expected.step < end:
+            expected.train_step(others.fill)
+        assert gan.step == end and gan.measurement() == expected.measurement()
+        for name, value in expected.state().items():
+            np.testing.assert_array_equal(backend.to_host(gan.state()[name]), backend.to_host(value), err_msg=name)
+    assert any(isinstance(p, Graph) and p.recorded is not None for p in launch.programs.values())
+
+
+@on_cpu
+@pytest.mark.parametrize("most", [1, 4])
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_launches_compute_what_steps_do(
+    fake: Backend, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], most: int
+) -> None:
+    """Across epochs, tables that are laid out anew, and a stop in the middle of a launch."""
+    monkeypatch.setattr(module, "AHEAD", 36)
+    same_by_launches(fake, most, settings)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_launches_on_a_card_compute_what_steps_do(settings: dict[str, Any]) -> None:
+    same_by_launches(get_backend("cupy", "cuda"), 4, settings)
+
+
+@on_cpu
+def test_a_launch_notices_that_somebody_else_made_steps(fake: Backend) -> None:
+    """As a resumed run has: the counter follows the step."""
+    (gan, batches), (expected, others) = made(fake), made(fake)
+    launch = Launch(gan, batches, 2)
+    launch(2)
+    for _ in range(3):
+        gan.train_step(batches.fill)
+    launch(1)
+    launch(2)
+    for _ in range(8):
+        expected.train_step(others.fill)
+    assert gan.step == 8
+    np.testing.assert_array_equal(gan.state()["generator"], expected.state()["generator"])
+
+
+@on_cpu
+def test_there_are_few_kinds_of_launches(fake: Backend) -> None:
+    """Wherever they are stopped, full ones begin at multiples of their length, and between are single steps."""
+    gan, batches = made(fake, r1=1.0, penalty_every=8)
+    launch = Launch(gan, batches, 4)
+    sizes = []
+    for end in (6, 13, 21, 40):
+        while gan.step < end:
+            sizes.append(launch.fits(end - gan.step))
+            launch(sizes[-1])
+    assert sizes == [4, 1, 1, 1, 1, 4, 1, 1, 1, 1, 4, 1, 1, 1, 1, 4, 4, 4, 4]
+    assert len(launch.programs) == 3  # four steps with a penalty and without, and one without
+    with pytest.raises(AssertionError):
+        launch(5)
+
+
+@on_cpu
+def test_the_host_asks_for_nothing_but_launches(fake: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between one layout of the tables and the next nothing is copied to the device, and nothing computed outside."""
+    gan, batches = made(fake, objective="non-saturating")
+    launch = Launch(gan, batches)
+    for _ in range(2):
+        launch()
+    monkeypatch.setattr(fake, "fill", None)
+    monkeypatch.setattr(fake.ops, "launch", None)
+    before = gan.generator.theta.flat.copy()
+    for _ in range(4):
+        launch()
+    assert gan.step == 6 and (gan.generator.theta.flat != before).any()
+
+
+def of_the_article(backend: Backend) -> Launch:
+    """Launches of the networks that documents speak of, the first recorded."""
+    config = Config(objective="non-saturating", latent=100, batch_size=128)
+    rows = np.zeros((128, 784), np.uint8)
+    scaler = Scaler(np.array([0.5]), np.array([0.5]))
+    batches = Batches(rows, 1 / 255, scaler, 128, config.seed, backend, config.dtype)
+    launch = Launch(GAN(config, 784, backend), batches)
+    for _ in range(2):
+        launch()
+    return launch
+
+
+@on_cpu
+def test_a_step_records_the_launches_that_the_documents_list(fake: Backend) -> None:
+    (graph,) = of_the_article(fake).programs.values()
+    nodes = graph.recorded.nodes  # type: ignore[attr-defined]
+    names = [call.func.__name__ if isinstance(call, functools.partial) else "product" for call in nodes]
+    text = (Path(__file__).parents[1] / "docs" / "gpu.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| \d+ \| .* \| (.+) \|$", text, re.MULTILINE)
+    listed = [name for line in lines for name in re.findall(r"`(\w+)`", line)]
+    assert names == listed and len(names) <= 40
+
+
+@pytest.mark.gpu
+def test_a_recorded_step_has_at_most_forty_nodes_on_a_card() -> None:
+    """More, where cuBLASLt splits a product or lacks an algorithm for what stands beside it: then this says so."""
+    (graph,) = of_the_article(get_backend("cupy", "cuda")).programs.values()
+    drawn = graph.recorded.debug_dot_str()  # type: ignore[attr-defined]
+    assert 30 <= len(set(re.findall(r"graph_\d+_node_\d+", drawn))) <= 40, drawn
