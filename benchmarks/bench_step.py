@@ -6,6 +6,7 @@ read and write, each once.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,11 @@ from minigan import GAN
 from minigan import noise as streams
 from minigan.backend import Array, Backend, get_backend
 from minigan.config import Config
+from minigan.data.batches import Batches
+from minigan.data.scaling import Scaler
 from minigan.explain import count, flops
 from minigan.explain import moved as moved_by
+from minigan.launch import Launch, launches
 from minigan.noise import Noise
 
 pytestmark = pytest.mark.benchmark(max_time=0.5, min_rounds=5, warmup=False)
@@ -62,5 +66,10 @@ def test_step(benchmark: Any, backend: Backend, name: str, dtype: str, batch: in
     for got, expected in ((gan.grad_d.flat, exact.grad_d.flat), (gan.grad_g.flat, exact.grad_g.flat)):
         error = np.linalg.norm(backend.to_host(got) - expected) / np.linalg.norm(expected)
         assert error <= TOLERANCE[precision_of(backend, dtype)], f"gradient off by {error:.1e} of its norm"
+    if launches(backend):  # as in training: the minibatch is gathered by the launch, from as many rows
+        batches = Batches(host.astype(dtype), 1.0, Scaler(np.zeros(1), np.ones(1)), batch, 1, backend, dtype)
+        step = partial(Launch(gan, batches).make, 1)
+    else:
+        step = partial(gan.train_step, fill)
     size = {"dtype": dtype, "batch": batch, "width": width}
-    timed(benchmark, backend, lambda: gan.train_step(fill), f"step: {name}", flops(cost.plain), moved, **size)
+    timed(benchmark, backend, step, f"step: {name}", flops(cost.plain), moved, **size)

@@ -28,10 +28,10 @@ from minigan.config import Config
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.explain import count
-from minigan.launch import Launch
+from minigan.launch import Launch, launches
 from minigan.noise import Noise
 from minigan.ops import LEAK
-from minigan.training import launches, limited_threads
+from minigan.training import limited_threads
 
 Arrays = dict[str, np.ndarray]
 BACKENDS = {"cpu": "numpy", "gpu": "cupy"}
@@ -146,8 +146,8 @@ class Minigan(Implementation):
         self.noise = Noise(case.seed)
         self.launch = None
         if launches(self.backend):
-            plain = Scaler(np.zeros(1), np.ones(1))
-            batches = Batches(rows, 1.0, plain, case.batch, case.seed, self.backend, "float32")
+            as_they_are = Scaler(np.zeros(1), np.ones(1))
+            batches = Batches(rows, 1.0, as_they_are, case.batch, case.seed, self.backend, "float32")
             self.launch = Launch(self.gan, batches, self.steps_per_launch)
 
     def fill(self, out: Array, step: int) -> None:
@@ -167,13 +167,11 @@ class Minigan(Implementation):
         return seen.loss_d, seen.loss_g
 
     def run(self, n: int) -> None:
-        """As a training run does it: on a GPU with kernels of our own, whole steps are launched."""
-        gan, end = self.gan, self.gan.step + n
-        while gan.step < end:
-            if self.launch is None:
-                gan.train_step(self.fill)
-            else:
-                self.launch(self.launch.fits(end - gan.step))
+        if self.launch is not None:
+            self.launch.run(n)
+        else:
+            for _ in range(n):
+                self.gan.train_step(self.fill)
         self.backend.synchronize()
 
     def weights(self) -> Arrays:

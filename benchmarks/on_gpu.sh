@@ -41,18 +41,25 @@ wait
 
 # ----------------------------------------------------------------------------------------- timed, one after the other
 results=()
-step peers-mnist 120 "$python" -m benchmarks.peers --device gpu --sizes mnist --rounds 5 --turn 0.2 --threads 2 \
+step peers-mnist 110 "$python" -m benchmarks.peers --device gpu --sizes mnist --rounds 5 --turn 0.2 --threads 2 \
     --json "$out/peers-mnist.json"
 for kernels in cuda reference cuda-tf32; do
-    step "bench-$kernels" 60 "$python" -m pytest benchmarks -q -p no:cacheprovider --benchmark-only --benchmark-quiet \
+    step "bench-$kernels" 40 "$python" -m pytest benchmarks -q -p no:cacheprovider --benchmark-only --benchmark-quiet \
         --backend cupy --kernels "$kernels" \
         -k "ceiling or of_many or of_cupy and 256 or float32 and 256-256 or float32 and 4096 and not step" \
         --benchmark-json="$out/bench-$kernels.json"
 done
-step peers-huge 90 "$python" -m benchmarks.peers --device gpu --sizes huge --rounds 3 --turn 0.2 --threads 2 \
+# from which batch and width on the card is faster
+for side in numpy-reference cupy-reference cupy-cuda; do
+    step "steps-$side" 30 "$python" -m pytest benchmarks/bench_step.py -q -p no:cacheprovider --benchmark-only \
+        --benchmark-quiet --backend "${side%-*}" --kernels "${side#*-}" -k "alternating and float32" \
+        --benchmark-json="$out/steps-$side.json"
+done
+step peers-huge 80 "$python" -m benchmarks.peers --device gpu --sizes huge --rounds 3 --turn 0.2 --threads 2 \
     --only minigan minigan-fast minigan-tf32 torch-best torch-graph jax --json "$out/peers-huge.json"
-for name in bench-cuda bench-reference bench-cuda-tf32 peers-mnist peers-huge; do
+for name in bench-cuda bench-reference bench-cuda-tf32 steps-numpy-reference steps-cupy-reference steps-cupy-cuda peers-mnist \
+    peers-huge; do
     [ -s "$out/$name.json" ] && results+=("$out/$name.json")
 done
-step report 20 "$python" -m benchmarks.report ${results[@]+"${results[@]}"} -o "$out"
+step report 10 "$python" -m benchmarks.report ${results[@]+"${results[@]}"} -o "$out"
 ! grep -q FAILED "$out/summary.txt"

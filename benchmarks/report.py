@@ -106,9 +106,10 @@ def read(paths: Iterable[Path]) -> tuple[list[Row], list[dict[str, Any]], list[d
 
 def _row(benchmark: dict[str, Any]) -> Row:
     extra, stats = benchmark["extra_info"], benchmark["stats"]
+    middle, low, high = (stats[name] / extra.get("calls", 1) for name in ("median", "q1", "q3"))
     return Row(
         extra["kernel"], extra["backend"], extra["device"], extra["dtype"], extra.get("batch"), extra.get("width"),
-        extra["flops"], extra["bytes"], stats["median"], stats["q1"], stats["q3"],
+        extra["flops"], extra["bytes"], middle, low, high,
     )  # fmt: skip
 
 

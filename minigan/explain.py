@@ -24,6 +24,9 @@ Product = tuple[Array, Array, Array]
 PATIENCE = 0.3
 """Seconds for which something is timed."""
 
+QUEUE = 20
+"""Calls that a device is asked for before it is waited for."""
+
 
 class Recorder:
     """An array module that takes note of its matrix products."""
@@ -110,20 +113,24 @@ def moved(products: Sequence[Product]) -> int:
 
 
 def seconds(call: Callable[[], None], backend: Backend) -> float:
-    """The median time of a call, after a warm-up."""
-    call()
+    """The median time of a call, after a warm-up; on a device that of several in a queue, as training asks for them."""
+    queue = 1 if backend.name == "numpy" else QUEUE
+    for _ in range(2):  # a second time, because only then a graph is recorded
+        call()
     times: list[float] = []
     began = time.perf_counter()
     while len(times) < 5 or time.perf_counter() - began < PATIENCE:
         start = time.perf_counter()
-        call()
+        for _ in range(queue):
+            call()
         backend.synchronize()
-        times.append(time.perf_counter() - start)
+        times.append((time.perf_counter() - start) / queue)
     return statistics.median(times)
 
 
-def lines(cost: Cost, gan: GAN, fill: Callable[[Array, int], None], data: int) -> list[str]:
-    """The explanation for people. gan: the networks to time; data: bytes of the training rows."""
+def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[str]:
+    """The explanation for people. gan: the networks to time; make(n): n training steps of them; data: bytes of the
+    training rows."""
     config = gan.config
 
     def products() -> None:
@@ -137,13 +144,8 @@ def lines(cost: Cost, gan: GAN, fill: Callable[[Array, int], None], data: int) -
         return f"{count / 1e6:,.1f} MB"
 
     floor = seconds(gan.ops.program(products), gan.backend)
-    steps = config.penalty_every if gan.penalises else 1
-
-    def several() -> None:
-        for _ in range(steps):
-            gan.train_step(fill)
-
-    step = seconds(several, gan.backend) / steps
+    steps = (config.penalty_every if gan.penalises else 1) * config.steps_per_launch
+    step = seconds(lambda: make(steps), gan.backend) / steps
     floor *= cost.flops / flops(cost.plain)
     result = [
         f"generator        {shape(gan.generator.sizes)}: {gan.generator.count:,} parameters",

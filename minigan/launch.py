@@ -1,9 +1,10 @@
-"""Whole training steps as one launch: what `--kernels cuda` makes of `GAN.train_step`.
+"""Training steps on the minibatches of some data: one by one, or whole steps as one launch.
 
 Before the passes of a minibatch somebody has to fetch its rows, draw its latent points, and say which numbers change with
-the step. `GAN.train_step` asks the device for each. Here the device does all of it by itself: tables laid out for many
-steps ahead say which rows each minibatch has and what its numbers are, and a counter in its memory says which minibatch it
-is. So a launch is the same every time, one or several steps long, and the host says nothing but: again.
+the step. `GAN.train_step` asks the device for each. With `--kernels cuda` the device does all of it by itself (`Launch`):
+tables laid out for many steps ahead say which rows each minibatch has and what its numbers are, and a counter in its memory
+says which minibatch it is. So a launch is the same every time, one or several steps long, and the host says nothing but:
+again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minigan import noise as streams
+from minigan.backend import Backend
 from minigan.data.batches import Batches
 from minigan.gan import GAN
 
@@ -25,15 +27,46 @@ Kinds = tuple[tuple[bool, bool], ...]
 """`GAN.kind` of each minibatch of a launch."""
 
 
-class Launch:
-    """Training steps of `gan` on `batches`, `most` at once or one. They compute what `GAN.train_step` does, to the bit.
+def launches(backend: Backend) -> bool:
+    """Whether whole steps can be launched: by operations that draw noise and gather minibatches by a counter of theirs."""
+    return backend.kernels.startswith("cuda")
 
-    For operations that draw noise and gather minibatches by a counter of their own: kernels/gpu.py.
-    """
+
+def steps_of(gan: GAN, batches: Batches, most: int = 1) -> Steps:
+    """Training steps of `gan` on `batches` as its backend makes them best; at most so many at once."""
+    return Launch(gan, batches, most) if launches(gan.backend) else Steps(gan, batches)
+
+
+class Steps:
+    """Training steps of `gan` on `batches`, one by one."""
+
+    def __init__(self, gan: GAN, batches: Batches) -> None:
+        self.gan = gan
+        self.batches = batches
+
+    def fits(self, wanted: int) -> int:
+        """How many steps are made at once where at most `wanted` are wanted."""
+        return 1
+
+    def make(self, steps: int) -> None:
+        """Make as many steps, which must fit."""
+        self.gan.train_step(self.batches.fill)
+
+    def run(self, steps: int) -> None:
+        """Make any number of steps."""
+        while steps > 0:
+            n = self.fits(steps)
+            self.make(n)
+            steps -= n
+
+
+class Launch(Steps):
+    """`most` training steps at once, or one. They compute what `GAN.train_step` does, to the bit."""
 
     def __init__(self, gan: GAN, batches: Batches, most: int = 1) -> None:
+        super().__init__(gan, batches)
         backend, batch = gan.backend, gan.config.batch_size
-        self.gan, self.batches, self.most = gan, batches, most
+        self.most = most
         self.ops: Any = gan.ops
         self.each = gan.config.discriminator_steps
         one = most * self.each
@@ -45,12 +78,11 @@ class Launch:
         self.programs: dict[Kinds, Callable[[], None]] = {}
 
     def fits(self, wanted: int) -> int:
-        """How many steps the next launch makes where at most `wanted` are wanted. Full ones begin at multiples of `most`: so
-        there are few kinds of launches, each of which is recorded, and none goes beyond the tables."""
+        """As many as a launch takes, or one. Full launches begin at multiples of `most`: so there are few kinds of them, each
+        of which is recorded, and none goes beyond the tables."""
         return self.most if wanted >= self.most and self.gan.step % self.most == 0 else 1
 
-    def __call__(self, steps: int = 1) -> None:
-        """Make as many steps, which must fit."""
+    def make(self, steps: int) -> None:
         assert steps == self.fits(steps)
         first, count = self.gan.step * self.each, steps * self.each
         if self.at != first or first % self.turns == 0:

@@ -101,13 +101,15 @@ def resumed_config(base: Config, given: dict[str, Any]) -> Config:
 def explain(config: Config, values: argparse.Namespace) -> None:
     """Print what a step costs (--explain)."""
     from minigan import explain
+    from minigan.launch import steps_of
 
     parts = Parts.load(config, values)
     with np.errstate(all="ignore"):
         cost = explain.count(parts.config, parts.data.space.size, parts.batches.fill, parts.backend)
         gan = parts.gan()
         with limited_threads(gan):
-            lines = explain.lines(cost, gan, parts.batches.fill, parts.rows.nbytes)
+            steps = steps_of(gan, parts.batches, config.steps_per_launch)
+            lines = explain.lines(cost, gan, steps.run, parts.rows.nbytes)
     print("\n".join(lines))
 
 

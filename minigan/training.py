@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # imported when needed: --help and errors come at once
     from minigan.data.batches import Batches
     from minigan.data.scaling import Scaler
     from minigan.gan import GAN, Measurement
+    from minigan.launch import Steps
     from minigan.metrics.suite import Suite
 
 PREVIEW_IMAGES, PREVIEW_POINTS = 64, 1000
@@ -61,6 +62,7 @@ class Parts:
         from minigan.data import load
         from minigan.data.batches import Batches
         from minigan.data.scaling import Scaler
+        from minigan.launch import launches
 
         backend = get_backend(config.backend, config.kernels)
         if config.steps_per_launch > 1 and not launches(backend):
@@ -128,31 +130,18 @@ class Session:
     data: Data
     identity: dict[str, Any]
     scaler: Scaler
-    batches: Batches
     gan: GAN
+    steps: Steps
     run: Run
     quiet: bool
     watch: Watch | None = None
     reached: str = ""
     """The measure and its value by which --until ended the run."""
 
-    def __post_init__(self) -> None:
-        from minigan.launch import Launch
-
-        self.launch = Launch(self.gan, self.batches, self.config.steps_per_launch) if launches(self.backend) else None
-
     def steps_until(self, *every: int | None) -> int:
-        """How many training steps to make at once: at most so many that none of these intervals ends on the way."""
+        """How many training steps to make at once, so that none of these intervals ends on the way."""
         step = self.gan.step
-        wanted = min(self.config.steps - step, *(n - step % n for n in every if n is not None))
-        return 1 if self.launch is None else self.launch.fits(wanted)
-
-    def advance(self, steps: int, *, measure: bool) -> Measurement | None:
-        """Make training steps, as many as `steps_until` said; what the last one saw, if `measure` is true."""
-        if self.launch is None:
-            return self.gan.train_step(self.batches.fill, measure=measure)
-        self.launch(steps)
-        return self.gan.measurement() if measure else None
+        return self.steps.fits(min(self.config.steps - step, *(n - step % n for n in every if n is not None)))
 
     def say(self, line: str) -> None:
         """Print for people; a closed standard output does not stop training."""
@@ -233,16 +222,13 @@ class Session:
         plots.animation(self.run.animation, self.run.frames())
 
 
-def launches(backend: Backend) -> bool:
-    """Whether whole steps can be launched (see launch.py)."""
-    return backend.kernels.startswith("cuda")
-
-
 # ------------------------------------------------------------------------------------------------------ the beginning
 
 
 def prepare(config: Config, values: argparse.Namespace) -> Session:
     """Load the data, build the networks, open the run directory: all that can be refused, before anything is written."""
+    from minigan.launch import steps_of
+
     parts = Parts.load(config, values)
     config, backend, data = parts.config, parts.backend, parts.data
     identity = checkpoint.identify(data, config.all_data)
@@ -252,7 +238,8 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
         saved = None if run is None else saved_state(run, config, identity)
         gan = parts.gan()
         run = run or Run.create(values.out, data.name)
-        session = Session(config, backend, data, identity, parts.scaler, parts.batches, gan, run, values.quiet, watch)
+        steps = steps_of(gan, parts.batches, config.steps_per_launch)
+        session = Session(config, backend, data, identity, parts.scaler, gan, steps, run, values.quiet, watch)
         if saved is not None:
             saved.restore(gan)
             if saved.path != run.checkpoint:  # else the next save would keep the damaged one in place of the good one
@@ -351,7 +338,8 @@ def train(session: Session, stop: Stop) -> None:
                 config.log_every, config.sample_every, config.save_every, watch.every if watch else None
             )
             due = (gan.step + steps) % config.log_every == 0 or gan.step + steps == config.steps
-            seen = session.advance(steps, measure=due)
+            session.steps.make(steps)
+            seen = gan.measurement() if due else None
             bar.update(steps)
             if seen is not None:
                 now = time.perf_counter()

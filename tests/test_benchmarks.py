@@ -376,7 +376,7 @@ def test_the_script_for_a_gpu_does_every_step_and_says_what_failed(
     done = subprocess.run(command, env={**os.environ, "PYTHON": python}, capture_output=True, text=True)
     summary = (tmp_path / "out" / "summary.txt").read_text(encoding="utf-8")
     assert (done.returncode, sorted(done.stdout.splitlines())) == (code, sorted(summary.splitlines()))
-    assert summary.count(word) == len(summary.splitlines()) == 17
+    assert summary.count(word) == len(summary.splitlines()) == 20
     assert all((tmp_path / "out" / f"{line.split()[0]}.log").is_file() for line in summary.splitlines())
 
 

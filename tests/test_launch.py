@@ -50,8 +50,7 @@ def same_by_launches(backend: Backend, most: int, settings: dict[str, Any]) -> N
     (gan, batches), (expected, others) = made(backend, **settings), made(backend, **settings)
     launch = Launch(gan, batches, most)
     for end in (7, 27):
-        while gan.step < end:
-            launch(launch.fits(end - gan.step))
+        launch.run(end - gan.step)
         while expected.step < end:
             expected.train_step(others.fill)
         assert gan.step == end and gan.measurement() == expected.measurement()
@@ -82,11 +81,11 @@ def test_a_launch_notices_that_somebody_else_made_steps(fake: Backend) -> None:
     """As a resumed run has: the counter follows the step."""
     (gan, batches), (expected, others) = made(fake), made(fake)
     launch = Launch(gan, batches, 2)
-    launch(2)
+    launch.make(2)
     for _ in range(3):
         gan.train_step(batches.fill)
-    launch(1)
-    launch(2)
+    launch.make(1)
+    launch.make(2)
     for _ in range(8):
         expected.train_step(others.fill)
     assert gan.step == 8
@@ -102,11 +101,11 @@ def test_there_are_few_kinds_of_launches(fake: Backend) -> None:
     for end in (6, 13, 21, 40):
         while gan.step < end:
             sizes.append(launch.fits(end - gan.step))
-            launch(sizes[-1])
+            launch.make(sizes[-1])
     assert sizes == [4, 1, 1, 1, 1, 4, 1, 1, 1, 1, 4, 1, 1, 1, 1, 4, 4, 4, 4]
     assert len(launch.programs) == 3  # four steps with a penalty and without, and one without
     with pytest.raises(AssertionError):
-        launch(5)
+        launch.make(5)
 
 
 @on_cpu
@@ -115,12 +114,12 @@ def test_the_host_asks_for_nothing_but_launches(fake: Backend, monkeypatch: pyte
     gan, batches = made(fake, objective="non-saturating")
     launch = Launch(gan, batches)
     for _ in range(2):
-        launch()
+        launch.make(1)
     monkeypatch.setattr(fake, "fill", None)
     monkeypatch.setattr(fake.ops, "launch", None)
     before = gan.generator.theta.flat.copy()
     for _ in range(4):
-        launch()
+        launch.make(1)
     assert gan.step == 6 and (gan.generator.theta.flat != before).any()
 
 
@@ -132,7 +131,7 @@ def of_the_article(backend: Backend) -> Launch:
     batches = Batches(rows, 1 / 255, scaler, 128, config.seed, backend, config.dtype)
     launch = Launch(GAN(config, 784, backend), batches)
     for _ in range(2):
-        launch()
+        launch.make(1)
     return launch
 
 

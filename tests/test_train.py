@@ -67,15 +67,20 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[GAN], 
     """Call `action` when training step number `step` has been made."""
     original = GAN.train_step
 
-    def stepping(self: GAN, *args: Any, **kwargs: Any) -> Any:
-        seen = original(self, *args, **kwargs)
-        return (action(self) or seen) if self.step == step else seen
+    def stepping(self: GAN, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if self.step == step:
+            action(self)
 
     monkeypatch.setattr(GAN, "train_step", stepping)
 
 
 def signalling(number: int) -> Callable[[GAN], None]:
     return lambda gan: os.kill(os.getpid(), number)
+
+
+def seeing(measurement: Measurement) -> Callable[[GAN], None]:
+    return lambda gan: setattr(gan, "measurement", lambda: measurement)
 
 
 def comparable(directory: str) -> dict[str, Any]:
@@ -454,10 +459,10 @@ def poisoned(network: str, layer: int, part: int, value: float) -> Callable[[GAN
         (poisoned("generator", 1, 0, np.nan), ("step 6: layer 2 of the generator", "--lr-generator")),
         (poisoned("discriminator", 0, 1, np.inf), ("step 6: layer 1 of the discriminator", "--lr-discriminator")),
         (
-            lambda gan: Measurement(1.0, np.inf, 0.5, 0.5),
+            seeing(Measurement(1.0, np.inf, 0.5, 0.5)),
             ("step 6: the loss of the generator is inf", "--lr-generator"),
         ),
-        (lambda gan: Measurement(np.nan, 1.0, 0.5, 0.5), ("step 6: the loss of the discriminator is nan", "--r1")),
+        (seeing(Measurement(np.nan, 1.0, 0.5, 0.5)), ("step 6: the loss of the discriminator is nan", "--r1")),
     ],
 )
 def test_divergence_names_step_network_and_layer(
