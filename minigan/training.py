@@ -237,8 +237,8 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
     try:
         saved = None if run is None else saved_state(run, config, identity)
         gan = parts.gan()
-        run = run or Run.create(values.out, data.name)
         steps = steps_of(gan, parts.batches, config.steps_per_launch)
+        run = run or Run.create(values.out, data.name)
         session = Session(config, backend, data, identity, parts.scaler, gan, steps, run, values.quiet, watch)
         if saved is not None:
             saved.restore(gan)
