@@ -169,6 +169,24 @@ def test_dense_backward(benchmark: Any, backend: Backend, dtype: str, batch: int
     )
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_weight_gradient(benchmark: Any, backend: Backend, monkeypatch: pytest.MonkeyPatch, apart: bool, dtype: str,
+                         batch: int, width: int) -> None:  # fmt: skip
+    """dW = X^T dZ and db = sum dZ, in one launch where cuBLASLt offers that, and in two whether or not."""
+    if not backend.kernels.startswith("cuda"):
+        pytest.skip("elsewhere they are two operations")
+    d, ops = Dense(backend, dtype, batch, width), backend.ops
+    if apart:
+        monkeypatch.setattr(ops.xp.products, "dot_and_sums", lambda *_, **__: False)
+    kernel = ops.program(lambda: ops.weight_gradient(d.x, d.dy, d.dW, d.db))
+    kernel()
+    x, _, _, dy = d.host
+    assert_close(backend, dtype, [(d.dW, x.T @ dy), (d.db, dy.sum(axis=0))], slack=3)
+    moved = d.item * (2 * d.n + d.weights + width)
+    name = "weight gradient, sums apart" if apart else "weight gradient"
+    timed(benchmark, backend, kernel, name, d.product + d.n, moved, dtype=dtype, batch=batch, width=width)
+
+
 def test_dense_tangent(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
     """T_out = (T_in W) * phi'(Y)."""
     d, ops = Dense(backend, dtype, batch, width), backend.ops

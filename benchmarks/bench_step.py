@@ -66,8 +66,9 @@ def test_step(benchmark: Any, backend: Backend, name: str, dtype: str, batch: in
     for got, expected in ((gan.grad_d.flat, exact.grad_d.flat), (gan.grad_g.flat, exact.grad_g.flat)):
         error = np.linalg.norm(backend.to_host(got) - expected) / np.linalg.norm(expected)
         assert error <= TOLERANCE[precision_of(backend, dtype)], f"gradient off by {error:.1e} of its norm"
-    if launches(backend):  # as in training: the minibatch is gathered by the launch, from as many rows
-        batches = Batches(host.astype(dtype), 1.0, Scaler(np.zeros(1), np.ones(1)), batch, 1, backend, dtype)
+    if launches(backend):  # as in training: minibatches are part of the launch
+        rows = np.tile(host.astype(dtype), (16, 1))
+        batches = Batches(rows, 1.0, Scaler(np.zeros(1), np.ones(1)), batch, 1, backend, dtype)
         step = partial(Launch(gan, batches).make, 1)
     else:
         step = partial(gan.train_step, fill)

@@ -121,6 +121,10 @@ class Implementation:
         """Versions and whatever else a reader should know."""
         return {"versions": versions("numpy")}
 
+    def nodes(self) -> int:
+        """Of the CUDA graph that has just been run; 0 where there is none, or none that says so."""
+        return 0
+
 
 # ---------------------------------------------------------------------------------------------------- minigan
 
@@ -181,6 +185,9 @@ class Minigan(Implementation):
     def about(self) -> dict[str, Any]:
         used = {"numba": ["numba"], "cuda": ["nvmath-python"], "cuda-tf32": ["nvmath-python"]}
         return {"versions": versions("numpy", *used.get(self.backend.kernels, [])), "device": self.backend.device}
+
+    def nodes(self) -> int:
+        return 0 if self.launch is None else max(graph.nodes() for graph in self.launch.programs.values())  # type: ignore[attr-defined]
 
 
 class MiniganFast(Minigan):
@@ -657,9 +664,9 @@ IMPLEMENTATIONS: dict[str, type[Implementation]] = {
     "products": Products,
     "torch": Torch,
     "torch-best": TorchBest,
-    "torch-compiled": TorchCompiled,
     "torch-graph": TorchGraph,
     "jax": Jax,
+    "torch-compiled": TorchCompiled,
 }
 GPU_ONLY = ("minigan-eight", "minigan-tf32", "torch-graph")
 NEEDS = {

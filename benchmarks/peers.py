@@ -23,7 +23,9 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
+from select import select
 from typing import Any
 
 import numpy as np
@@ -107,7 +109,7 @@ def serve(name: str, build: Callable[..., Implementation] = make) -> None:
                 implementation.run(request["warm"])
                 start = time.perf_counter()
                 implementation.run(request["steps"])
-                answer = {"seconds": time.perf_counter() - start}
+                answer = {"seconds": time.perf_counter() - start, "nodes": implementation.nodes()}
         except Exception as error:
             traceback.print_exc()
             reason = str(error).strip().splitlines()
@@ -149,12 +151,17 @@ class Worker:
         )
         self.watched = psutil.Process(self.process.pid)
 
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request, wait for the answer. Raises: WorkerError."""
+    def ask(self, until: float = inf, **request: Any) -> dict[str, Any]:
+        """Send a request, wait for the answer; the worker that has none by time.monotonic() `until` is ended.
+        Raises: WorkerError."""
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
+            wait = None if until == inf else max(0.0, until - time.monotonic())
+            if not select([self.process.stdout], [], [], wait)[0]:
+                self.process.kill()
+                raise WorkerError(f"{self.name}: had no answer in time.")
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
@@ -251,12 +258,15 @@ def machine_cpu() -> float:
     return t.user + t.nice + t.system + getattr(t, "steal", 0.0)
 
 
-def turns(workers: Sequence[Worker], steps: dict[str, int], rounds: int) -> dict[str, Any]:
-    """Rounds of turns: seconds per step of each worker in each round, and who did not rest meanwhile."""
+def turns(workers: Sequence[Worker], steps: dict[str, int], rounds: int, until: float = inf) -> dict[str, Any]:
+    """Rounds of turns: seconds per step of each worker in each round, and who did not rest meanwhile. After `until` no
+    further round begins."""
     seconds: dict[str, list[float]] = {w.name: [] for w in workers}
     parked = {w.name: 0.0 for w in workers}
     others = wall = 0.0
-    for _ in range(rounds):
+    for i in range(rounds):
+        if i and time.monotonic() > until:
+            break
         for worker in workers:
             settle(workers)
             start, total, before = time.monotonic(), machine_cpu(), [w.cpu() for w in workers]
@@ -272,8 +282,13 @@ def turns(workers: Sequence[Worker], steps: dict[str, int], rounds: int) -> dict
     return {"seconds": seconds, "parked": {k: v for k, v in parked.items() if v}, "load": load}
 
 
-def compare(case: Case, workers: list[Worker], rounds: int, turn: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """All that was measured for one case. A worker that cannot do it, or has parted from the first, is left out and named."""
+def compare(
+    case: Case, workers: list[Worker], rounds: int, turn: float, say: Callable[[str], None], within: float = inf
+) -> dict[str, Any]:
+    """All that was measured for one case, within so many seconds. A worker that cannot do it, is not ready after two thirds
+    of them, or has parted from the first, is left out and named."""
+    began = time.monotonic()
+    ready = began + within * 2 / 3
     about: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     parted: list[str] = []
@@ -289,10 +304,12 @@ def compare(case: Case, workers: list[Worker], rounds: int, turn: float, say: Ca
         for worker in workers:
             name = worker.name
             try:
-                answer = worker.ask(do="prepare", case=case.to_dict(), start=path("start.npz"), rows=path("rows.npy"))
+                answer = worker.ask(
+                    ready, do="prepare", case=case.to_dict(), start=path("start.npz"), rows=path("rows.npy")
+                )
                 about[name] = answer["about"]
                 if answer["checked"]:
-                    checked = worker.ask(do="check", batches=path("batches.npz"), out=path("weights.npz"))
+                    checked = worker.ask(ready, do="check", batches=path("batches.npz"), out=path("weights.npz"))
                     got = checked["losses"], _read(path("weights.npz"))
                     about[name]["pools"] = checked["pools"]
                     expected = expected or got
@@ -303,13 +320,16 @@ def compare(case: Case, workers: list[Worker], rounds: int, turn: float, say: Ca
                 n, seconds = 1, 0.0
                 while seconds < WARM_SECONDS / 2:  # the first step may compile; the last number of steps is timed warm
                     n = max(n, min(4 * n, int(n * WARM_SECONDS / seconds))) if seconds else n
-                    seconds = worker.ask(do="time", warm=1, steps=n)["seconds"]
+                    answer = worker.ask(ready, do="time", warm=1, steps=n)
+                    seconds, nodes = answer["seconds"], answer.get("nodes", 0)
+                if nodes:
+                    about[name]["nodes"] = nodes
                 steps[name] = max(2, round(n * turn / seconds))
             except WorkerError as error:
                 left_out[name] = str(error)
                 say(f"{case.name}: left out: {error}")
         active = [w for w in workers if w.name in steps]
-        result = turns(active, steps, rounds)
+        result = turns(active, steps, rounds, began + within)
     for name, share in result["parked"].items():
         say(f"{case.name}: warning: {name} used {share:.0%} of a core while another was timed")
     if result["load"] > LOAD:
@@ -373,6 +393,9 @@ def tables(results: dict[str, Any]) -> str:
             row.append(cell(ratios(s, a, b)) if a in s and b in s else "")
         lines.append(f"| {c['case']['name']} | {best or ''} | " + " | ".join(row) + " |")
     for c in cases:
+        for name, about in c["about"].items():
+            if "nodes" in about:
+                lines.append(f"\n{c['case']['name']}: a launch of {name} is a graph of {about['nodes']} nodes.")
         lines += [f"\n{c['case']['name']}: left out: {reason}" for reason in c["left_out"].values()]
         if c["load"] > LOAD:
             lines.append(f"\n{c['case']['name']}: other processes used {c['load']:.0%} of the machine.")
@@ -403,12 +426,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
                         help=f"which implementations: {', '.join(IMPLEMENTATIONS)} (default: all installed)")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=15, help="turns of each (default: 15)")
     parser.add_argument("--turn", type=float, default=0.4, help="seconds in a turn, about (default: 0.4)")
+    parser.add_argument("--within", type=float, default=inf, metavar="SECONDS",
+                        help="for each size: who is not ready after two thirds of them is left out, and after all of "
+                             "them no further round begins (default: as long as it takes)")  # fmt: skip
     parser.add_argument("--threads", type=int, default=cores, help=f"of each implementation (default: {cores})")
     parser.add_argument("--json", type=Path, default=None, help="write all times to this file")
     parser.add_argument("--worker", default=None, help=argparse.SUPPRESS)
     values = parser.parse(argv)
-    if not (values.rounds >= 1 and values.turn > 0 and 1 <= values.threads <= cores):
-        raise InputError(f"--rounds must be >= 1, --turn > 0 and --threads between 1 and {cores} (the cores).")
+    if not (values.rounds >= 1 and values.turn > 0 and values.within > 0 and 1 <= values.threads <= cores):
+        raise InputError(
+            f"--rounds must be >= 1, --turn and --within > 0, and --threads between 1 and {cores} (the cores)."
+        )
     for name in set(values.only or []) - set(runnable(values.device)):
         raise InputError(f"--only {name} is for a GPU; add --device gpu.")
     if values.device == "gpu" and not values.worker:
@@ -440,7 +468,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for size in values.sizes:
                 say(f"{size}: checking, then {values.rounds} rounds of {', '.join(names)}")
                 case = replace(CASES[size], device=device)
-                results["cases"].append(compare(case, workers, values.rounds, values.turn, say))
+                results["cases"].append(compare(case, workers, values.rounds, values.turn, say, values.within))
                 if values.json:
                     values.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         finally:

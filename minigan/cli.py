@@ -120,13 +120,12 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
 
 
 @contextmanager
-def saying_warnings() -> Iterator[None]:
-    """Warnings raised inside are said in one line each, without the source line that Python would show."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+def saying_warnings(category: type[Warning] = Warning) -> Iterator[None]:
+    """Warnings of this kind raised inside are said in one line each, without the source line that Python would show."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", category)
+        warnings.showwarning = lambda message, *_, **__: say_error(str(message))
         yield
-    for warning in caught:
-        say_error(str(warning.message))
 
 
 def say_error(sentence: str) -> None:

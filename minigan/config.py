@@ -108,7 +108,11 @@ class Config:
         choices=KERNELS,
     )
     steps_per_launch: int = setting(
-        1, "with --kernels cuda: training steps that the GPU is asked for at once", low=1, high=1000, kind="report"
+        1,
+        "with --kernels cuda: training steps that the GPU is asked for at once; best a multiple of --penalty-every",
+        low=1,
+        high=1000,
+        kind="report",
     )
     threads: int = setting(
         0,

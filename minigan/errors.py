@@ -25,6 +25,10 @@ class OutputError(MiniganError):
     exit_code = 4
 
 
+class FallbackWarning(UserWarning):
+    """Something is done in another way than was asked for, with the same result."""
+
+
 def reason(error: BaseException) -> str:
     """The first line of what an exception says, for use inside a sentence."""
     text = (getattr(error, "strerror", None) or str(error)).strip() or type(error).__name__

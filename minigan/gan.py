@@ -277,12 +277,13 @@ class GAN:
     def measurement(self) -> Measurement:
         """Losses and mean sigmoid of the logits, from those that the step left. Waits for the device."""
         xp, r, f = self.backend.xp, self.real.s, self.fake.s
-        return Measurement(
-            loss_d=float(self.objective.discriminator(r, f)),
-            loss_g=float(self.objective.generator(self.judged_real.s, self.judged_fake.s)),
-            d_real=float((0.5 * (1 + xp.tanh(r / 2))).mean()),
-            d_fake=float((0.5 * (1 + xp.tanh(f / 2))).mean()),
-        )
+        seen = xp.stack([
+            self.objective.discriminator(r, f),
+            self.objective.generator(self.judged_real.s, self.judged_fake.s),
+            *((0.5 * (1 + xp.tanh(s / 2))).mean() for s in (r, f)),
+        ])  # fmt: skip
+        loss_d, loss_g, d_real, d_fake = map(float, self.backend.to_host(seen))
+        return Measurement(loss_d, loss_g, d_real, d_fake)
 
     # ------------------------------------------------------------------------------------------- state and samples
 

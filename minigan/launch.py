@@ -73,6 +73,9 @@ class Launch(Steps):
         self.turns = one * max(1, AHEAD // (one * batch))
         self.chosen = backend.zeros((self.turns, batch), np.int64)
         self.table = backend.zeros((self.turns, gan.numbers.size), gan.config.dtype)
+        self.next_chosen = np.zeros((self.turns, batch), np.int64)  # the same for those who come after, on the host
+        self.next_table = np.zeros(self.table.shape, gan.config.dtype)
+        self.known = 0  # up to which minibatch the host has laid them out
         self.counter = backend.zeros((1,), np.uint64)
         self.at = -1  # what the counter says; before the first launch, nothing
         self.programs: dict[Kinds, Callable[[], None]] = {}
@@ -93,14 +96,25 @@ class Launch(Steps):
         self.programs[kinds]()
         self.gan.step += steps
         self.at = first + count
+        self.look_ahead(count)  # while the device is busy, so that it need not wait when the tables end
 
     def lay_out(self, first: int) -> None:
         """Fill the tables in which minibatch `first` has a row, and set the counter to it."""
-        gan, start = self.gan, first - first % self.turns
-        numbers = range(start, start + self.turns)
-        gan.backend.fill(self.chosen, np.stack([self.batches.chosen(i) for i in numbers]))
-        gan.backend.fill(self.table, [gan.numbers_of(i) for i in numbers])
-        gan.backend.fill(self.counter, (first,))
+        start = first - first % self.turns
+        if self.known != start + self.turns:
+            self.known = start
+            self.look_ahead(self.turns)
+        backend = self.gan.backend
+        backend.fill(self.chosen, self.next_chosen)
+        backend.fill(self.table, self.next_table)
+        backend.fill(self.counter, (first,))
+
+    def look_ahead(self, count: int) -> None:
+        """Lay out `count` more minibatches on the host."""
+        for i in range(self.known, self.known + count):
+            self.next_chosen[i % self.turns] = self.batches.chosen(i)
+            self.next_table[i % self.turns] = self.gan.numbers_of(i)
+        self.known += count
 
     def passes(self, kinds: Kinds) -> None:
         """What a launch computes: the same operations on the same memory whenever it is called."""

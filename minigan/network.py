@@ -40,11 +40,13 @@ class Parameters:
 
     def first_not_finite(self) -> int | None:
         """The first layer, counted from 1, that holds a number that is not finite; None where all are."""
-        for layer, (W, b) in enumerate(self.layers, 1):
-            largest = abs(W).max(), abs(b).max()  # a NaN is the largest, and not below anything
-            if not all(value < math.inf for value in largest):
-                return layer
-        return None
+
+        def finite(array: Array) -> bool:
+            return bool(abs(array).max() < math.inf)  # a NaN is the largest, and not below anything
+
+        if finite(self.flat):  # all at once: a device is waited for once
+            return None
+        return next(layer for layer, pair in enumerate(self.layers, 1) if not all(map(finite, pair)))
 
 
 class Tape:

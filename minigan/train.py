@@ -14,7 +14,7 @@ import numpy as np
 
 from minigan import cli, recipes
 from minigan.config import DATA_SETS, Config, flag
-from minigan.errors import InputError, OutputError
+from minigan.errors import FallbackWarning, InputError, OutputError
 from minigan.run import load_config
 from minigan.training import MAY_CHANGE, Parts, Stop, limited_threads, prepare, train, unwritable
 
@@ -131,7 +131,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     first = gan.step
     try:
-        with stop.listening(), np.errstate(all="ignore"):  # check_finite says it better than NumPy's warnings
+        silent = np.errstate(all="ignore")  # check_finite says it better than NumPy's warnings
+        with stop.listening(), silent, cli.saying_warnings(FallbackWarning):
             train(session, stop)
             session.backend.synchronize()
             seconds = time.perf_counter() - began

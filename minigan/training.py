@@ -326,7 +326,7 @@ def train(session: Session, stop: Stop) -> None:
     config, gan, run, watch = session.config, session.gan, session.run, session.watch
     if gan.step == 0:
         session.draw_progress()
-    saved, began, since = gan.step, time.perf_counter(), gan.step
+    saved, clock = gan.step, Clock(gan)
     terminal = not sys.stderr.closed and sys.stderr.isatty()
     bar = tqdm(
         total=config.steps, initial=gan.step, unit="step", disable=session.quiet, file=Progress(sys.stderr),
@@ -342,9 +342,7 @@ def train(session: Session, stop: Stop) -> None:
             seen = gan.measurement() if due else None
             bar.update(steps)
             if seen is not None:
-                now = time.perf_counter()
-                speed = (gan.step - since) / max(now - began, 1e-9)
-                began, since = now, gan.step
+                speed = clock.speed()
                 check_finite(gan, seen)
                 run.append({"step": gan.step, **asdict(seen), "steps_per_second": round(speed, 2)})
                 bar.set_postfix_str(
@@ -352,19 +350,41 @@ def train(session: Session, stop: Stop) -> None:
                     refresh=False,
                 )
             if watch is not None and (gan.step % watch.every == 0 or gan.step == config.steps):
-                paused = time.perf_counter()
-                limits.restore_original_limits()  # measures are made of large products
-                session.measure(watch)
-                limited_threads(gan)
-                began += time.perf_counter() - paused  # the speed is that of training
+                with clock.paused():
+                    limits.restore_original_limits()  # measures are made of large products
+                    session.measure(watch)
+                    limited_threads(gan)
             last = gan.step == config.steps or session.reached
             if gan.step % config.sample_every == 0 or last:
-                session.draw_progress()
+                with clock.paused():
+                    session.draw_progress()
             if gan.step % config.save_every == 0 or last:
-                session.save()
+                with clock.paused():
+                    session.save()
                 saved = gan.step
     if saved != gan.step:
         session.save()
+
+
+class Clock:
+    """Training steps per second since last asked; what is not training does not count."""
+
+    def __init__(self, gan: GAN) -> None:
+        self.gan = gan
+        self.began, self.step = time.perf_counter(), gan.step
+
+    def speed(self) -> float:
+        now, made = time.perf_counter(), self.gan.step - self.step
+        speed = made / max(now - self.began, 1e-9)
+        self.began, self.step = now, self.gan.step
+        return speed
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        self.gan.backend.synchronize()  # steps that a device has yet to make are training
+        start = time.perf_counter()
+        yield
+        self.began += time.perf_counter() - start
 
 
 def check_finite(gan: GAN, seen: Measurement) -> None:

@@ -279,18 +279,23 @@ def argument(value: Any) -> Any:
     return C[value.dtype.name](value)
 
 
-def stand_in(patch: pytest.MonkeyPatch, kernels: str = "cuda") -> Backend:
+def stand_in(kernels: str = "cuda") -> Backend:
     """A backend whose kernels, products and graphs run on the CPU."""
     module = OnCpu()
-    patch.setitem(sys.modules, "nvmath.bindings.cublasLt", CublasLt(module))
-    patch.setattr(cublaslt, "address", lambda array: array.ctypes.data)
     backend = Backend("cupy", module, "kernels on the CPU", kernels)  # type: ignore[arg-type]
-    assert isinstance(backend.ops, gpu.CudaOps)
+    with pytest.MonkeyPatch.context() as patch:  # only while it is built: the same tests may use a real card
+        patch.setitem(sys.modules, "nvmath.bindings.cublasLt", CublasLt(module))
+        assert isinstance(backend.ops, gpu.CudaOps)
+    backend.ops.xp.products.address = address
     return backend
 
 
-@contextmanager
-def fake_card(kernels: str = "cuda") -> Iterator[Backend]:
-    """`stand_in`, as long as the context lasts."""
-    with pytest.MonkeyPatch.context() as patch:
-        yield stand_in(patch, kernels)
+def address(array: np.ndarray) -> int:
+    return array.ctypes.data
+
+
+def products_on(module: Any, library: Any) -> cublaslt.Products:
+    """Products of arrays on the host."""
+    made = cublaslt.Products(module, library)
+    made.address = address  # type: ignore[method-assign]
+    return made

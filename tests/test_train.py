@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakecuda import fake_card, on_cpu
+from fakecuda import on_cpu, stand_in
 from helpers import TINY, exit_code, start, tree
 from PIL import Image
 
@@ -690,16 +690,39 @@ def test_training_raises_no_warnings() -> None:
         assert run("--steps", 2, "--data", "grid", "--objective", "wasserstein", "--gradient-penalty", 10) == 0
 
 
+def test_the_speed_is_that_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second a step, by a clock that stands still otherwise; pictures, measures and checkpoints take a minute each."""
+    now = [0.0]
+    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+
+    def taking(owner: Any, name: str, seconds: float) -> None:
+        original = getattr(owner, name)
+
+        def slow(*args: Any, **kwargs: Any) -> Any:
+            now[0] += seconds
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, slow)
+
+    taking(GAN, "train_step", 1.0)
+    for name in ("draw_progress", "measure", "save"):
+        taking(training.Session, name, 60.0)
+    flags = ("--log-every", 4, "--sample-every", 3, "--save-every", 2, "--evaluate-every", 5)
+    assert run("--steps", 12, *flags, "--out", "a") == 0
+    lines = [json.loads(line) for line in Path("a/metrics.jsonl").read_text().splitlines()]
+    assert [line["steps_per_second"] for line in lines if "loss_d" in line] == [1.0, 1.0, 1.0]
+
+
 @on_cpu
 def test_steps_per_launch_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """Log, pictures, measures and checkpoints fall on their steps, and a run may be resumed with another number of them."""
-    with fake_card() as card:
-        monkeypatch.setattr("minigan.training.get_backend", lambda *_: card)
-        flags = [*SCHEDULED, "--backend", "cupy", "--kernels", "cuda", "--save-every", 5, "--evaluate-every", 7,
-                 "--schedule-steps", 23]  # fmt: skip
-        assert run(*flags, "--steps", 23, "--out", "one") == 0
-        assert run(*flags, "--steps", 14, "--out", "several", "--steps-per-launch", 4) == 0
-        assert resume("several", "--steps", 23, "--steps-per-launch", 8, "--quiet") == 0
+    card = stand_in()
+    monkeypatch.setattr("minigan.training.get_backend", lambda *_: card)
+    flags = [*SCHEDULED, "--backend", "cupy", "--kernels", "cuda", "--save-every", 5, "--evaluate-every", 7,
+             "--schedule-steps", 23]  # fmt: skip
+    assert run(*flags, "--steps", 23, "--out", "one") == 0
+    assert run(*flags, "--steps", 14, "--out", "several", "--steps-per-launch", 4) == 0
+    assert resume("several", "--steps", 23, "--steps-per-launch", 8, "--quiet") == 0
     one, several = comparable("one"), comparable("several")
     assert one.pop("metrics") == several.pop("metrics")
     # what was asked for; a picture of the stop on the way; the best was found before it, by a shorter run

@@ -41,11 +41,6 @@ COMPUTE = {"float32": 68, "float64": 70, "tf32": 77}
 """cublasComputeType_t: 32F, 64F, and 32F with operands rounded to TF32 (10 bits of mantissa)."""
 
 
-def address(array: Array) -> int:
-    """Where an array begins on the device."""
-    return array.data.ptr
-
-
 class Plan(NamedTuple):
     """cuBLASLt's descriptions of a product, its factors 1 and 0, and the algorithm chosen for it."""
 
@@ -100,10 +95,10 @@ class Products:
         if not all(x.flags.c_contiguous or x.flags.f_contiguous for x in (a, b)):
             raise ValueError("a view with gaps cannot be multiplied")
         flags = tuple(0 if x.flags.c_contiguous else 1 for x in (a, b))
-        second, first, result = (address(x) for x in (b, a, out))
+        second, first, result = (self.address(x) for x in (b, a, out))
         if epilogue and not (vector.shape == (n,) and vector.dtype == out.dtype and vector.flags.c_contiguous):
             raise ValueError(f"a vector of {vector.shape} and {vector.dtype} cannot stand beside {out.shape}")
-        beside = address(vector) if epilogue else ALIGNMENT  # without one, nothing hinders
+        beside = self.address(vector) if epilogue else ALIGNMENT  # without one, nothing hinders
         aligned = tuple(min(at & -at, ALIGNMENT) for at in (second, first, result, beside))
         compute = "tf32" if self.tf32 and not exact and out.dtype == np.float32 else out.dtype.name
         kind = (m, n, k, flags, aligned, out.dtype.name, compute, epilogue)
@@ -114,11 +109,17 @@ class Products:
             return False
         if epilogue:
             self.attach(plan.operation, beside)
-        self.library.matmul(
-            self.handle, plan.operation, plan.one.ctypes.data, second, plan.first, first, plan.second,
-            plan.zero.ctypes.data, result, plan.result, result, plan.result, plan.algorithm.ctypes.data,
-            address(self.workspace), WORKSPACE, self.xp.cuda.get_current_stream().ptr,
-        )  # fmt: skip
+        try:
+            self.library.matmul(
+                self.handle, plan.operation, plan.one.ctypes.data, second, plan.first, first, plan.second,
+                plan.zero.ctypes.data, result, plan.result, result, plan.result, plan.algorithm.ctypes.data,
+                self.address(self.workspace), WORKSPACE, self.xp.cuda.get_current_stream().ptr,
+            )  # fmt: skip
+        except Exception as error:
+            if not epilogue or getattr(error, "status", None) not in (NOT_SUPPORTED, INVALID_VALUE):
+                raise
+            self.plans[kind] = None  # what was planned is refused when it is to be done: the same as no plan
+            return False
         return True
 
     def attach(self, operation: int, vector: int) -> None:
@@ -176,6 +177,11 @@ class Products:
             return None
         one, zero = np.ones(1, dtype), np.zeros(1, dtype)
         return Plan(operation, first, second, result, one, zero, np.ascontiguousarray(found["algo"]))
+
+    @staticmethod
+    def address(array: Array) -> int:
+        """Where an array begins on the device."""
+        return array.data.ptr
 
     @staticmethod
     def _set(setter: Any, what: int, attribute: Any, value: int, dtype: Any) -> None:

@@ -9,14 +9,19 @@ copied to it is the order of the rows, once an epoch, and a few numbers that cha
 from __future__ import annotations
 
 import importlib
+import re
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigan.backend import Array, Backend
+from minigan.errors import FallbackWarning, reason
 from minigan.kernels.cublaslt import Products
 from minigan.ops import ACTIVATIONS, LEAK, Ops
 
@@ -28,9 +33,9 @@ KERNELS = {
     "activation": ("bias_activation", "activation_backward", "hidden_delta"),
     "logits": ("sigmoid", "softplus", "discriminator_gradient", "generator_gradient"),
     "adam": ("adam", "average", "adam_average"),
-    "noise": ("words", "uniform", "normal"),
+    "noise": ("words", "uniform", "normal", "advance"),
     "gather": ("gather",),
-    "minibatch": ("minibatch", "advance"),
+    "minibatch": ("minibatch",),
 }
 """Source files, and the kernels in each."""
 
@@ -87,7 +92,7 @@ class Graph:
 
     The first call does the passes one by one, because compiling a kernel and planning a product take memory, which a
     recording must not: the graph would keep its address, and others would be given it. The second call records them, and
-    from then on a call is one launch.
+    from then on a call is one launch. Passes that cannot be recorded go on one by one, and a warning says why.
     """
 
     def __init__(self, passes: Callable[[], None], xp: Any) -> None:
@@ -102,7 +107,12 @@ class Graph:
             self.warm = True
             return
         if self.recorded is None:
-            self.recorded = self.record()
+            try:
+                self.recorded = self.record()
+            except Exception as error:  # whatever CUDA, CuPy or cuBLASLt come up with; nothing has been computed
+                words = f"a step cannot be recorded and is launched piece by piece, which is slower: {reason(error)}"
+                warnings.warn(words, FallbackWarning, stacklevel=2)
+                self.recorded = SimpleNamespace(launch=self.passes)
         self.recorded.launch()
 
     def record(self) -> Any:
@@ -116,9 +126,16 @@ class Graph:
             stream.begin_capture()
             try:
                 self.passes()
-            finally:
-                recorded = stream.end_capture()
-        return recorded
+            except BaseException:
+                with suppress(Exception):  # that the recording is of no use: the reason has been raised already
+                    stream.end_capture()
+                raise
+            return stream.end_capture()
+
+    def nodes(self) -> int:
+        """How many nodes CUDA made of what was recorded; 0 where nothing is."""
+        drawn = self.recorded.debug_dot_str() if hasattr(self.recorded, "debug_dot_str") else ""
+        return len(set(re.findall(r"graph_\d+_node_\d+", drawn)))
 
 
 class CudaOps(Ops):
@@ -213,7 +230,7 @@ class CudaOps(Ops):
         size = np.int32(x.shape[0]), np.int32(x.shape[1]), np.int32(offset.size > 1)
         latents = z, np.int64(z.size), np.uint64(seed), np.uint64(stream)
         row = table, np.int64(len(table)), numbers, np.int32(numbers.size)
-        self.launch("minibatch", max(x.size, z.size // 16), x, counter, np.uint64(ahead), rows, chosen, offset, factor, x,
+        self.launch("minibatch", max(x.size, z.size // 2), x, counter, np.uint64(ahead), rows, chosen, offset, factor, x,
                     *size, *latents, *row, stored=rows.dtype.name)  # fmt: skip
 
     def advance(self, counter: Array, by: int, like: Array) -> None:

@@ -13,6 +13,3 @@ extern "C" __global__ void minibatch(const word* counter, word ahead, const stor
     normals(z, latents, seed, stream, number);
     EACH(i, many) numbers[i] = table[turn * many + i];
 }
-
-// after the last minibatch of a launch; by itself, because whoever reads the counter must have done so
-extern "C" __global__ void advance(word* counter, word by) { EACH(once, 1) *counter += by; }

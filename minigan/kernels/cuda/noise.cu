@@ -21,9 +21,11 @@ __device__ Block philox(word block, word step, word seed, word stream) {
     return result;
 }
 
-// the i-th of a block's eight uniforms, on [0, 1)
-__device__ float uniform_of(Block b, int i) {
-    word half = i % 2 ? b.w[i / 2] >> 32 : b.w[i / 2] & 0xFFFFFFFFULL;
+// the i-th uniform, on [0, 1)
+__device__ float uniform_of(long long i, word seed, word stream, word step) {
+    Block b = philox(i / 8, step, seed, stream);
+    word w = i % 8 < 4 ? (i % 8 < 2 ? b.w[0] : b.w[1]) : (i % 8 < 6 ? b.w[2] : b.w[3]);  // an index would go through memory
+    word half = i % 2 ? w >> 32 : w & 0xFFFFFFFFULL;
     return (float)(half >> 8) * (1.0f / 16777216.0f);
 }
 
@@ -37,31 +39,24 @@ extern "C" __global__ void words(word* out, long long n, word seed, word stream,
 
 // step + *later: what a recorded launch cannot know when it is recorded stands in memory
 extern "C" __global__ void uniform(real* out, long long n, word seed, word stream, word step, const word* later) {
-    EACH(k, (n + 7) / 8) {
-        Block b = philox(k, step + *later, seed, stream);
-        for (int i = 0; i < 8 && 8 * k + i < n; ++i) out[8 * k + i] = uniform_of(b, i);
-    }
+    EACH(i, n) out[i] = uniform_of(i, seed, stream, step + *later);
 }
 
-// Uniforms number 0 ... half - 1 are the radii, half ... 2 half - 1 the angles: a thread takes eight of either, from one
-// block of radii and the one or two blocks in which their angles stand.
+// Uniforms number 0 ... half - 1 are the radii, half ... 2 half - 1 the angles. A thread makes a pair of normals: that a block
+// is computed for each uniform anew costs less than waiting for one thread to use it up.
 __device__ void normals(real* out, long long n, word seed, word stream, word step) {
     long long half = (n + 1) / 2;
-    EACH(k, (half + 7) / 8) {
-        long long first = half + 8 * k;
-        int shift = first % 8;
-        Block radii = philox(k, step, seed, stream), angles = philox(first / 8, step, seed, stream), next = angles;
-        if (shift) next = philox(first / 8 + 1, step, seed, stream);
-        for (int i = 0; i < 8 && 8 * k + i < half; ++i) {
-            long long at = 8 * k + i;
-            float r = sqrtf(-2.0f * logf(1.0f - uniform_of(radii, i)));
-            float angle = 6.2831853071795864769f * (i + shift < 8 ? uniform_of(angles, i + shift) : uniform_of(next, i + shift - 8));
-            out[at] = r * cosf(angle);
-            if (half + at < n) out[half + at] = r * sinf(angle);
-        }
+    EACH(i, half) {
+        float r = sqrtf(-2.0f * logf(1.0f - uniform_of(i, seed, stream, step)));
+        float angle = 6.2831853071795864769f * uniform_of(half + i, seed, stream, step);
+        out[i] = r * cosf(angle);
+        if (half + i < n) out[half + i] = r * sinf(angle);
     }
 }
 
 extern "C" __global__ void normal(real* out, long long n, word seed, word stream, word step, const word* later) {
     normals(out, n, seed, stream, step + *later);
 }
+
+// the counter of minibatches, after the last one of a launch: by itself, because whoever reads it must have done so
+extern "C" __global__ void advance(word* counter, word by) { EACH(once, 1) *counter += by; }
