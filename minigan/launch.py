@@ -73,9 +73,8 @@ class Launch(Steps):
         self.turns = one * max(1, AHEAD // (one * batch))
         self.chosen = backend.zeros((self.turns, batch), np.int64)
         self.table = backend.zeros((self.turns, gan.numbers.size), gan.config.dtype)
-        self.next_chosen = np.zeros((self.turns, batch), np.int64)  # the same for those who come after, on the host
+        self.next_chosen = np.zeros((self.turns, batch), np.int64)  # of the minibatches after those, on the host
         self.next_table = np.zeros(self.table.shape, gan.config.dtype)
-        self.known = 0  # up to which minibatch the host has laid them out
         self.counter = backend.zeros((1,), np.uint64)
         self.at = -1  # what the counter says; before the first launch, nothing
         self.programs: dict[Kinds, Callable[[], None]] = {}
@@ -88,6 +87,8 @@ class Launch(Steps):
     def make(self, steps: int) -> None:
         assert steps == self.fits(steps)
         first, count = self.gan.step * self.each, steps * self.each
+        if self.at != first:  # nothing has been launched, or somebody else has made steps
+            self.look_ahead(first, self.turns)
         if self.at != first or first % self.turns == 0:
             self.lay_out(first)
         kinds = tuple(map(self.gan.kind, range(first, first + count)))
@@ -96,25 +97,20 @@ class Launch(Steps):
         self.programs[kinds]()
         self.gan.step += steps
         self.at = first + count
-        self.look_ahead(count)  # while the device is busy, so that it need not wait when the tables end
+        self.look_ahead(first + self.turns, count)  # while the device is busy, so that it need not wait when tables end
 
     def lay_out(self, first: int) -> None:
-        """Fill the tables in which minibatch `first` has a row, and set the counter to it."""
-        start = first - first % self.turns
-        if self.known != start + self.turns:
-            self.known = start
-            self.look_ahead(self.turns)
+        """Put the tables for minibatch `first` and those after it on the device, and set its counter to it."""
         backend = self.gan.backend
         backend.fill(self.chosen, self.next_chosen)
         backend.fill(self.table, self.next_table)
         backend.fill(self.counter, (first,))
 
-    def look_ahead(self, count: int) -> None:
-        """Lay out `count` more minibatches on the host."""
-        for i in range(self.known, self.known + count):
+    def look_ahead(self, first: int, count: int) -> None:
+        """Write the next tables' rows of so many minibatches."""
+        for i in range(first, first + count):
             self.next_chosen[i % self.turns] = self.batches.chosen(i)
             self.next_table[i % self.turns] = self.gan.numbers_of(i)
-        self.known += count
 
     def passes(self, kinds: Kinds) -> None:
         """What a launch computes: the same operations on the same memory whenever it is called."""

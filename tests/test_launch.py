@@ -127,6 +127,34 @@ def test_the_host_asks_for_nothing_but_launches(fake: Backend, monkeypatch: pyte
     assert gan.step == 6 and (gan.generator.theta.flat != before).any()
 
 
+@on_cpu
+def test_the_next_tables_are_laid_out_while_the_device_is_busy(fake: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows after each launch, so that it does not wait when the tables end."""
+    monkeypatch.setattr(module, "AHEAD", 36)
+    gan, batches = made(fake, discriminator_steps=2)
+    launch, asked, chosen = Launch(gan, batches), [], batches.chosen
+    monkeypatch.setattr(batches, "chosen", lambda i: (asked.append(i), chosen(i))[1])
+    launch.make(1)
+    assert launch.turns == 8 and asked == list(range(10))
+    for _ in range(20):
+        launch.make(1)
+    assert asked == list(range(50))
+
+
+@on_cpu
+def test_only_a_launch_that_penalises_interpolates(fake: Backend) -> None:
+    gan, batches = made(fake, objective="wasserstein", gradient_penalty=2.0, penalty_every=2)
+    launch = Launch(gan, batches)
+    launch.run(4)
+    recorded = {kinds: graph.recorded.nodes for kinds, graph in launch.programs.items()}  # type: ignore[attr-defined]
+    names = {kinds: [getattr(call.func, "__name__", "") for call in nodes if isinstance(call, functools.partial)]
+             for kinds, nodes in recorded.items()}  # fmt: skip
+    assert {kinds: found.count("uniform") for kinds, found in names.items()} == {
+        ((True, True),): 1,
+        ((True, False),): 0,
+    }
+
+
 def of_the_article(backend: Backend) -> Launch:
     """Launches of the networks that documents speak of, the first recorded."""
     config = Config(objective="non-saturating", latent=100, batch_size=128)
