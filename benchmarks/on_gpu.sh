@@ -12,26 +12,44 @@ python=${PYTHON:-python3}
 export XLA_PYTHON_CLIENT_PREALLOCATE=false # JAX would take most of the card from the others
 mkdir -p "$out"
 : >"$out/summary.txt"
+running=$(mktemp -d) # a file for each process that is, named by its number, and one that says that all is over
 
 step() { # step NAME LIMIT COMMAND...
-    local name=$1 limit=$2 began=$SECONDS code=0
+    local name=$1 limit=$2 began=$SECONDS code=0 pid words=passed
     shift 2
-    timeout -s INT -k 3 "$limit" "$@" >"$out/$name.log" 2>&1 || code=$? # interrupted, pytest says and writes what it has
-    local words=passed
+    [ -e "$running/over" ] && return
+    timeout -s INT -k 3 "$limit" "$@" >"$out/$name.log" 2>&1 & # interrupted, pytest says and writes what it has
+    pid=$!
+    : >"$running/$pid"
+    wait "$pid" || code=$?
+    rm -f "$running/$pid"
     [ $code -eq 0 ] || words="FAILED ($code)"
     { [ $code -eq 124 ] || [ $code -eq 137 ]; } && words="FAILED (not done after $limit s)"
     printf '%-28s %-32s %4d s\n' "$name" "$words" $((SECONDS - began)) | tee -a "$out/summary.txt"
 }
 
-report() {
-    local results=()
+finish() { # whatever ends the script: end what runs, report on what there is
+    local code=$? name results=()
+    trap '' INT TERM HUP
+    : >"$running/over"
+    for pid in "$running"/[0-9]*; do
+        [ -e "$pid" ] && kill -TERM "${pid##*/}" 2>/dev/null
+    done
+    wait
+    rm -f "$running/over"
     for name in bench-cuda bench-reference bench-cuda-tf32 steps-numpy-reference steps-cupy-reference steps-cupy-cuda \
         peers-mnist peers-huge; do
         [ -s "$out/$name.json" ] && results+=("$out/$name.json")
     done
     step report 10 "$python" -m benchmarks.report ${results[@]+"${results[@]}"} -o "$out"
+    rm -rf "$running"
+    [ $code -eq 0 ] && grep -q FAILED "$out/summary.txt" && code=1
+    exit $code
 }
-trap report EXIT
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
 
 # ------------------------------------------------------------------------------------------- checked, side by side
 export OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 # threads of that many processes would wait for each other, spinning
@@ -74,4 +92,3 @@ for side in numpy-reference cupy-reference cupy-cuda; do
 done
 step peers-huge 75 "$python" -m benchmarks.peers --device gpu --sizes huge --rounds 3 --turn 0.2 --threads 2 --within 60 \
     --only minigan minigan-fast minigan-tf32 torch-best torch-graph jax --json "$out/peers-huge.json"
-! grep -q FAILED "$out/summary.txt"

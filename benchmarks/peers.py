@@ -158,9 +158,10 @@ class Worker:
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
-            wait = None if until == inf else max(0.0, until - time.monotonic())
+            wait = None if until == inf else min(max(0.0, until - time.monotonic()), 1e6)
             if not select([self.process.stdout], [], [], wait)[0]:
                 self.process.kill()
+                self.process.wait()
                 raise WorkerError(f"{self.name}: had no answer in time.")
             line = self.process.stdout.readline()
         except BrokenPipeError:
@@ -285,8 +286,10 @@ def turns(workers: Sequence[Worker], steps: dict[str, int], rounds: int, until: 
 def compare(
     case: Case, workers: list[Worker], rounds: int, turn: float, say: Callable[[str], None], within: float = inf
 ) -> dict[str, Any]:
-    """All that was measured for one case, within so many seconds. A worker that cannot do it, is not ready after two thirds
-    of them, or has parted from the first, is left out and named."""
+    """All that was measured for one case. A worker that cannot do it, or has parted from the first, is left out and named.
+
+    within: seconds after which no further round begins; a worker that is not ready after two thirds of them is left out.
+    """
     began = time.monotonic()
     ready = began + within * 2 / 3
     about: dict[str, Any] = {}
@@ -463,9 +466,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "rounds": values.rounds, "cases": [],
     }  # fmt: skip
     with tempfile.TemporaryFile("w+") as log:
-        workers = [Worker(name, values.threads, log, device=device) for name in names]
+        started = partial(Worker, threads=values.threads, log=log, device=device)
+        workers = [started(name) for name in names]
         try:
             for size in values.sizes:
+                for i, worker in enumerate(workers):
+                    if worker.process.poll() is not None:  # it died, or had no answer in time, at another size
+                        worker.close()
+                        workers[i] = started(worker.name)
                 say(f"{size}: checking, then {values.rounds} rounds of {', '.join(names)}")
                 case = replace(CASES[size], device=device)
                 results["cases"].append(compare(case, workers, values.rounds, values.turn, say, values.within))
@@ -479,7 +487,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             log.seek(0)
             say(log.read())
     print(tables(results))
-    return 1 if parted else 0
+    return 1 if parted or not all(case["seconds"] for case in results["cases"]) else 0
 
 
 if __name__ == "__main__":

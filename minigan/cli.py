@@ -123,8 +123,16 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
 def saying_warnings(category: type[Warning] = Warning) -> Iterator[None]:
     """Warnings of this kind raised inside are said in one line each, without the source line that Python would show."""
     with warnings.catch_warnings():
+        others: Any = warnings.showwarning
+
+        def show(message: Any, kind: type[Warning], *more: Any) -> None:
+            if issubclass(kind, category):
+                say_error(str(message))
+            else:
+                others(message, kind, *more)
+
         warnings.simplefilter("always", category)
-        warnings.showwarning = lambda message, *_, **__: say_error(str(message))
+        warnings.showwarning = show  # type: ignore[assignment]
         yield
 
 

@@ -109,7 +109,8 @@ class Config:
     )
     steps_per_launch: int = setting(
         1,
-        "with --kernels cuda: training steps that the GPU is asked for at once; best a multiple of --penalty-every",
+        "with --kernels cuda: training steps that the GPU is asked for at once; best a multiple of --penalty-every that "
+        "divides --log-every and the like, because it is asked for one by one before and after what falls between",
         low=1,
         high=1000,
         kind="report",

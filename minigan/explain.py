@@ -24,8 +24,8 @@ Product = tuple[Array, Array, Array]
 PATIENCE = 0.3
 """Seconds for which something is timed."""
 
-QUEUE = 20
-"""Calls that a device is asked for before it is waited for."""
+QUEUE = 5e-3
+"""Seconds that a device is given to do before it is waited for."""
 
 
 class Recorder:
@@ -114,17 +114,21 @@ def moved(products: Sequence[Product]) -> int:
 
 def seconds(call: Callable[[], None], backend: Backend) -> float:
     """The median time of a call, after a warm-up; on a device that of several in a queue, as training asks for them."""
-    queue = 1 if backend.name == "numpy" else QUEUE
-    for _ in range(2):  # a second time, because only then a graph is recorded
-        call()
+
+    def several(calls: int) -> float:
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        backend.synchronize()
+        return (time.perf_counter() - start) / calls
+
+    for _ in range(3):  # of a graph the second call is the recording
+        once = several(1)
+    calls = 1 if backend.name == "numpy" else max(1, round(QUEUE / once))
     times: list[float] = []
     began = time.perf_counter()
     while len(times) < 5 or time.perf_counter() - began < PATIENCE:
-        start = time.perf_counter()
-        for _ in range(queue):
-            call()
-        backend.synchronize()
-        times.append((time.perf_counter() - start) / queue)
+        times.append(several(calls))
     return statistics.median(times)
 
 
@@ -144,7 +148,7 @@ def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[
         return f"{count / 1e6:,.1f} MB"
 
     floor = seconds(gan.ops.program(products), gan.backend)
-    steps = (config.penalty_every if gan.penalises else 1) * config.steps_per_launch
+    steps = math.lcm(config.penalty_every if gan.penalises else 1, config.steps_per_launch)
     step = seconds(lambda: make(steps), gan.backend) / steps
     floor *= cost.flops / flops(cost.plain)
     result = [

@@ -67,7 +67,7 @@ class Parts:
         backend = get_backend(config.backend, config.kernels)
         if config.steps_per_launch > 1 and not launches(backend):
             raise InputError(
-                f"--steps-per-launch {config.steps_per_launch} is for --backend cupy --kernels cuda; leave it out otherwise."
+                f"--steps-per-launch {config.steps_per_launch} is for --backend cupy --kernels cuda; elsewhere it must be 1."
             )
         data = load(config.data, config.data_dir, config.image_size)
         rows = data.part(config.all_data)

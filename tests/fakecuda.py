@@ -134,6 +134,8 @@ class Stream:
     def end_capture(self) -> Any:
         calls, self.module.recording = self.module.recording, None
         assert calls is not None
+        if sys.exc_info()[0] is not None:
+            raise RuntimeError("the recording is invalid")  # as CUDA says after most of what can go wrong in one
         return SimpleNamespace(launch=lambda: [call() for call in calls], nodes=calls)
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from fakecuda import on_cpu, stand_in
 from fakecupy import fake_cupy
@@ -65,6 +68,31 @@ def test_the_selection_is_a_cross_and_the_full_sweep_is_everything() -> None:
     assert {b for _, b, _ in sizes(False)} == set(BATCHES) and {w for *_, w in sizes(False)} == set(WIDTHS)
 
 
+@pytest.mark.parametrize("name", ["numpy", "cupy"])
+def test_calls_on_a_device_are_timed_in_a_queue(name: str) -> None:
+    from benchmarks.bench_kernels import QUEUE, timed
+
+    backend = get_backend() if name == "numpy" else fake_cupy()[0]
+    made: list[float] = []
+
+    class Benchmark:
+        def __init__(self) -> None:
+            self.extra_info: dict[str, Any] = {}
+            self.stats = SimpleNamespace(stats=SimpleNamespace(median=2.0))
+
+        def __call__(self, run: Callable[[], None]) -> None:
+            made.clear()
+            run()
+
+    found = Benchmark()
+    timed(found, backend, lambda: made.append(time.sleep(QUEUE / 50)), "nothing", 6e9, 4e9, batch=3)
+    calls = found.extra_info["calls"]
+    assert len(made) == calls and (calls == 1 if name == "numpy" else 5 < calls < 50)
+    assert found.extra_info["GFLOP/s"] == pytest.approx(3 * calls)
+    assert found.extra_info["GB/s"] == pytest.approx(2 * calls)
+    assert (found.extra_info["kernel"], found.extra_info["batch"]) == ("nothing", 3)
+
+
 # ------------------------------------------------------------------------------------------------------ report
 
 
@@ -88,6 +116,10 @@ def results(tmp_path: Path) -> list[Path]:
             seconds = work / 64e9 if backend == "numpy" else 1e-3
             rows.append(benchmark("dense forward", backend, batch, seconds, work, batch * 10**3))
             rows.append(benchmark("gather", backend, batch, 1e-5, 0, work))
+        if backend == "cupy":  # ten calls at a time
+            for row in rows:
+                row["extra_info"]["calls"] = 10
+                row["stats"] = {name: 10 * seconds for name, seconds in row["stats"].items()}
         info = {"minigan": {"cpu": "a processor", "cores": 2, "versions": {"numpy": "2"}, "pools": []}}
         path = tmp_path / f"{backend}.json"
         path.write_text(json.dumps({"machine_info": info, "benchmarks": rows}), encoding="utf-8")
@@ -217,6 +249,48 @@ def test_a_worker_that_does_not_answer_in_time_is_ended(fakes: list[peers.Worker
     with pytest.raises(peers.WorkerError, match="minigan: the worker ended"):
         fakes[0].ask(do="time")
     assert fakes[1].ask(time.monotonic() + 60, do="time")["seconds"] == 2
+
+
+READY = """
+import json, shutil, sys, threading
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["do"] == LATE: threading.Event().wait()
+    if request["do"] == "check": shutil.copy(request["batches"].replace("batches", "start"), request["out"])
+    answer = {"about": {}, "checked": True, "losses": [[1, 1]], "pools": [], "nodes": 41, "seconds": 0.6}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+@pytest.mark.parametrize("when", ["prepare", "check", "time"])
+def test_who_is_not_ready_in_time_is_left_out(when: str) -> None:
+    """After two thirds of it; and the rounds of the others end with it. What they say of their graphs is kept."""
+    workers = [
+        peers.Worker(name, 1, subprocess.DEVNULL, [sys.executable, "-c", READY.replace("LATE", repr(late))])
+        for name, late in (("minigan", "never"), ("jax", when))
+    ]
+    said: list[str] = []
+    began = time.monotonic()
+    result = peers.compare(SMALL, workers, 10**6, 1.0, said.append, 3.0)
+    took = time.monotonic() - began
+    for worker in workers:
+        worker.close()
+    assert said[0] == "small: left out: jax: had no answer in time." and 2 < took < 30
+    assert list(result["seconds"]) == ["minigan"] and 1 < len(result["seconds"]["minigan"]) < 10**6
+    assert result["about"]["minigan"]["nodes"] == 41
+
+
+@pytest.mark.parametrize("within", ["0", "-1", "nan"])
+def test_time_without_extent_is_refused(within: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(peers.main, "--only", "minigan", "--sizes", "digits", "--within", within) == 2
+    assert "--within" in capsys.readouterr().err
+
+
+def test_nothing_measured_is_a_failure_and_the_next_size_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ("digits", "mixtures")
+    assert exit_code(peers.main, "--only", "minigan", "--sizes", *sizes, "--within", 1e-3, "--rounds", 1) == 1
+    said = capsys.readouterr().err
+    assert [f"{size}: left out: minigan: had no answer in time." in said for size in sizes] == [True, True]
 
 
 def test_no_round_begins_when_time_is_up(fakes: list[peers.Worker]) -> None:
@@ -397,13 +471,56 @@ def test_the_script_for_a_gpu_does_every_step_and_says_what_failed(
     assert all((tmp_path / "out" / f"{line.split()[0]}.log").is_file() for line in summary.splitlines())
 
 
+SLOW = """#!/bin/bash
+case "$*" in
+    *benchmarks.report*) exit 0 ;;
+    *"$WAIT_IN"*) echo $$ >>"$PIDS"; sleep 60 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "count"), [("-m", 12), ("benchmark-only", 1)]
+)  # in what is checked, in what is timed
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_script_for_a_gpu_reports_when_it_is_stopped_and_leaves_nothing_running(
+    tmp_path: Path, where: str, count: int, number: int
+) -> None:
+    python, pids, out = tmp_path / "python", tmp_path / "pids", tmp_path / "out"
+    python.write_text(SLOW)
+    python.chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(python), "PIDS": str(pids), "WAIT_IN": where}
+    command = ["bash", str(ROOT / "benchmarks" / "on_gpu.sh"), str(out)]
+    script = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    began = time.monotonic()
+    while not pids.exists() or len(pids.read_text().splitlines()) < count:
+        assert time.monotonic() < began + 60
+        time.sleep(0.05)
+    script.send_signal(number)
+    assert script.wait(30) == 128 + number
+    lines = (out / "summary.txt").read_text(encoding="utf-8").splitlines()
+    assert lines[-1].split()[:2] == ["report", "passed"]
+    assert count == len(pids.read_text().splitlines())
+    assert sum("FAILED" in line for line in lines) == (0 if count == 1 else count)  # one that is timed has no line then
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids.read_text().split())
+
+
+def test_a_report_that_fails_is_a_failure(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/bash\ncase "$*" in *benchmarks.report*) exit 5 ;; esac\n')
+    python.chmod(0o755)
+    command = ["bash", str(ROOT / "benchmarks" / "on_gpu.sh"), str(tmp_path / "out")]
+    done = subprocess.run(command, env={**os.environ, "PYTHON": str(python)}, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout.splitlines()[-1].split()[:3] == ["report", "FAILED", "(5)"]
+
+
 def test_the_steps_on_a_gpu_take_less_than_ten_minutes_and_exist() -> None:
     import re
 
     text = (ROOT / "benchmarks" / "on_gpu.sh").read_text(encoding="utf-8").replace("\\\n", " ")
     modules = set(re.findall(r"-m (\S+)", text)) - {"pytest"}
     assert modules and all(find_spec(module) for module in modules)
-    functions, rest = text.split("trap report EXIT\n")
+    functions, rest = text.split("trap finish EXIT\n")
     checked, timed = rest.split("\nwait\n")
 
     def limits(script: str) -> int:

@@ -16,7 +16,7 @@ from helpers import ROOT, exit_code, start
 from minigan import __main__ as overview
 from minigan import __version__, cli
 from minigan.config import Config, flag
-from minigan.errors import DivergenceError, InputError, MiniganError, OutputError
+from minigan.errors import DivergenceError, FallbackWarning, InputError, MiniganError, OutputError
 
 
 def parser(base: Config | None = None) -> cli.Parser:
@@ -173,3 +173,12 @@ def test_output_that_cannot_be_encoded_is_escaped() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, "\\udcff \\xe9\n", "")
+
+
+def test_warnings_of_other_kinds_are_left_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Tests make errors of them, within as without."""
+    with cli.saying_warnings(FallbackWarning):
+        warnings.warn("another way", FallbackWarning, stacklevel=1)
+        with pytest.raises(DeprecationWarning):
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+    assert capsys.readouterr().err == "minigan: another way\n"

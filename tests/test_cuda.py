@@ -363,6 +363,27 @@ def test_a_bias_and_sums_come_with_their_product_where_they_can(dtype: str, supp
         agree(db, dz.sum(axis=0))
 
 
+@pytest.mark.parametrize("status", [cublaslt.NOT_SUPPORTED, cublaslt.INVALID_VALUE, 13])
+def test_what_was_planned_and_is_refused_when_it_is_done(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """Beside a vector that is as good as no plan, and not asked for again; a product by itself, or another failure, is not."""
+    library = CublasLt(OnCpu())
+    products, x, calls = products_on(library.module, library), np.zeros((4, 4)), []
+
+    def refuses(*_: object) -> None:
+        calls.append(1)
+        raise CublasLtError(status)
+
+    monkeypatch.setattr(library, "matmul", refuses)
+    with pytest.raises(CublasLtError):
+        products.dot(x, x, out=np.zeros((4, 4)))
+    if status == 13:
+        with pytest.raises(CublasLtError):
+            products.affine(x, x, x[0], out=np.zeros((4, 4)))
+    else:
+        assert not any(products.affine(x, x, x[0], out=np.zeros((4, 4))) for _ in range(2))
+        assert len(calls) == 2
+
+
 @on_cpu
 @pytest.mark.parametrize("settings", [
     {}, {"objective": "relativistic", "r1": 0.5, "r2": 0.3, "penalty_every": 2}, {"discriminator_steps": 2},
@@ -392,7 +413,7 @@ def test_a_recording_that_fails_is_ended(fake: Backend) -> None:
 
     graph = gpu.Graph(fails, fake.xp)
     graph()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):  # not that CUDA has no use for what was recorded up to there
         graph()
     assert fake.xp.recording is None and graph.recorded is None
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakecupy import fake_cupy
 from helpers import exit_code
 
 from minigan import explain, train
-from minigan.backend import Backend
+from minigan.backend import Backend, get_backend
 from minigan.config import Config
 from minigan.gan import GAN
 
@@ -72,3 +73,25 @@ def test_recording_changes_no_number(backend: Backend) -> None:
     np.testing.assert_array_equal(
         backend.to_host(cost.gan.generator.theta.flat), backend.to_host(gan.generator.theta.flat)
     )
+
+
+@pytest.mark.parametrize("name", ["numpy", "cupy"])
+def test_a_device_is_timed_with_a_queue(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which a call takes a millisecond, and waiting for the device ten."""
+    now, waits, calls = [0.0], [], []
+    monkeypatch.setattr(explain.time, "perf_counter", lambda: now[0])
+    backend = get_backend() if name == "numpy" else fake_cupy()[0]
+
+    def wait() -> None:
+        waits.append(len(calls))
+        now[0] += 0.01
+
+    def call() -> None:
+        calls.append(0)
+        now[0] += 1e-3
+
+    monkeypatch.setattr(backend, "synchronize", wait)
+    monkeypatch.setattr(explain, "QUEUE", 0.11)  # ten calls, as the first ones look
+    found = explain.seconds(call, backend)
+    assert found == pytest.approx(0.011 if name == "numpy" else 0.002)
+    assert np.diff(waits[-5:]).tolist() == [1 if name == "numpy" else 10] * 4

@@ -250,6 +250,18 @@ def test_penalties_and_rates_fall_over_schedule_steps(backend: Backend) -> None:
     np.testing.assert_allclose(seen, [(2 / 4, 1), (2 / 4 * 0.6, 0.5), (2 / 4 * 0.2, 0), (2 / 4 * 0.2, 0)], atol=1e-12)
 
 
+def test_the_generator_moves_with_the_last_minibatch_of_a_step(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gan, fill = tiny_gan(backend, discriminator_steps=3, r1=1.0, penalty_every=2)
+    order: list[tuple[bool, bool]] = []
+    monkeypatch.setattr(gan, "run", lambda last, penalise: order.append((last, penalise)))
+    for _ in range(2):
+        gan.train_step(fill)
+    assert [last for last, _ in order] == [False, False, True] * 2
+    assert [penalise for _, penalise in order] == [True, False] * 3
+
+
 # ------------------------------------------------------------------------------------------------- what a step reports
 
 

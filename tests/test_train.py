@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,10 @@ from helpers import TINY, exit_code, start, tree
 from PIL import Image
 
 from minigan import checkpoint, get_backend, train, training
+from minigan.backend import Backend
 from minigan.gan import GAN, Measurement
+from minigan.kernels.gpu import Graph
+from minigan.launch import Launch
 from minigan.run import Run, load_config
 
 FILES = [
@@ -713,24 +717,96 @@ def test_the_speed_is_that_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line["steps_per_second"] for line in lines if "loss_d" in line] == [1.0, 1.0, 1.0]
 
 
-@on_cpu
-def test_steps_per_launch_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Log, pictures, measures and checkpoints fall on their steps, and a run may be resumed with another number of them."""
+ODD = ["--backend", "cupy", "--kernels", "cuda", "--log-every", 9, "--sample-every", 11, "--save-every", 10,
+       "--evaluate-every", 7, "--schedule-steps", 23]  # fmt: skip
+"""Intervals that are longer than a launch, and that no launch of 4 or 3 steps fits into."""
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """Training gets a stand-in for a card."""
     card = stand_in()
     monkeypatch.setattr("minigan.training.get_backend", lambda *_: card)
-    flags = [*SCHEDULED, "--backend", "cupy", "--kernels", "cuda", "--save-every", 5, "--evaluate-every", 7,
-             "--schedule-steps", 23]  # fmt: skip
-    assert run(*flags, "--steps", 23, "--out", "one") == 0
-    assert run(*flags, "--steps", 14, "--out", "several", "--steps-per-launch", 4) == 0
-    assert resume("several", "--steps", 23, "--steps-per-launch", 8, "--quiet") == 0
+    return card
+
+
+@on_cpu
+def test_steps_per_launch_change_no_number(card: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log, pictures, measures and checkpoints fall on their steps, and a run may be resumed with another number of them."""
+    events: list[tuple[str, int]] = []
+    for name in ("save", "measure", "draw_progress"):
+        original = getattr(training.Session, name)
+        monkeypatch.setattr(
+            training.Session,
+            name,
+            lambda self, *args, name=name, original=original: (
+                events.append((name, self.gan.step)),
+                original(self, *args),
+            )[1],
+        )
+    made: list[int] = []
+    make = Launch.make
+    monkeypatch.setattr(Launch, "make", lambda self, steps: (made.append(steps), make(self, steps))[1])
+
+    def seen(*argv: object) -> tuple[list[tuple[str, int]], set[int]]:
+        events.clear(), made.clear()
+        assert run(*SCHEDULED, *ODD, *argv) == 0
+        assert sum(made) == 23
+        return events[:], set(made)
+
+    one_by_one, sizes = seen("--steps", 23, "--out", "one")
+    assert sizes == {1} and {step for _, step in one_by_one} == {0, 7, 10, 11, 14, 20, 21, 22, 23}
+    together, sizes = seen("--steps", 23, "--out", "several", "--steps-per-launch", 3)
+    assert sizes == {1, 3} and together == one_by_one
     one, several = comparable("one"), comparable("several")
-    assert one.pop("metrics") == several.pop("metrics")
-    # what was asked for; a picture of the stop on the way; the best was found before it, by a shorter run
-    for name in ("config.json", "training.gif", "checkpoint.best.safetensors"):
-        assert one.pop(name) != several.pop(name)
-    assert several.pop("samples/step-00000014.png") and one == several
+    assert one.pop("config.json") != several.pop("config.json") and one == several
+
+    assert run(*SCHEDULED, *ODD, "--steps", 14, "--out", "resumed", "--steps-per-launch", 4) == 0
+    assert resume("resumed", "--steps", 23, "--steps-per-launch", 3, "--quiet") == 0
+    assert Path("resumed/checkpoint.safetensors").read_bytes() == Path("one/checkpoint.safetensors").read_bytes()
+
+
+@on_cpu
+def test_the_bar_counts_steps_and_a_step_that_cannot_be_recorded_is_said(
+    card: Backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(self: Graph) -> None:
+        raise RuntimeError("no recordings on this card")
+
+    monkeypatch.setattr(Graph, "record", fails)
+    flags = [flag for flag in TINY if flag != "--quiet"]
+    argv = [*flags, *ODD, "--steps", 24, "--steps-per-launch", 4, "--out", "a"]
+    assert exit_code(train.main, *argv) == 0
+    said = capsys.readouterr().err
+    assert "24/24" in said.replace("\r", "\n").splitlines()[-1]
+    sentence = "minigan: a step cannot be recorded and is launched piece by piece, which is slower: no recordings on this card\n"
+    assert sentence in said and "gpu.py" not in said
+
+
+@on_cpu
+def test_explain_times_launches_as_they_are_made(card: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    make = Launch.make
+    monkeypatch.setattr(Launch, "make", lambda self, steps: (made.append(steps), make(self, steps))[1])
+    assert run(*ODD, "--r1", 1, "--penalty-every", 6, "--steps-per-launch", 4, "--explain") == 0
+    assert set(made) == {4} and len(made) % 3 == 0
+
+
+@on_cpu
+def test_a_clock_waits_for_the_device_before_it_is_paused(card: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(card, "synchronize", lambda: now.__setitem__(0, now[0] + 4))
+    gan = SimpleNamespace(step=0, backend=card)
+    clock = training.Clock(gan)  # type: ignore[arg-type]
+    gan.step = 8
+    with clock.paused():
+        now[0] += 100
+    assert clock.speed() == 2
 
 
 def test_steps_per_launch_are_for_the_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--steps-per-launch", 8) == 2
-    assert "--steps-per-launch 8 is for --backend cupy --kernels cuda; leave it out" in capsys.readouterr().err
+    assert (
+        "--steps-per-launch 8 is for --backend cupy --kernels cuda; elsewhere it must be 1." in capsys.readouterr().err
+    )

@@ -2,8 +2,8 @@
 
 CuPy launches a kernel of its own for every operation, and on small networks launches are what a step consists of. Each
 method here is one launch of a kernel from the CUDA sources in `cuda/`, besides the matrix products (cublaslt.py); and what
-a minibatch's passes launch is recorded once and launched together from then on. The noise is drawn on the device; what is
-copied to it is the order of the rows, once an epoch, and a few numbers that change from step to step.
+a minibatch's passes launch is recorded once and launched together from then on. The noise is drawn on the device, by a
+counter that it keeps, so that a recording can begin with the minibatch itself (launch.py).
 """
 
 from __future__ import annotations
