@@ -1250,8 +1250,9 @@ def test_filling_allocates_no_array(backend: Backend, rows: np.ndarray) -> None:
     tracemalloc.reset_peak()
     for step in range(2, 7):
         source.fill(out, step)
-    assert tracemalloc.get_traced_memory()[1] - before < 5_000  # an array would be 131,072 bytes
+    peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    assert peak - before < 20_000  # an array would be 32,768 bytes at least; servers of other tests may still be ending
 
 
 def batches_of(rows: np.ndarray, backend: Backend) -> Batches:
