@@ -109,7 +109,10 @@ class Noise:
 
     def permutation(self, n: int, stream: int, step: int) -> np.ndarray:
         """A permutation of range(n): the stable argsort of n raw words (a fresh host array of int64)."""
-        return np.argsort(self.integers(n, stream, step), kind="stable")
+        words = self.integers(n, stream, step)
+        order = np.argsort(words)  # less than half the time of a stable one, and the same unless two words are equal
+        ordered = words[order]
+        return np.argsort(words, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order
 
     def _buffers(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         if n not in self._scratch:

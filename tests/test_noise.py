@@ -179,3 +179,14 @@ GOLDEN_LARGE = [7026900333113972842]
 GOLDEN_UNIFORMS = [9936624, 7787777, 14313013, 15650421]
 GOLDEN_NORMALS = [-1.0268815, 0.89871061, -0.75253928, 0.29705024, -0.54474062]
 GOLDEN_PERMUTATION = [9, 3, 2, 4, 1, 0, 8, 6, 7, 5]
+
+
+@pytest.mark.parametrize("values", [2**64, 7])
+@pytest.mark.parametrize("n", [0, 1, 2, 1000])
+def test_a_permutation_is_the_stable_order_of_words(n: int, values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where words are equal, so that it does not depend on how a machine sorts."""
+    noise = Noise(4)
+    words = noise.integers(n, streams.ORDER, 9) % np.uint64(values - 1)
+    monkeypatch.setattr(noise, "integers", lambda *_: words.copy())
+    expected = sorted(range(n), key=lambda i: (int(words[i]), i))
+    np.testing.assert_array_equal(noise.permutation(n, streams.ORDER, 9), expected)
