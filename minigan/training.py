@@ -337,11 +337,10 @@ def train(session: Session, stop: Stop) -> None:
             steps = session.steps_until(
                 config.log_every, config.sample_every, config.save_every, watch.every if watch else None
             )
-            due = (gan.step + steps) % config.log_every == 0 or gan.step + steps == config.steps
             session.steps.make(steps)
-            seen = gan.measurement() if due else None
             bar.update(steps)
-            if seen is not None:
+            if gan.step % config.log_every == 0 or gan.step == config.steps:
+                seen = gan.measurement()
                 speed = clock.speed()
                 check_finite(gan, seen)
                 run.append({"step": gan.step, **asdict(seen), "steps_per_second": round(speed, 2)})
