@@ -8,7 +8,6 @@ Where the backend makes programs, a program is timed.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,15 +16,13 @@ import pytest
 
 from minigan import noise as streams
 from minigan.backend import Array, Backend
+from minigan.explain import queued
 from minigan.noise import Noise
 from minigan.objectives import OBJECTIVES
 from minigan.ops import ACTIVATIONS, LEAK
 from minigan.optim import EPSILON, Adam, WeightAverage
 
 pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=5, warmup=False)  # `timed` warms up
-
-QUEUE = 5e-3
-"""Seconds that a device is given to do before it is waited for."""
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12, "tf32": 2e-5 * 2**13}
 """Largest error allowed, relative to the largest value; TF32 has 13 bits less than float32."""
@@ -55,22 +52,16 @@ def timed(benchmark: Any, backend: Backend, kernel: Callable[[], object], name: 
           **size: Any) -> None:  # fmt: skip
     """Time `kernel`, and note what GFLOP/s and GB/s are made from.
 
-    A device is asked for as many calls as take it QUEUE seconds, and then waited for: training queues them too. Their number is
-    noted; pytest-benchmark's own times are of all of them.
+    A device is asked for as many calls as take it some time (`explain.queued`), and then waited for: training queues them
+    too. Their number is noted; pytest-benchmark's own times are of all of them.
     """
-    calls = 1
+    calls = queued(kernel, backend)
 
     def run() -> None:
         for _ in range(calls):
             kernel()
         backend.synchronize()
 
-    for _ in range(3):
-        run()
-    if backend.name == "cupy":
-        start = time.perf_counter()
-        run()
-        calls = max(1, min(1000, round(QUEUE / (time.perf_counter() - start))))
     label = backend.name if backend.kernels == "reference" else f"{backend.name}+{backend.kernels}"
     benchmark.extra_info.update(
         kernel=name, backend=label, device=backend.device, flops=int(flops), bytes=int(bytes), calls=calls, **size

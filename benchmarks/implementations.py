@@ -22,14 +22,12 @@ import numpy as np
 
 from benchmarks import versions
 from minigan import GAN
-from minigan import noise as streams
 from minigan.backend import Array, get_backend
 from minigan.config import Config
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.explain import count
 from minigan.launch import Launch, launches
-from minigan.noise import Noise
 from minigan.ops import LEAK
 from minigan.training import limited_threads
 
@@ -146,20 +144,13 @@ class Minigan(Implementation):
         self.gan.generator.theta.flat[...] = self.backend.asarray(start["generator"])
         self.gan.average.mean[...] = self.backend.asarray(start["average"])
         self.gan.discriminator.theta.flat[...] = self.backend.asarray(start["discriminator"])
-        self.order, self.rows, self.per_epoch = None, self.backend.asarray(rows), len(rows) // case.batch
-        self.noise = Noise(case.seed)
-        self.launch = None
-        if launches(self.backend):
-            as_they_are = Scaler(np.zeros(1), np.ones(1))
-            batches = Batches(rows, 1.0, as_they_are, case.batch, case.seed, self.backend, "float32")
-            self.launch = Launch(self.gan, batches, self.steps_per_launch)
+        as_they_are = Scaler(np.zeros(1), np.ones(1))
+        self.batches = Batches(rows, 1.0, as_they_are, case.batch, case.seed, self.backend, "float32")
+        self.launch = Launch(self.gan, self.batches, self.steps_per_launch) if launches(self.backend) else None
 
     def fill(self, out: Array, step: int) -> None:
-        epoch, i = divmod(step, self.per_epoch)
-        if i == 0 or self.order is None:
-            self.order = self.backend.asarray(self.noise.permutation(len(self.rows), streams.ORDER, epoch))
-        chosen = self.order[i * self.case.batch : (i + 1) * self.case.batch]
-        self.backend.take(self.rows, chosen, out)
+        """The rows as they are, gathered and nothing else, as the others do it."""
+        self.backend.take(self.batches.rows, self.batches.resident(step), out)
 
     def step(self, x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
         rows = self.backend.asarray(x)

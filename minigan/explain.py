@@ -112,23 +112,27 @@ def moved(products: Sequence[Product]) -> int:
     return sum(array.nbytes for product in products for array in product)
 
 
-def seconds(call: Callable[[], None], backend: Backend) -> float:
-    """The median time of a call, after a warm-up; on a device that of several in a queue, as training asks for them."""
+def queued(call: Callable[[], object], backend: Backend) -> int:
+    """How many calls fill QUEUE seconds of a device, as training asks it for several; one on the host. Warms the call up."""
+    for _ in range(3):  # of a graph the second call is the recording
+        start = time.perf_counter()
+        call()
+        backend.synchronize()
+        once = time.perf_counter() - start
+    return 1 if backend.name == "numpy" else max(1, min(1000, round(QUEUE / once)))
 
-    def several(calls: int) -> float:
+
+def seconds(call: Callable[[], None], backend: Backend) -> float:
+    """The median time of a call, one of as many as are `queued`."""
+    calls = queued(call, backend)
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < 5 or time.perf_counter() - began < PATIENCE:
         start = time.perf_counter()
         for _ in range(calls):
             call()
         backend.synchronize()
-        return (time.perf_counter() - start) / calls
-
-    for _ in range(3):  # of a graph the second call is the recording
-        once = several(1)
-    calls = 1 if backend.name == "numpy" else max(1, round(QUEUE / once))
-    times: list[float] = []
-    began = time.perf_counter()
-    while len(times) < 5 or time.perf_counter() - began < PATIENCE:
-        times.append(several(calls))
+        times.append((time.perf_counter() - start) / calls)
     return statistics.median(times)
 
 

@@ -119,6 +119,6 @@ class Launch(Steps):
             ops.minibatch(self.counter, ahead, batches.rows, self.chosen, batches.offset, batches.factor, gan.real.x,
                           gan.z, gan.config.seed, streams.LATENT, self.table, gan.numbers)  # fmt: skip
             if penalise and gan.config.gradient_penalty > 0:
-                gan.noise.uniform(gan.mix, streams.INTERPOLATION, ahead, self.counter)
+                ops.draw("uniform", gan.mix, gan.config.seed, streams.INTERPOLATION, ahead, self.counter)
             gan.passes(last, penalise)
         ops.advance(self.counter, len(kinds), like=gan.numbers)

@@ -70,12 +70,11 @@ class Noise:
         self._seek(stream, step)
         return self._philox.random_raw(n)
 
-    def uniform(self, out: Array, stream: int, step: int, later: Array | None = None) -> None:
-        """Fill `out` with uniforms on [0, 1). later: a word (1,) on the device to add to the step, where it draws itself."""
+    def uniform(self, out: Array, stream: int, step: int) -> None:
+        """Fill `out` with uniforms on [0, 1)."""
         if self._device is not None:
-            self._device.draw("uniform", out, self.seed, stream, step, later)
+            self._device.draw("uniform", out, self.seed, stream, step)
             return
-        assert later is None
         flat, _ = self._buffers(out.size)
         self._seek(stream, step)
         self._generator.random(out=flat, dtype=np.float32)

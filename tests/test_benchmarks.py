@@ -70,7 +70,8 @@ def test_the_selection_is_a_cross_and_the_full_sweep_is_everything() -> None:
 
 @pytest.mark.parametrize("name", ["numpy", "cupy"])
 def test_calls_on_a_device_are_timed_in_a_queue(name: str) -> None:
-    from benchmarks.bench_kernels import QUEUE, timed
+    from benchmarks.bench_kernels import timed
+    from minigan.explain import QUEUE
 
     backend = get_backend() if name == "numpy" else fake_cupy()[0]
     made: list[float] = []

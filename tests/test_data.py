@@ -1246,13 +1246,15 @@ def test_filling_allocates_no_array(backend: Backend, rows: np.ndarray) -> None:
     source.fill(out, 0)
     tracemalloc.start()
     source.fill(out, 1)
-    before = tracemalloc.get_traced_memory()[0]
-    tracemalloc.reset_peak()
-    for step in range(2, 7):
-        source.fill(out, step)
-    peak = tracemalloc.get_traced_memory()[1]
+    peaks = []
+    for _ in range(3):  # the threads of other tests' servers may still be ending, and allocate what is none of ours
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        for step in range(2, 7):
+            source.fill(out, step)
+        peaks.append(tracemalloc.get_traced_memory()[1] - before)
     tracemalloc.stop()
-    assert peak - before < 20_000  # an array would be 32,768 bytes at least; servers of other tests may still be ending
+    assert min(peaks) < 5_000  # an array would be 131,072 bytes
 
 
 def batches_of(rows: np.ndarray, backend: Backend) -> Batches:

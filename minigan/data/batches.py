@@ -41,13 +41,16 @@ class Batches:
         epoch, i = divmod(step, self.per_epoch)
         return self._part(self._order_of(epoch), i)
 
-    def fill(self, out: Array, step: int) -> None:
-        """out (batch_size, d) = minibatch number `step`, in model units; out has the type given at construction."""
+    def resident(self, step: int) -> Array:
+        """The same on the backend, to which the order goes once an epoch."""
         epoch, i = divmod(step, self.per_epoch)
         if epoch != self._resident_epoch:
             self._resident, self._resident_epoch = self._backend.asarray(self._order_of(epoch)), epoch
-        chosen = self._part(self._resident, i)
-        self._backend.ops.gather(self.rows, chosen, self.offset, self.factor, self._gathered, out)
+        return self._part(self._resident, i)
+
+    def fill(self, out: Array, step: int) -> None:
+        """out (batch_size, d) = minibatch number `step`, in model units; out has the type given at construction."""
+        self._backend.ops.gather(self.rows, self.resident(step), self.offset, self.factor, self._gathered, out)
 
     def _order_of(self, epoch: int) -> np.ndarray:
         if epoch != self._epoch:
