@@ -1,8 +1,8 @@
 """python -m minigan.check: the certificate. Every derivative in this package against central differences, in float64.
 
-The numbers come from `Plain`, a second and deliberately naive transcription of the formulas that shares no code with
-`ops`, `network`, `objectives` or `penalties`: what is compared is the package's hand-derived gradient with the *numerical*
-gradient of that transcription. So a wrong value, a wrong derivative and a wrong wiring of the step all show.
+The numbers come from `plain`, the page of formulas, which shares no code with `ops`, `network`, `objectives` or
+`penalties`: the package's hand-derived gradient is compared with the *numerical* gradient of that page's values. So a wrong
+value, a wrong derivative and a wrong wiring of the step all show.
 
 Errors are relative, per tensor: |analytic - numerical| / max(|analytic|, |numerical|). Neither side may be zero, except
 for a listed set of tensors whose gradient must vanish, which is then asserted. ReLU, leaky ReLU and hinge have kinks, and
@@ -23,18 +23,18 @@ from typing import Any
 
 import numpy as np
 
-from minigan import cli
+from minigan import cli, plain
 from minigan.backend import BACKENDS, KERNELS, Backend, get_backend
 from minigan.config import Config
 from minigan.errors import InputError, MiniganError
 from minigan.files import write_bytes
 from minigan.gan import GAN
-from minigan.gradcheck import STEP, numerical_gradient, relative_error
+from minigan.gradcheck import STEP, numerical_derivative, numerical_gradient, relative_error
 from minigan.network import Network
 from minigan.noise import INTERPOLATION
 from minigan.objectives import OBJECTIVES, cross_entropy, cross_entropy_gradient
-from minigan.ops import ACTIVATIONS, CURVED, LEAK
-from minigan.optim import EPSILON, Adam, WeightAverage, schedule
+from minigan.ops import ACTIVATIONS, CURVED
+from minigan.optim import Adam, WeightAverage, schedule
 from minigan.penalties import one_centred, one_centred_direction, zero_centred, zero_centred_direction
 
 BOUND = 1e-6
@@ -49,7 +49,7 @@ PENALTIES: dict[str, dict[str, float]] = {
     "r2": {"r2": 0.7},
     "gradient-penalty": {"gradient_penalty": 2.5},
 }
-PIECEWISE_LINEAR = tuple(name for name in ACTIVATIONS if name not in CURVED)
+KINKED = ("relu", "leaky-relu")
 
 
 class CertificateError(MiniganError):
@@ -70,115 +70,38 @@ class Row:
     passed: bool
 
 
-# --------------------------------------------------------------------------------------- the naive transcription
+# ------------------------------------------------------------------------------------------------ away from kinks
+
+Evaluated = tuple[float, list[np.ndarray]]
+"""A value of `plain`, and the numbers on whose signs its formula depends."""
 
 
-class Plain:
-    """The formulas once more, from pre-activations and for one purpose: to be differentiated numerically."""
-
-    def __init__(self) -> None:
-        self.signs: list[np.ndarray] = []
-
-    def kinked(self, z: np.ndarray) -> np.ndarray:
-        """Record on which side of its kink at 0 each value lies."""
-        self.signs.append(z > 0)
-        return z
-
-    def phi(self, name: str, z: np.ndarray) -> np.ndarray:
-        if name == "relu":
-            return np.where(self.kinked(z) > 0, z, 0.0)
-        if name == "leaky-relu":
-            return np.where(self.kinked(z) > 0, z, LEAK * z)
-        if name == "tanh":
-            return np.tanh(z)
-        if name == "sigmoid":
-            return 1 / (1 + np.exp(-z))
-        return z
-
-    def dphi(self, name: str, z: np.ndarray) -> np.ndarray:
-        if name == "relu":
-            return np.where(z > 0, 1.0, 0.0)
-        if name == "leaky-relu":
-            return np.where(z > 0, 1.0, LEAK)
-        if name == "tanh":
-            return 1 / np.cosh(z) ** 2
-        if name == "sigmoid":
-            return np.exp(-z) / (1 + np.exp(-z)) ** 2
-        return np.ones_like(z)
-
-    def forward(self, layers: Layers, names: Sequence[str], x: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-        zs = []
-        for (W, b), name in zip(layers, names, strict=True):
-            zs.append(np.einsum("bi,io->bo", x, W) + b)
-            x = self.phi(name, zs[-1])
-        return x, zs
-
-    def input_gradient(self, layers: Layers, names: Sequence[str], x: np.ndarray) -> np.ndarray:
-        """dD(x_i)/dx_i, for a network with one output."""
-        _, zs = self.forward(layers, names, x)
-        g = np.ones((len(x), 1))
-        for (W, _), name, z in zip(reversed(layers), reversed(names), reversed(zs), strict=True):
-            g = np.einsum("bo,io->bi", g * self.dphi(name, z), W)
-        return g
-
-    def bce(self, s: np.ndarray, target: float) -> float:
-        return float(np.mean(target * np.logaddexp(0, -s) + (1 - target) * np.logaddexp(0, s)))
-
-    def discriminator(self, name: str, r: np.ndarray, f: np.ndarray, smoothing: float = 0.0) -> float:
-        if name in ("minimax", "non-saturating"):
-            return self.bce(r, 1 - smoothing) + self.bce(f, 0)
-        if name == "least-squares":
-            return float(np.mean((r - 1) ** 2) / 2 + np.mean(f**2) / 2)
-        if name == "hinge":
-            margin_r, margin_f = self.kinked(1 - r), self.kinked(1 + f)
-            return float(np.mean(np.maximum(0, margin_r)) + np.mean(np.maximum(0, margin_f)))
-        if name == "wasserstein":
-            return float(np.mean(f) - np.mean(r))
-        return self.bce(r - f, 1)
-
-    def generator(self, name: str, r: np.ndarray, f: np.ndarray) -> float:
-        if name == "minimax":
-            return -self.bce(f, 0)
-        if name == "non-saturating":
-            return self.bce(f, 1)
-        if name == "least-squares":
-            return float(np.mean((f - 1) ** 2) / 2)
-        if name in ("hinge", "wasserstein"):
-            return float(-np.mean(f))
-        return self.bce(f - r, 1)
-
-    def penalty(self, layers: Layers, names: Sequence[str], config: Config, real: np.ndarray, fake: np.ndarray,
-                between: np.ndarray | None) -> float:  # fmt: skip
-        value = 0.0
-        if config.r1 > 0:
-            value += config.r1 / 2 * np.mean(np.sum(self.input_gradient(layers, names, real) ** 2, axis=1))
-        if config.r2 > 0:
-            value += config.r2 / 2 * np.mean(np.sum(self.input_gradient(layers, names, fake) ** 2, axis=1))
-        if between is not None:
-            norm = np.linalg.norm(self.input_gradient(layers, names, between), axis=1)
-            value += config.gradient_penalty * np.mean((norm - 1) ** 2)
-        return float(value) * config.penalty_every
+def kinked(tape: list[tuple[np.ndarray, np.ndarray]], names: Sequence[str]) -> list[np.ndarray]:
+    """The pre-activations of a pass that have a kink at 0."""
+    return [z for (_, z), name in zip(tape, names, strict=True) if name in KINKED]
 
 
-Layers = list[tuple[np.ndarray, np.ndarray]]
+def margins(objective: str, r: np.ndarray, f: np.ndarray) -> list[np.ndarray]:
+    """What the hinge loss has a kink in."""
+    return [1 - r, 1 + f] if objective == "hinge" else []
 
 
-def watched(plain: Plain, f: Callable[[], float]) -> Callable[[], float]:
-    """f(), raising BadDrawError where an evaluation sees other signs than the first did."""
-    base: list[bytes] = []
+def watched(f: Callable[[], Evaluated]) -> Callable[[], float]:
+    """The value of f(), raising BadDrawError where an evaluation sees other signs than the first did."""
 
-    def evaluate() -> float:
-        plain.signs.clear()
-        value = f()
-        signs = b"".join(np.packbits(s).tobytes() for s in plain.signs)
-        if not base:
-            base.append(signs)
-        if signs != base[0]:
+    def evaluate() -> tuple[float, bytes]:
+        value, numbers = f()
+        return value, b"".join(np.packbits(z > 0).tobytes() for z in numbers)
+
+    _, base = evaluate()
+
+    def value() -> float:
+        result, signs = evaluate()
+        if signs != base:
             raise BadDrawError
-        return value
+        return result
 
-    evaluate()
-    return evaluate
+    return value
 
 
 def compare(f: Callable[[], float], variables: Sequence[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator | None,
@@ -195,7 +118,7 @@ def compare(f: Callable[[], float], variables: Sequence[tuple[np.ndarray, np.nda
             expected = analytic
         else:
             us = [u / np.linalg.norm(u) for u in rng.normal(size=(2, *x.shape))]
-            numerical = np.array([directional(f, x, u) for u in us])
+            numerical = np.array([numerical_derivative(f, x, u) for u in us])
             expected = np.array([np.sum(analytic * u) for u in us])
         if number in vanishing:
             if max(np.abs(expected).max(), np.abs(numerical).max()) > ZERO:
@@ -205,17 +128,6 @@ def compare(f: Callable[[], float], variables: Sequence[tuple[np.ndarray, np.nda
         else:
             worst = max(worst, relative_error(expected, numerical))
     return worst
-
-
-def directional(f: Callable[[], float], x: np.ndarray, u: np.ndarray) -> float:
-    """The derivative of f along u at x; x is restored."""
-    kept = x.copy()
-    np.add(kept, STEP * u, out=x)
-    above = f()
-    np.subtract(kept, STEP * u, out=x)
-    below = f()
-    x[...] = kept
-    return (above - below) / (2 * STEP)
 
 
 def informative(attempt: Callable[[int], Row]) -> Row:
@@ -237,20 +149,21 @@ def row(what: str, shapes: Any, error: float) -> Row:
 
 def activations(backend: Backend) -> Iterator[Row]:
     """phi, phi' and phi''/phi' of each activation, and its dense step: forward, backward and tangent."""
-    ops, rng, plain = backend.ops, np.random.default_rng(1), Plain()
+    ops, rng = backend.ops, np.random.default_rng(1)
     z = rng.normal(size=(5, 7)) * 2
     z[np.abs(z) < 0.01] += 0.1  # away from the kink
     for name in ACTIVATIONS:
+        phi, dphi, _ = plain.ACTIVATIONS[name]
         y, out = backend.asarray(z.copy()), backend.empty(z.shape, "float64")
         ops.activation(name, y, out)
-        yield row(f"activation {name}: phi", z.shape, relative_error(backend.to_host(y), plain.phi(name, z)))
+        yield row(f"activation {name}: phi", z.shape, relative_error(backend.to_host(y), phi(z)))
         ops.slope(name, y, out)
         slope = backend.to_host(out).copy()
-        numerical = (plain.phi(name, z + STEP) - plain.phi(name, z - STEP)) / (2 * STEP)
+        numerical = (phi(z + STEP) - phi(z - STEP)) / (2 * STEP)
         yield row(f"activation {name}: slope", z.shape, relative_error(slope, numerical))
         ops.curvature(name, y, out)
         bend = backend.to_host(out) * slope
-        numerical = (plain.dphi(name, z + STEP) - plain.dphi(name, z - STEP)) / (2 * STEP)
+        numerical = (dphi(z + STEP) - dphi(z - STEP)) / (2 * STEP)
         if name in CURVED:
             error = relative_error(bend, numerical)
         else:
@@ -262,7 +175,7 @@ def activations(backend: Backend) -> Iterator[Row]:
 
 def dense(backend: Backend, name: str, what: str, draw: int) -> Row:
     """One part of the dense step phi(X W + b), with a random upstream gradient."""
-    ops, rng, plain = backend.ops, np.random.default_rng((2, draw)), Plain()
+    ops, rng = backend.ops, np.random.default_rng((2, draw))
     x, W, b, dy, v = (rng.normal(size=s) for s in ((4, 3), (3, 5), (5,), (4, 5), (4, 3)))
     on = [backend.asarray(a.copy()) for a in (x, W, b, dy, v)]
     y, slope, dz, t = (backend.zeros((4, 5), "float64") for _ in range(4))
@@ -273,15 +186,16 @@ def dense(backend: Backend, name: str, what: str, draw: int) -> Row:
     ops.input_gradient(dz, on[1], dx)
     ops.dense_tangent(on[4], on[1], name, slope, t, t)
 
-    def value() -> float:
-        return float(np.sum(dy * plain.forward([(W, b)], [name], x)[0]))
+    def value() -> Evaluated:
+        y, tape = plain.forward([W, b], (name,), x)
+        return float(np.sum(dy * y)), kinked(tape, (name,))
 
-    f = watched(plain, value)
+    f = watched(value)
     if what == "dense_forward":
-        error = relative_error(backend.to_host(y), plain.forward([(W, b)], [name], x)[0])
+        error = relative_error(backend.to_host(y), plain.forward([W, b], (name,), x)[0])
     elif what == "dense_tangent":
         # <dy, T> is the derivative of <dy, Y> along v
-        error = relative_error(float(np.sum(dy * backend.to_host(t))), directional(f, x, v))
+        error = relative_error(float(np.sum(dy * backend.to_host(t))), numerical_derivative(f, x, v))
     else:
         variable, analytic = {"dW": (W, dW), "db": (b, db), "dX": (x, dx)}[what.split()[1]]
         error = compare(f, [(variable, backend.to_host(analytic))], None)
@@ -295,19 +209,24 @@ def networks(backend: Backend) -> Iterator[Row]:
 
 
 def network(backend: Backend, name: str, what: str, draw: int) -> Row:
-    rng, plain = np.random.default_rng((3, draw)), Plain()
+    rng = np.random.default_rng((3, draw))
     sizes = (3, 5, 4, 2 if what != "weighted_gradient" else 1)
     net = Network(sizes, name, "tanh" if what == "backward" else "identity", backend, "float64")
     net.theta.flat[...] = backend.asarray(rng.normal(size=net.count) * 0.7)
     x, dy, v = rng.normal(size=(4, 3)), rng.normal(size=(4, sizes[-1])), rng.normal(size=(4, 3))
-    layers = host_layers(net)
+    theta, names = host(net), net.activations
     tape, into = net.tape(4, tangents=True), net.parameters()
     net.forward(backend.asarray(x.copy()), tape)
-    f = watched(plain, lambda: float(np.sum(dy * plain.forward(layers, net.activations, x)[0])))
+
+    def value() -> Evaluated:
+        y, tape = plain.forward(theta, names, x)
+        return float(np.sum(dy * y)), kinked(tape, names)
+
+    f = watched(value)
     if what == "tangent":
         net.backward(backend.asarray(dy), tape)
         error = relative_error(
-            float(np.sum(dy * backend.to_host(net.tangent(backend.asarray(v), tape)))), directional(f, x, v)
+            float(np.sum(dy * backend.to_host(net.tangent(backend.asarray(v), tape)))), numerical_derivative(f, x, v)
         )
     else:
         if what == "backward":
@@ -315,27 +234,22 @@ def network(backend: Backend, name: str, what: str, draw: int) -> Row:
         else:
             net.backward(tape.ones, tape)
             net.weighted_gradient(tape, backend.asarray(dy), into)
-        variables = pairs(layers, into.layers, backend)
+        variables = pairs(theta, into.layers, backend)
         if what == "backward":
             variables.append((x, backend.to_host(tape.dx)))
         error = compare(f, variables, None)
     return row(f"Network.{what}, {name}", sizes, error)
 
 
-def host_layers(net: Network) -> Layers:
-    """Host copies of a network's weights."""
-    return [(net.backend.to_host(W).copy(), net.backend.to_host(b).copy()) for W, b in net.theta.layers]
+def host(net: Network) -> plain.Theta:
+    """Host copies of a network's weights, W1, b1, W2, b2, ..."""
+    return [net.backend.to_host(array).copy() for layer in net.theta.layers for array in layer]
 
 
-def pairs(
-    layers: Layers, gradients: Sequence[tuple[Any, Any]], backend: Backend
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def pairs(theta: plain.Theta, gradients: Sequence[tuple[Any, Any]], backend: Backend) -> list[tuple[Any, Any]]:
     """(variable, analytic gradient) for W1, b1, W2, b2, ..."""
-    return [
-        (variable, backend.to_host(gradient))
-        for layer, into in zip(layers, gradients, strict=True)
-        for variable, gradient in zip(layer, into, strict=True)
-    ]
+    analytic = [backend.to_host(array) for layer in gradients for array in layer]
+    return list(zip(theta, analytic, strict=True))
 
 
 # ---------------------------------------------------------------------------------------- objectives and penalties
@@ -343,7 +257,7 @@ def pairs(
 
 def objectives(backend: Backend) -> Iterator[Row]:
     """Values and gradients of each objective, near 0 and far out, and softmax cross-entropy."""
-    rng, plain, B = np.random.default_rng(4), Plain(), 6
+    rng, B = np.random.default_rng(4), 6
     for name, smoothing in [*((name, 0.0) for name in OBJECTIVES), ("minimax", 0.1), ("non-saturating", 0.1)]:
         objective = backend.ops.objective(OBJECTIVES[name], B, "float64", smoothing)
         label = name if not smoothing else f"{name} smoothed"
@@ -353,13 +267,19 @@ def objectives(backend: Backend) -> Iterator[Row]:
         objective.discriminator_gradient(on_r, on_f, dr, df)
         objective.generator_gradient(on_r, on_f, dg)
         values = float(objective.discriminator(on_r, on_f)), float(objective.generator(on_r, on_f))
-        plain_values = plain.discriminator(name, r, f, smoothing), plain.generator(name, r, f)
-        yield row(f"objective {label}: values", r.shape, relative_error(np.array(values), np.array(plain_values)))
-        loss_d = watched(plain, partial(plain.discriminator, name, r, f, smoothing))
-        loss_g = watched(plain, partial(plain.generator, name, r, f))
+
+        def loss_d(name: str = name, target: float = 1 - smoothing, r: Any = r, f: Any = f) -> Evaluated:
+            return float(np.mean(plain.discriminator_loss(name, r, f, target)[0])), margins(name, r, f)
+
+        def loss_g(name: str = name, r: Any = r, f: Any = f) -> Evaluated:
+            return float(np.mean(plain.generator_loss(name, r, f)[0])), []
+
+        expected = np.array([loss_d()[0], loss_g()[0]])
+        yield row(f"objective {label}: values", r.shape, relative_error(np.array(values), expected))
         variables = [(r, backend.to_host(dr)), (f, backend.to_host(df))]
-        yield row(f"objective {label}: discriminator_gradient", r.shape, compare(loss_d, variables, None))
-        yield row(f"objective {label}: generator_gradient", r.shape, compare(loss_g, [(f, backend.to_host(dg))], None))
+        yield row(f"objective {label}: discriminator_gradient", r.shape, compare(watched(loss_d), variables, None))
+        variables = [(f, backend.to_host(dg))]
+        yield row(f"objective {label}: generator_gradient", r.shape, compare(watched(loss_g), variables, None))
 
     s = rng.normal(size=(5, 4)) * 2
     targets = np.eye(4)[[0, 3, 1, 1, 2]]
@@ -380,18 +300,32 @@ def penalties(backend: Backend) -> Iterator[Row]:
     g = rng.normal(size=(4, 3))
     v, norm = backend.zeros(g.shape, "float64"), backend.zeros((4, 1), "float64")
     zero_centred_direction(ops, backend.asarray(g.copy()), 1.7 / len(g), v)
-    yield row("zero_centred_direction", g.shape,
-              compare(lambda: float(zero_centred(g, 1.7)), [(g, backend.to_host(v))], None))  # fmt: skip
+    f = partial(plain.zero_centred, g, 1.7)
+    yield row("zero_centred_direction", g.shape, compare(lambda: f()[0], [(g, backend.to_host(v))], None))
     one_centred_direction(ops, backend.asarray(g.copy()), 2 * 1.7 / len(g), v, norm)
-    host = get_backend("numpy").ops
-    yield row("one_centred_direction", g.shape,
-              compare(lambda: float(one_centred(host, g, 1.7)), [(g, backend.to_host(v))], None))  # fmt: skip
-    plain_norm = np.linalg.norm(g, axis=1)
-    values = float(zero_centred(g, 1.7)), float(one_centred(host, g, 1.7))
-    yield row("zero_centred and one_centred: values", g.shape, relative_error(
-        np.array(values), np.array([1.7 / 2 * np.mean(plain_norm**2), 1.7 * np.mean((plain_norm - 1) ** 2)])))  # fmt: skip
+    h = partial(plain.one_centred, g, 1.7)
+    yield row("one_centred_direction", g.shape, compare(lambda: h()[0], [(g, backend.to_host(v))], None))
+    values = float(zero_centred(g, 1.7)), float(one_centred(get_backend("numpy").ops, g, 1.7))
+    error = relative_error(np.array(values), np.array([f()[0], h()[0]]))
+    yield row("zero_centred and one_centred: values", g.shape, error)
     for name, (label, settings) in itertools.product(ACTIVATIONS, list(PENALTIES.items())[1:]):
         yield informative(partial(penalty, backend, name, label, settings))
+
+
+def penalties_of(config: Config, theta: plain.Theta, names: tuple[str, ...], real: np.ndarray, fake: np.ndarray,
+                 between: np.ndarray) -> Evaluated:  # fmt: skip
+    """The penalties that a configuration asks for, on the samples of one minibatch."""
+    asked = (
+        (plain.zero_centred, real, config.r1),
+        (plain.zero_centred, fake, config.r2),
+        (plain.one_centred, between, config.gradient_penalty),
+    )
+    value, kinks = 0.0, []
+    for penalty, samples, weight in asked:
+        if weight > 0:
+            value += penalty(plain.input_gradient(theta, names, samples), weight * config.penalty_every)[0]
+            kinks += kinked(plain.forward(theta, names, samples)[1], names)
+    return value, kinks
 
 
 def penalty(backend: Backend, name: str, label: str, settings: dict[str, float], draw: int) -> Row:
@@ -409,10 +343,9 @@ def penalty(backend: Backend, name: str, label: str, settings: dict[str, float],
     gan.penalty_directions()
     rows.ds.fill(0)
     gan.penalised_gradient()
-    plain, layers, names = Plain(), host_layers(gan.discriminator), gan.discriminator.activations
-    between = step.between(fake)
-    f = watched(plain, lambda: plain.penalty(layers, names, gan.config, step.real, fake, between))
-    variables = pairs(layers, gan.grad_d.layers, backend)
+    theta, names = host(gan.discriminator), gan.discriminator.activations
+    f = watched(partial(penalties_of, gan.config, theta, names, step.real, fake, step.between(fake)))
+    variables = pairs(theta, gan.grad_d.layers, backend)
     last = len(variables) - 1
     vanishing = [last] if name in CURVED else range(1, last + 1, 2)
     error = compare(f, variables, None, vanishing)
@@ -461,16 +394,14 @@ class Step:
     def take(self) -> None:
         """One train_step; keeps the weights from before it."""
         gan = self.gan
-        self.before_g, self.before_d = host_layers(gan.generator), host_layers(gan.discriminator)
+        self.before_g, self.before_d = host(gan.generator), host(gan.discriminator)
         self.gan.train_step(lambda out, i: self.fill(out))
 
     def fill(self, out: Any) -> None:
         out[...] = self.backend.asarray(self.real)
 
-    def between(self, fake: np.ndarray) -> np.ndarray | None:
+    def between(self, fake: np.ndarray) -> np.ndarray:
         """The interpolates of discriminator update 0."""
-        if self.config.gradient_penalty == 0:
-            return None
         mix = np.empty((self.shape.batch, 1))
         self.gan.noise.uniform(mix, INTERPOLATION, 0)
         return mix * self.real + (1 - mix) * fake
@@ -499,33 +430,35 @@ def whole_step(backend: Backend, shape: Shape, objective: str, label: str, activ
     """One player's gradient in one real train_step, against the numerical gradient of the plain loss."""
     step = Step(backend, shape, objective, activation, PENALTIES[label] if penalty is None else penalty, update, draw)
     step.take()
-    gan, plain, config = step.gan, Plain(), step.config
+    gan = step.gan
     names_g, names_d = gan.generator.activations, gan.discriminator.activations
     z = backend.to_host(gan.z)
     if player == "D":
-        layers, net, grad = step.before_d, gan.discriminator, gan.grad_d
-        fake = Plain().forward(step.before_g, names_g, z)[0]
+        theta, net, grad = step.before_d, gan.discriminator, gan.grad_d
+        fake = plain.forward(step.before_g, names_g, z)[0]
         between = step.between(fake)
 
-        def loss() -> float:
-            r, f = (plain.forward(layers, names_d, x)[0] for x in (step.real, fake))
-            return plain.discriminator(objective, r, f) + plain.penalty(
-                layers, names_d, config, step.real, fake, between
-            )
+        def loss() -> Evaluated:
+            (r, tape_r), (f, tape_f) = (plain.forward(theta, names_d, x) for x in (step.real, fake))
+            value = np.mean(plain.discriminator_loss(objective, r, f)[0])
+            of_penalties, kinks = penalties_of(step.config, theta, names_d, step.real, fake, between)
+            kinks += [*kinked(tape_r, names_d), *kinked(tape_f, names_d), *margins(objective, r, f)]
+            return float(value) + of_penalties, kinks
 
     else:
-        layers, net, grad = step.before_g, gan.generator, gan.grad_g
-        critic = step.before_d if update == "simultaneous" else host_layers(gan.discriminator)
+        theta, net, grad = step.before_g, gan.generator, gan.grad_g
+        critic = step.before_d if update == "simultaneous" else host(gan.discriminator)
 
-        def loss() -> float:
-            r = plain.forward(critic, names_d, step.real)[0]
-            return plain.generator(
-                objective, r, plain.forward(critic, names_d, plain.forward(layers, names_g, z)[0])[0]
-            )
+        def loss() -> Evaluated:
+            fake, tape_g = plain.forward(theta, names_g, z)
+            f, tape_f = plain.forward(critic, names_d, fake)
+            r, _ = plain.forward(critic, names_d, step.real)
+            value = np.mean(plain.generator_loss(objective, r, f)[0])
+            return float(value), [*kinked(tape_g, names_g), *kinked(tape_f, names_d)]
 
-    f = watched(plain, loss)
-    variables = pairs(layers, grad.layers, backend)
-    vanishing = vanishing_biases(objective, activation, len(layers)) if player == "D" else []
+    f = watched(loss)
+    variables = pairs(theta, grad.layers, backend)
+    vanishing = vanishing_biases(objective, activation, len(names_d)) if player == "D" else []
     rng = None if shape.every_entry else np.random.default_rng((7, draw))
     error = compare(f, variables, rng, vanishing)
     what = f"{player} step, {objective}, {label}, {activation}, {update}"
@@ -552,8 +485,10 @@ def optimisers(backend: Backend) -> Iterator[Row]:
         adam, on = Adam(5, backend, "float64", beta1, beta2), backend.asarray(theta.copy())
         for t, g in enumerate(gradients, 1):
             adam.update(on, backend.asarray(g), t, 0.01)
-        expected = [paper_adam(x, gradients[:, k], 0.01, beta1, beta2) for k, x in enumerate(theta)]
-        moved = relative_error(backend.to_host(on) - theta, np.array(expected) - theta)
+        paper = plain.Player([theta.copy()], (), [np.zeros(5)], [np.zeros(5)])
+        for t, g in enumerate(gradients, 1):
+            paper.adam([g], t, 0.01, beta1, beta2)
+        moved = relative_error(backend.to_host(on) - theta, paper.theta[0] - theta)
         yield row(f"Adam, beta1 {beta1}, beta2 {beta2}, 12 updates", theta.shape, moved)
     theta = rng.normal(size=(12, 5))
     average, mean = WeightAverage(backend.asarray(theta[0].copy()), 0.6, backend), theta[0].copy()
@@ -569,18 +504,6 @@ def optimisers(backend: Backend) -> Iterator[Row]:
     yield row(
         "schedule: constant, linear, cosine, exponential", (16,), relative_error(np.array(values), np.array(expected))
     )
-
-
-def paper_adam(theta: float, gradients: np.ndarray, alpha: float, beta1: float, beta2: float) -> float:
-    """Kingma and Ba 2015, Algorithm 1, line by line, on one number."""
-    m = v = 0.0
-    for t, g in enumerate(gradients, 1):
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g**2
-        m_hat = m / (1 - beta1**t)
-        v_hat = v / (1 - beta2**t)
-        theta = theta - alpha * m_hat / (math.sqrt(v_hat) + EPSILON)
-    return theta
 
 
 # ------------------------------------------------------------------------------------------------- NumPy and CuPy
@@ -610,7 +533,7 @@ def differences(backend: Backend) -> Iterator[tuple[str, float]]:
         gradients = []
         for side in (host, backend):
             r, f = (side.asarray(s.copy()) for s in logits)
-            objective, out = kind(side.ops, 3, "float32"), [side.zeros((3, 1), "float32") for _ in range(3)]
+            objective, out = side.ops.objective(kind, 3, "float32"), [side.zeros((3, 1), "float32") for _ in range(3)]
             objective.discriminator_gradient(r, f, out[0], out[1])
             objective.generator_gradient(r, f, out[2])
             gradients.append(np.concatenate([side.to_host(a) for a in out]))

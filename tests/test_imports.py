@@ -14,7 +14,7 @@ PACKAGE = ROOT / "minigan"
 
 # A module imports, at its top, only what stands above it. Folders stand for all of their modules.
 ORDER = [
-    "__init__", "errors", "files", "backend", "noise", "ops", "network", "objectives", "penalties", "optim", "config",
+    "__init__", "errors", "plain", "files", "backend", "noise", "ops", "network", "objectives", "penalties", "optim", "config",
     "cli", "gan", "gradcheck", "data", "launch", "metrics", "checkpoint", "run", "recipes", "plots",
     "explain", "training",
     "train", "sample", "evaluate", "check", "lockstep", "doctor", "__main__",
