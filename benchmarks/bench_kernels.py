@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from minigan import noise as streams
+from minigan.activations import ACTIVATIONS, LEAK
 from minigan.backend import Array, Backend
 from minigan.explain import queued
 from minigan.noise import Noise
 from minigan.objectives import OBJECTIVES
-from minigan.ops import ACTIVATIONS, LEAK
 from minigan.optim import EPSILON, Adam, WeightAverage
 
 pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=5, warmup=False)  # `timed` warms up

@@ -22,13 +22,13 @@ import numpy as np
 
 from benchmarks import versions
 from minigan import GAN
+from minigan.activations import LEAK
 from minigan.backend import Array, get_backend
 from minigan.config import Config
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.explain import count
 from minigan.launch import Launch, launches
-from minigan.ops import LEAK
 from minigan.training import limited_threads
 
 Arrays = dict[str, np.ndarray]

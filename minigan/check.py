@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from minigan import cli, plain
+from minigan.activations import ACTIVATIONS
 from minigan.backend import BACKENDS, KERNELS, Backend, get_backend
 from minigan.config import Config
 from minigan.errors import InputError, MiniganError
@@ -33,7 +34,6 @@ from minigan.gradcheck import STEP, numerical_derivative, numerical_gradient, re
 from minigan.network import Network
 from minigan.noise import INTERPOLATION
 from minigan.objectives import OBJECTIVES, cross_entropy, cross_entropy_gradient
-from minigan.ops import ACTIVATIONS, CURVED
 from minigan.optim import Adam, WeightAverage, schedule
 from minigan.penalties import one_centred, one_centred_direction, zero_centred, zero_centred_direction
 
@@ -50,6 +50,11 @@ PENALTIES: dict[str, dict[str, float]] = {
     "gradient-penalty": {"gradient_penalty": 2.5},
 }
 KINKED = ("relu", "leaky-relu")
+
+
+def bends(name: str) -> bool:
+    """Whether an activation has a second derivative."""
+    return ACTIVATIONS[name].curvature is not None
 
 
 class CertificateError(MiniganError):
@@ -164,7 +169,7 @@ def activations(backend: Backend) -> Iterator[Row]:
         ops.curvature(name, y, out)
         bend = backend.to_host(out) * slope
         numerical = (dphi(z + STEP) - dphi(z - STEP)) / (2 * STEP)
-        if name in CURVED:
+        if bends(name):
             error = relative_error(bend, numerical)
         else:
             error = 0.0 if not bend.any() and not numerical.any() else math.inf
@@ -339,7 +344,7 @@ def penalty(backend: Backend, name: str, label: str, settings: dict[str, float],
     gan.prepare(0)
     rows = gan.discriminate(penalise=True)
     gan.discriminator.backward(rows.tape.ones, rows.tape, want_dx=False)
-    gan.discriminator.input_gradient(gan.penalised.tape)
+    gan.discriminator.input_gradient(gan.penalty_rows.tape)
     gan.penalty_directions()
     rows.ds.fill(0)
     gan.penalised_gradient()
@@ -347,7 +352,7 @@ def penalty(backend: Backend, name: str, label: str, settings: dict[str, float],
     f = watched(partial(penalties_of, gan.config, theta, names, step.real, fake, step.between(fake)))
     variables = pairs(theta, gan.grad_d.layers, backend)
     last = len(variables) - 1
-    vanishing = [last] if name in CURVED else range(1, last + 1, 2)
+    vanishing = [last] if bends(name) else range(1, last + 1, 2)
     error = compare(f, variables, None, vanishing)
     return row(f"penalty {label}, {name}", gan.discriminator.sizes, error)
 

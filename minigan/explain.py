@@ -81,7 +81,7 @@ class Cost:
         """Of the matrix products of a step, on average over steps with and without penalties."""
         every = self.gan.config.penalty_every
         with_, without = flops(self.penalised), flops(self.plain)
-        return with_ / every + without * (every - 1) / every if self.gan.penalises else without
+        return with_ / every + without * (every - 1) / every if self.gan.has_penalties else without
 
 
 def count(config: Config, size: int, fill: Callable[[Array, int], None], backend: Backend) -> Cost:
@@ -89,17 +89,17 @@ def count(config: Config, size: int, fill: Callable[[Array, int], None], backend
     counting = Counting(backend)
     gan = GAN(config.replace(kernels="reference"), size, counting)
     steps = []
-    for _ in range(2 if gan.penalises and config.penalty_every > 1 else 1):  # update 0 is one with penalties
+    for _ in range(2 if gan.has_penalties and config.penalty_every > 1 else 1):  # update 0 is one with penalties
         counting.recorder.products = []
         gan.train_step(fill)
         steps.append(counting.recorder.products)
     copies = {
         gan.generator: 5,
-        gan.discriminator: 5 if gan.penalises else 4,
+        gan.discriminator: 5 if gan.has_penalties else 4,
     }  # weights, gradients, m, v, and a mean or scratch
     state = sum(n * network.theta.flat.nbytes for network, n in copies.items())
     work = counting.bytes + gan.average.mean.nbytes - state  # the average is a copy, not made by the backend
-    return Cost(gan, steps[-1], steps[0] if gan.penalises else [], state, work)
+    return Cost(gan, steps[-1], steps[0] if gan.has_penalties else [], state, work)
 
 
 def flops(products: Sequence[Product]) -> int:
@@ -152,7 +152,7 @@ def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[
         return f"{count / 1e6:,.1f} MB"
 
     floor = seconds(gan.ops.program(products), gan.backend)
-    steps = math.lcm(config.penalty_every if gan.penalises else 1, config.steps_per_launch)
+    steps = math.lcm(config.penalty_every if gan.has_penalties else 1, config.steps_per_launch)
     step = seconds(lambda: make(steps), gan.backend) / steps
     floor *= cost.flops / flops(cost.plain)
     result = [

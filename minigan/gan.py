@@ -6,8 +6,10 @@ pass through the discriminator serves all. The generator writes its samples stra
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -34,9 +36,37 @@ class Measurement:
     d_fake: float
 
 
+class Phase(NamedTuple):
+    """What is done with a minibatch, besides an update of the discriminator."""
+
+    generator: bool
+    """The generator is updated too: it is the last minibatch of a training step."""
+
+    penalise: bool
+    """The gradient penalties are applied."""
+
+
+class Coefficients:
+    """The numbers that change from step to step, in one array: they go to a device in one copy."""
+
+    SLOTS: ClassVar = {"adam_d": 4, "adam_g": 4, "average": 1, "r1": 1, "r2": 1, "gradient_penalty": 1}
+    """How many numbers each reader has (`Adam.coefficients`, `WeightAverage.weight`, one strength a penalty), in order."""
+
+    def __init__(self, backend: Backend, dtype: str) -> None:
+        self.array = backend.zeros((sum(self.SLOTS.values()),), dtype)
+        ends = itertools.accumulate(self.SLOTS.values())
+        views = (self.array[end - n : end] for n, end in zip(self.SLOTS.values(), ends, strict=True))
+        self.adam_d, self.adam_g, self.average, self.r1, self.r2, self.gradient_penalty = views
+
+    @classmethod
+    def row(cls, **values: tuple[float, ...]) -> tuple[float, ...]:
+        """The content of the array, from the numbers of each slot."""
+        return tuple(itertools.chain.from_iterable(values[name] for name in cls.SLOTS))
+
+
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of the discriminator's joined batch: samples x (n, d), logit gradients ds (n, 1) and their tape."""
+    """Some rows of the discriminator's batch: samples x (n, d), logit gradients ds (n, 1) and their tape."""
 
     x: Array
     ds: Array
@@ -45,15 +75,14 @@ class Rows:
     def part(self, lo: int, hi: int) -> Rows:
         return Rows(self.x[lo:hi], self.ds[lo:hi], self.tape.rows(lo, hi))
 
+    def with_logits(self, s: Array) -> Rows:
+        """The same rows, whose logits go to `s` (n, 1)."""
+        return Rows(self.x, self.ds, self.tape.with_output(s))
+
     @property
     def s(self) -> Array:
         """The logits D(x) (n, 1) of the last forward pass."""
-        return self.tape.y[-1]
-
-    @property
-    def delta(self) -> Array:
-        """The last layer's deltas (n, 1), where a backward pass begins: dLoss/ds written here need not be copied there."""
-        return self.tape.dz[-1]
+        return self.tape.output
 
 
 class GAN:
@@ -70,49 +99,54 @@ class GAN:
         self.ops = backend.ops
         self.step = 0
         self.noise = Noise(config.seed, backend)
-        self.numbers = backend.zeros((12,), dtype)  # that change from step to step, together: one copy to a device
+        self.coefficients = Coefficients(backend, dtype)
+        self.programs: dict[Phase, Callable[[], None]] = {}
         first = Noise(config.seed, backend)  # its scratch, as large as the weights, goes when this method ends
 
-        self.generator = Network(
-            (config.latent, *config.hidden, size), config.activation, config.output, backend, dtype
-        )
+        sizes = config.latent, *config.hidden, size
+        self.generator = Network(sizes, config.activation, config.output, backend, dtype)
         self.generator.initialise(first, streams.INIT_GENERATOR)
         self.grad_g = self.generator.parameters()
-        self.adam_g = Adam(self.generator.count, backend, dtype, config.beta1, config.beta2, self.numbers[4:8])
-        self.average = WeightAverage(self.generator.theta.flat, config.ema, backend, self.numbers[8:9])
+        betas = config.beta1, config.beta2
+        self.adam_g = Adam(self.generator.count, backend, dtype, *betas, self.coefficients.adam_g)
+        self.average = WeightAverage(self.generator.theta.flat, config.ema, backend, self.coefficients.average)
 
         self.discriminator = Network((size, *config.hidden, 1), config.activation, "identity", backend, dtype)
         self.discriminator.initialise(first, streams.INIT_DISCRIMINATOR)
         self.grad_d = self.discriminator.parameters()
-        self.adam_d = Adam(self.discriminator.count, backend, dtype, config.beta1, config.beta2, self.numbers[:4])
+        self.adam_d = Adam(self.discriminator.count, backend, dtype, *betas, self.coefficients.adam_d)
         self.objective = self.ops.objective(OBJECTIVES[config.objective], batch, dtype, config.label_smoothing)
 
+        self.make_rows(size)
+        self.z = backend.zeros((batch, config.latent), dtype)
+        # the generator's output rows are the discriminator's input rows
+        self.tape_g = self.generator.tape(batch, output=self.fake.x)
+
+    def make_rows(self, size: int) -> None:
+        """The discriminator's batch, and the parts of it that the passes use."""
+        config, backend = self.config, self.backend
+        batch, dtype = config.batch_size, config.dtype
         weights = (config.r1, config.r2, config.gradient_penalty)  # of real, generated and interpolated rows
         penalised = [block for block, weight in enumerate(weights) if weight > 0]
+        self.has_penalties = bool(penalised)
+
         n = (3 if config.gradient_penalty > 0 else 2) * batch
-        tape = self.discriminator.tape(n, tangents=bool(penalised))
-        self.joined = Rows(backend.zeros((n, size), dtype), backend.zeros((n, 1), dtype), tape)
-        self.pair = self.joined.part(0, 2 * batch)
-        self.real = self.joined.part(0, batch)
-        self.fake = self.joined.part(batch, 2 * batch)
-        self.z = backend.zeros((batch, config.latent), dtype)
-        self.tape_g = self.generator.tape(batch)
-        self.tape_g.y[-1] = self.fake.x  # the generator's output rows are the discriminator's input rows
+        tape = self.discriminator.tape(n, tangents=self.has_penalties)
+        self.critic_rows = Rows(backend.zeros((n, size), dtype), backend.zeros((n, 1), dtype), tape)
+        self.real_fake = self.critic_rows.part(0, 2 * batch)
+        self.real = self.critic_rows.part(0, batch)
+        self.fake = self.critic_rows.part(batch, 2 * batch)
 
-        self.judged = self.joined.part(0, 2 * batch)  # the pair as the generator's loss sees it:
-        if config.update == "alternating":  # through the new D, with logits of their own; `measurement` wants both
-            self.judged.tape.y[-1] = backend.zeros((2 * batch, 1), dtype)
-        self.judged_real, self.judged_fake = self.judged.part(0, batch), self.judged.part(batch, 2 * batch)
-        self.programs: dict[tuple[bool, bool], Callable[[], None]] = {}
+        self.fresh = self.real_fake  # real and generated rows as the generator's loss sees them:
+        if config.update == "alternating":  # through the updated D; `measurement` wants the logits before and after
+            self.fresh = self.real_fake.with_logits(backend.zeros((2 * batch, 1), dtype))
+        self.fresh_real, self.fresh_fake = self.fresh.part(0, batch), self.fresh.part(batch, 2 * batch)
 
-        self.penalises = bool(penalised)
-        self.strengths = [self.numbers[i : i + 1].reshape(1, 1) for i in (9, 10, 11)]
         if penalised:
-            self.first_penalised = penalised[0] * batch
-            self.penalised = self.joined.part(self.first_penalised, (penalised[-1] + 1) * batch)
+            self.penalty_rows = self.critic_rows.part(penalised[0] * batch, (penalised[-1] + 1) * batch)
             self.scratch_d = self.discriminator.parameters()
         if config.gradient_penalty > 0:
-            self.between = self.joined.part(2 * batch, 3 * batch)
+            self.interpolates = self.critic_rows.part(2 * batch, 3 * batch)
             self.mix = backend.zeros((batch, 1), dtype)
             self.norm = backend.zeros((batch, 1), dtype)
 
@@ -128,56 +162,55 @@ class GAN:
             fill(self.real.x, i)
             self.draw(i)
             self.prepare(i)
-            self.run(*self.kind(i))
+            self.run(self.phase(i))
         self.step += 1
         return self.measurement() if measure else None
 
-    def kind(self, i: int) -> tuple[bool, bool]:
-        """What discriminator update i is: the last of its step, and one that applies the penalties (every
-        `penalty_every`-th does)."""
+    def phase(self, i: int) -> Phase:
+        """What is done with minibatch i: penalties are applied in every `penalty_every`-th discriminator update."""
         c = self.config
-        return (i + 1) % c.discriminator_steps == 0, self.penalises and i % c.penalty_every == 0
+        return Phase((i + 1) % c.discriminator_steps == 0, self.has_penalties and i % c.penalty_every == 0)
 
-    def run(self, last: bool, penalise: bool) -> None:
-        """All that is computed from one minibatch. There are four kinds; the backend may keep a program of each."""
-        kind = last, penalise
-        if kind not in self.programs:
-            self.programs[kind] = self.ops.program(lambda: self.passes(last, penalise))
-        self.programs[kind]()
+    def run(self, phase: Phase) -> None:
+        """All that is computed from one minibatch. There are four phases; the backend may keep a program of each."""
+        if phase not in self.programs:
+            self.programs[phase] = self.ops.program(lambda: self.passes(phase))
+        self.programs[phase]()
 
-    def passes(self, last: bool, penalise: bool) -> None:
+    def passes(self, phase: Phase) -> None:
         """An update of the discriminator, and with the last minibatch of a step one of the generator."""
         self.generator.forward(self.z, self.tape_g)  # x_fake = G(z)
-        if last and self.config.update == "simultaneous":
-            self.simultaneous_update(penalise)
+        if phase.generator and self.config.update == "simultaneous":
+            self.simultaneous_update(phase.penalise)
         else:
-            self.discriminator_update(penalise)
-            if last:
+            self.discriminator_update(phase.penalise)
+            if phase.generator:
                 self.generator_update()
 
     def discriminator_update(self, penalise: bool) -> None:
         """theta_D <- Adam(dL_D/dtheta_D), generated samples held fixed."""
-        rows, real, fake = self.discriminate(penalise), self.real, self.fake
+        D, real, fake = self.discriminator, self.real, self.fake
+        rows = self.discriminate(penalise)
         if penalise:
             self.objective.discriminator_gradient(real.s, fake.s, real.ds, fake.ds)  # dL_D/ds
-            self.discriminator.backward(rows.tape.ones, rows.tape, want_dx=False)
-            self.discriminator.input_gradient(self.penalised.tape)  # dD/dx
+            D.backward(rows.tape.ones, rows.tape, want_dx=False)
+            D.input_gradient(self.penalty_rows.tape)  # dD/dx
             self.penalty_directions()
             self.penalised_gradient()
         else:
-            self.objective.discriminator_gradient(real.s, fake.s, real.delta, fake.delta)  # dL_D/ds
-            self.discriminator.backward(rows.delta, rows.tape, into=self.grad_d, want_dx=False)  # dL_D/dtheta_D
-        self.adam_d.apply(self.discriminator.theta.flat, self.grad_d.flat)
+            self.objective.discriminator_gradient(real.s, fake.s, real.tape.delta, fake.tape.delta)  # dL_D/ds
+            D.backward(rows.tape.delta, rows.tape, into=self.grad_d, want_dx=False)  # dL_D/dtheta_D
+        self.adam_d.apply(D.theta.flat, self.grad_d.flat)
 
     def generator_update(self) -> None:
         """theta_G <- Adam(dL_G/dtheta_G), through the discriminator that has just been updated; its average follows."""
-        fake = self.judged_fake
-        rows = self.judged if self.objective.needs_real else fake
-        self.discriminator.forward(rows.x, rows.tape)  # D(G(z)), and D(x) where the loss needs it
-        self.objective.generator_gradient(self.judged_real.s, fake.s, fake.delta)  # dL_G/ds
-        dx = self.discriminator.backward(fake.delta, fake.tape)  # dL_G/dx_fake: D's own gradients are not wanted
-        self.generator.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)  # dL_G/dtheta_G
-        self.adam_g.apply(self.generator.theta.flat, self.grad_g.flat, self.average)
+        D, G, real, fake = self.discriminator, self.generator, self.fresh_real, self.fresh_fake
+        rows = self.fresh if self.objective.needs_real else fake
+        D.forward(rows.x, rows.tape)  # D(G(z)), and D(x) where the loss needs it
+        self.objective.generator_gradient(real.s, fake.s, fake.tape.delta)  # dL_G/ds
+        dx = D.backward(fake.tape.delta, fake.tape)  # dL_G/dx_fake: D's own gradients are not wanted
+        G.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)  # dL_G/dtheta_G
+        self.adam_g.apply(G.theta.flat, self.grad_g.flat, self.average)
 
     def simultaneous_update(self, penalise: bool) -> None:
         """Both players from one forward and one backward pass through D, as in the article's code.
@@ -185,24 +218,25 @@ class GAN:
         D gives one logit per sample, so for either player dL/dx_i = dL/ds_i dD/dx_i. The pass is seeded with ones; its
         deltas are weighted by dL_D/ds for the weights, its dx by dL_G/ds for the generator.
         """
+        D, G, real, fake = self.discriminator, self.generator, self.real, self.fake
         rows = self.discriminate(penalise)
-        self.discriminator.backward(rows.tape.ones, rows.tape, want_dx=False)
+        D.backward(rows.tape.ones, rows.tape, want_dx=False)
         if penalise:
-            self.discriminator.input_gradient(rows.tape)  # dD/dx
+            D.input_gradient(rows.tape)  # dD/dx
             self.penalty_directions()
         else:
-            self.discriminator.input_gradient(self.fake.tape)
-        dx = self.fake.tape.dx
-        self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.ds)  # dL_G/ds
-        self.ops.xp.multiply(dx, self.fake.ds, out=dx)  # dL_G/dx_fake
-        self.generator.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)  # dL_G/dtheta_G
-        self.objective.discriminator_gradient(self.real.s, self.fake.s, self.real.ds, self.fake.ds)  # dL_D/ds
+            D.input_gradient(fake.tape)
+        dx = fake.tape.dx
+        self.objective.generator_gradient(real.s, fake.s, fake.ds)  # dL_G/ds
+        self.ops.xp.multiply(dx, fake.ds, out=dx)  # dL_G/dx_fake
+        G.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)  # dL_G/dtheta_G
+        self.objective.discriminator_gradient(real.s, fake.s, real.ds, fake.ds)  # dL_D/ds
         if penalise:
             self.penalised_gradient()
         else:
-            self.discriminator.weighted_gradient(rows.tape, rows.ds, self.grad_d)  # dL_D/dtheta_D
-        self.adam_d.apply(self.discriminator.theta.flat, self.grad_d.flat)
-        self.adam_g.apply(self.generator.theta.flat, self.grad_g.flat, self.average)
+            D.weighted_gradient(rows.tape, rows.ds, self.grad_d)  # dL_D/dtheta_D
+        self.adam_d.apply(D.theta.flat, self.grad_d.flat)
+        self.adam_g.apply(G.theta.flat, self.grad_g.flat, self.average)
 
     # ---------------------------------------------------------------------------------------------- its few parts
 
@@ -211,62 +245,53 @@ class GAN:
 
         Interpolates have no loss of their own: their ds stay 0.
         """
-        rows = self.joined if penalise else self.pair
-        if rows is self.joined and self.config.gradient_penalty > 0:
-            interpolate(self.ops, self.real.x, self.fake.x, self.mix, self.between.x)
+        rows = self.critic_rows if penalise else self.real_fake
+        if penalise and self.config.gradient_penalty > 0:
+            interpolate(self.ops, self.real.x, self.fake.x, self.mix, self.interpolates.x)
         self.discriminator.forward(rows.x, rows.tape)
         return rows
 
     def penalty_directions(self) -> None:
         """v = dP/d(dD/dx), from the dD/dx on the tape."""
-        r1, r2, gradient_penalty = self.strengths
-        if self.config.r1 > 0:
-            zero_centred_direction(self.ops, self.real.tape.dx, r1, self.real.tape.v)
-        if self.config.r2 > 0:
-            zero_centred_direction(self.ops, self.fake.tape.dx, r2, self.fake.tape.v)
-        if self.config.gradient_penalty > 0:
-            tape = self.between.tape
-            one_centred_direction(self.ops, tape.dx, gradient_penalty, tape.v, self.norm)
+        c, ops, strength = self.config, self.ops, self.coefficients
+        if c.r1 > 0:
+            zero_centred_direction(ops, self.real.tape.dx, strength.r1.reshape(1, 1), self.real.tape.v)
+        if c.r2 > 0:
+            zero_centred_direction(ops, self.fake.tape.dx, strength.r2.reshape(1, 1), self.fake.tape.v)
+        if c.gradient_penalty > 0:
+            tape = self.interpolates.tape
+            one_centred_direction(ops, tape.dx, strength.gradient_penalty.reshape(1, 1), tape.v, self.norm)
 
     def penalised_gradient(self) -> None:
         """dL_D/dtheta_D and the penalties' gradient, from unit-seeded deltas."""
-        rows = self.joined
-        penalised_gradient(
-            self.discriminator,
-            rows.tape,
-            self.penalised.tape,
-            self.first_penalised,
-            rows.ds,
-            self.grad_d,
-            self.scratch_d,
-        )
+        rows = self.critic_rows
+        penalised_gradient(self.discriminator, rows.tape, self.penalty_rows.tape, rows.ds, self.grad_d, self.scratch_d)
 
     # ------------------------------------------------------------------------------- what changes from step to step
 
     def draw(self, i: int) -> None:
         """The random numbers of discriminator update i."""
-        _, penalise = self.kind(i)
         self.noise.normal(self.z, streams.LATENT, i)
-        if penalise and self.config.gradient_penalty > 0:
+        if self.phase(i).penalise and self.config.gradient_penalty > 0:
             self.noise.uniform(self.mix, streams.INTERPOLATION, i)
 
     def prepare(self, i: int) -> None:
         """Put the numbers that depend on the step where the passes of discriminator update i read them."""
-        self.backend.fill(self.numbers, self.numbers_of(i))
+        self.backend.fill(self.coefficients.array, self.coefficients_of(i))
 
-    def numbers_of(self, i: int) -> tuple[float, ...]:
-        """What changes from step to step, for discriminator update i: both Adams', the average's weight, three penalties'."""
+    def coefficients_of(self, i: int) -> tuple[float, ...]:
+        """The coefficients of discriminator update i."""
         c, step = self.config, i // self.config.discriminator_steps
         rate = schedule(c.lr_schedule, step, self.horizon, c.lr_end)
         strength = schedule(c.penalty_schedule, step, self.horizon, c.penalty_end) / c.batch_size
         strength *= c.penalty_every  # as many times as strong as they are rarer
-        return (
-            *self.adam_d.numbers(i + 1, c.lr_discriminator * rate),
-            *self.adam_g.numbers(step + 1, c.lr_generator * rate),
-            self.average.weight(step + 1),
-            c.r1 * strength,
-            c.r2 * strength,
-            2 * c.gradient_penalty * strength,
+        return Coefficients.row(
+            adam_d=self.adam_d.coefficients(i + 1, c.lr_discriminator * rate),
+            adam_g=self.adam_g.coefficients(step + 1, c.lr_generator * rate),
+            average=(self.average.weight(step + 1),),
+            r1=(c.r1 * strength,),
+            r2=(c.r2 * strength,),
+            gradient_penalty=(2 * c.gradient_penalty * strength,),
         )
 
     @property
@@ -279,7 +304,7 @@ class GAN:
         xp, r, f = self.backend.xp, self.real.s, self.fake.s
         seen = xp.stack([
             self.objective.discriminator(r, f),
-            self.objective.generator(self.judged_real.s, self.judged_fake.s),
+            self.objective.generator(self.fresh_real.s, self.fresh_fake.s),
             *((0.5 * (1 + xp.tanh(s / 2))).mean() for s in (r, f)),
         ])  # fmt: skip
         loss_d, loss_g, d_real, d_fake = map(float, self.backend.to_host(seen))
@@ -302,10 +327,9 @@ class GAN:
     def sample(self, n: int, *, seed: int | None = None, stream: int = streams.SAMPLE, raw: bool = False) -> Array:
         """n generated samples (n, size) in model units, a host array; of the weight average unless `raw`."""
         flat = self.generator.theta.flat if raw else self.average.mean
-        g = Network(
-            self.generator.sizes, self.config.activation, self.config.output, self.backend, self.config.dtype, flat
-        )
-        return sample(g, n, self.config.seed if seed is None else seed, stream)
+        c = self.config
+        g = Network(self.generator.sizes, c.activation, c.output, self.backend, c.dtype, flat)
+        return sample(g, n, c.seed if seed is None else seed, stream)
 
 
 def sample(generator: Network, n: int, seed: int, stream: int = streams.SAMPLE) -> Array:

@@ -18,13 +18,13 @@ import numpy as np
 from minigan import noise as streams
 from minigan.backend import Backend
 from minigan.data.batches import Batches
-from minigan.gan import GAN
+from minigan.gan import GAN, Phase
 
 AHEAD = 1 << 17
 """Samples for which the tables are laid out (1 MiB of indices), or as many as one launch takes, if that is more."""
 
-Kinds = tuple[tuple[bool, bool], ...]
-"""`GAN.kind` of each minibatch of a launch."""
+Phases = tuple[Phase, ...]
+"""`GAN.phase` of each minibatch of a launch."""
 
 
 def launches(backend: Backend) -> bool:
@@ -72,12 +72,12 @@ class Launch(Steps):
         one = most * self.each
         self.turns = one * max(1, AHEAD // (one * batch))
         self.chosen = backend.zeros((self.turns, batch), np.int64)
-        self.table = backend.zeros((self.turns, gan.numbers.size), gan.config.dtype)
+        self.table = backend.zeros((self.turns, gan.coefficients.array.size), gan.config.dtype)
         self.next_chosen = np.zeros((self.turns, batch), np.int64)  # of the minibatches after those, on the host
         self.next_table = np.zeros(self.table.shape, gan.config.dtype)
         self.counter = backend.zeros((1,), np.uint64)
         self.at = -1  # what the counter says; before the first launch, nothing
-        self.programs: dict[Kinds, Callable[[], None]] = {}
+        self.programs: dict[Phases, Callable[[], None]] = {}
 
     def fits(self, wanted: int) -> int:
         """As many as a launch takes, or one. Full launches begin at multiples of `most`: so there are few kinds of them, each
@@ -91,10 +91,10 @@ class Launch(Steps):
             self.look_ahead(first, self.turns)
         if self.at != first or first % self.turns == 0:
             self.lay_out(first)
-        kinds = tuple(map(self.gan.kind, range(first, first + count)))
-        if kinds not in self.programs:
-            self.programs[kinds] = self.ops.program(partial(self.passes, kinds))
-        self.programs[kinds]()
+        phases = tuple(map(self.gan.phase, range(first, first + count)))
+        if phases not in self.programs:
+            self.programs[phases] = self.ops.program(partial(self.passes, phases))
+        self.programs[phases]()
         self.gan.step += steps
         self.at = first + count
         self.look_ahead(first + self.turns, count)  # while the device is busy, so that it need not wait when tables end
@@ -110,15 +110,15 @@ class Launch(Steps):
         """Write the next tables' rows of so many minibatches."""
         for i in range(first, first + count):
             self.next_chosen[i % self.turns] = self.batches.chosen(i)
-            self.next_table[i % self.turns] = self.gan.numbers_of(i)
+            self.next_table[i % self.turns] = self.gan.coefficients_of(i)
 
-    def passes(self, kinds: Kinds) -> None:
+    def passes(self, phases: Phases) -> None:
         """What a launch computes: the same operations on the same memory whenever it is called."""
         gan, ops, batches = self.gan, self.ops, self.batches
-        for ahead, (last, penalise) in enumerate(kinds):
+        for ahead, phase in enumerate(phases):
             ops.minibatch(self.counter, ahead, batches.rows, self.chosen, batches.offset, batches.factor, gan.real.x,
-                          gan.z, gan.config.seed, streams.LATENT, self.table, gan.numbers)  # fmt: skip
-            if penalise and gan.config.gradient_penalty > 0:
+                          gan.z, gan.config.seed, streams.LATENT, self.table, gan.coefficients.array)  # fmt: skip
+            if phase.penalise and gan.config.gradient_penalty > 0:
                 ops.draw("uniform", gan.mix, gan.config.seed, streams.INTERPOLATION, ahead, self.counter)
-            gan.passes(last, penalise)
-        ops.advance(self.counter, len(kinds), like=gan.numbers)
+            gan.passes(phase)
+        ops.advance(self.counter, len(phases), like=gan.coefficients.array)

@@ -66,7 +66,7 @@ def tensors(gan: GAN) -> Iterator[tuple[str, Array]]:
     """What a step leaves, in the order in which it is computed."""
     yield "generated samples", gan.fake.x
     yield "gradient of the discriminator", gan.grad_d.flat
-    yield "logits that the generator saw", gan.judged_fake.s
+    yield "logits that the generator saw", gan.fresh_fake.s
     yield "gradient of the generator", gan.grad_g.flat
     yield from gan.state().items()
 

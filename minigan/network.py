@@ -1,4 +1,4 @@
-"""A network of dense layers over one flat parameter vector, and the tape that its passes write to.
+"""A network of layers over one flat parameter vector, and the tape that its passes write to.
 
 Nothing is stored on a layer: `forward` writes its activations to a tape that the caller owns, `backward` reads them from
 there. Several passes (real, generated, penalty) coexist on tapes of their own, and no later pass can clobber an earlier one.
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from minigan.backend import Array, Backend
+from minigan.layers import Dense, DenseTape
 from minigan.noise import Noise
-from minigan.ops import CURVED, LEAK
 
 
 def parameter_count(sizes: Sequence[int]) -> int:
@@ -26,17 +26,13 @@ class Parameters:
     Order: W1 (I1, O1) row by row, b1 (O1,), W2, b2, ... Used for weights, gradients and averages alike.
     """
 
-    def __init__(self, sizes: Sequence[int], flat: Array) -> None:
+    def __init__(self, layers: Sequence[Dense], flat: Array) -> None:
         self.flat = flat
         self.layers: list[tuple[Array, Array]] = []
         start = 0
-        for fan_in, fan_out in pairwise(sizes):
-            W = flat[start : start + fan_in * fan_out].reshape(fan_in, fan_out)
-            b = flat[start + fan_in * fan_out : start + (fan_in + 1) * fan_out]
-            self.layers.append((W, b))
-            start += (fan_in + 1) * fan_out
-        if start != flat.size:
-            raise ValueError(f"layers {tuple(sizes)} need {start} parameters, the vector has {flat.size}")
+        for layer in layers:
+            self.layers.append(layer.parameters(flat[start : start + layer.count]))
+            start += layer.count
 
     def first_not_finite(self) -> int | None:
         """The first layer, counted from 1, that holds a number that is not finite; None where all are."""
@@ -50,53 +46,53 @@ class Parameters:
 
 
 class Tape:
-    """What one pass over a batch leaves behind, per layer l = 1..L (lists are indexed l - 1):
+    """What a pass of rows x (B, I) through a network leaves behind.
 
-        x (B, I)          the input (a reference: it must not change before the backward pass)
-        y[l] (B, O)       outputs                      slope[l]   phi'(y[l])
-        dz[l] (B, O)      dLoss/dz[l]                  dx (B, I)  dLoss/dx           ones (B, O)  to seed a pass with
-        v (B, I)          a direction; t[l], u[l]  tangents T_l along it, and U_l before the slope (with `tangents`)
-        bend[l], e[l]     phi'' terms, and the deltas of the second reverse pass (with `tangents`, curved networks)
-        mix[l] (B, I)     ds * Y_{l-1} + T_{l-1} (with `tangents`, piecewise-linear networks)
-
-    `rows(lo, hi)` is the same tape seen through some of its rows.
+    x: the input (a reference: it must not change before the backward pass). layers: a tape for each layer. dx (B, I):
+    dLoss/dx. ones (B, O): to seed a backward pass with. v (B, I): directions to move along, for gradient penalties.
     """
 
-    def __init__(self, network: Network, batch: int, *, tangents: bool) -> None:
-        widths = network.sizes[1:]
-
-        def arrays(wanted: bool = True) -> list[Array]:
-            return [network.backend.zeros((batch, o), network.dtype) for o in widths] if wanted else []
-
-        curved = tangents and network.curved
-        self.batch = batch
+    def __init__(self, layers: list[DenseTape], dx: Array, ones: Array, v: Array | None) -> None:
+        self.layers = layers
         self.x: Array = None
-        self.y = arrays()
-        self.slope = arrays()
-        self.dz = arrays()
-        self.dx = network.backend.zeros((batch, network.sizes[0]), network.dtype)
-        self.v: Array = network.backend.zeros(self.dx.shape, network.dtype) if tangents else None
-        self.t = arrays(tangents)
-        self.u = arrays(curved) or self.t
-        self.bend = arrays(curved)
-        self.e = arrays(curved)
-        mixing = tangents and not network.curved
-        self.mix = [network.backend.zeros((batch, i), network.dtype) for i in network.sizes[:-1]] if mixing else []
-        self.ones = network.backend.zeros((batch, widths[-1]), network.dtype)
-        self.ones.fill(1)
+        self.dx = dx
+        self.ones = ones
+        self.v = v
+
+    def __len__(self) -> int:
+        """B, the number of rows."""
+        return len(self.dx)
+
+    @property
+    def output(self) -> Array:
+        """Y_L (B, O), what the last forward pass returned."""
+        return self.layers[-1].y
+
+    @property
+    def delta(self) -> Array:
+        """dZ_L (B, O), where a backward pass begins: dLoss/dY_L of a linear last layer written here need not be copied."""
+        return self.layers[-1].dz
+
+    def inputs(self) -> list[Array]:
+        """The input of each layer: x, Y_1, ..., Y_{L-1}."""
+        return [self.x, *(layer.y for layer in self.layers[:-1])]
+
+    def directions(self) -> list[Array]:
+        """How the input of each layer moves: v, T_1, ..., T_{L-1}."""
+        return [self.v, *(layer.t for layer in self.layers[:-1])]
+
+    def with_output(self, y: Array) -> Tape:
+        """The same tape, but that Y_L goes to `y` (B, O)."""
+        tape = self.rows(0, len(self))
+        tape.layers[-1].y = y
+        return tape
 
     def rows(self, lo: int, hi: int) -> Tape:
-        """A view of rows lo:hi, made once and kept by the caller."""
-        view = object.__new__(Tape)
-        view.batch = hi - lo
-        for name, value in vars(self).items():
-            if name == "u" and value is self.t:
-                view.u = view.t  # CuPy computes in place, without a copy, where the arrays are the same object
-            elif isinstance(value, list):
-                setattr(view, name, [a[lo:hi] for a in value])
-            elif name != "batch":
-                setattr(view, name, None if value is None else value[lo:hi])
-        return view
+        """A view of rows lo:hi."""
+        layers = [layer.rows(lo, hi) for layer in self.layers]
+        part = Tape(layers, self.dx[lo:hi], self.ones[lo:hi], None if self.v is None else self.v[lo:hi])
+        part.x = None if self.x is None else self.x[lo:hi]
+        return part
 
 
 class Network:
@@ -112,41 +108,47 @@ class Network:
         self.ops = backend.ops
         self.dtype = dtype
         self.activations = (activation,) * (len(sizes) - 2) + (output,)
-        self.curved = any(name in CURVED for name in self.activations)
-        self.count = parameter_count(sizes)
+        self.layers = [
+            Dense(*pair, name, backend) for pair, name in zip(pairwise(sizes), self.activations, strict=True)
+        ]
+        self.curved = any(layer.curved for layer in self.layers)
+        self.count = sum(layer.count for layer in self.layers)
         self.theta = self.parameters(flat)
+
+    def __repr__(self) -> str:
+        shape = "-".join(map(str, self.sizes))
+        return f"Network({shape}, {' '.join(self.activations)}, {self.count:,} parameters, {self.dtype})"
 
     def parameters(self, flat: Array | None = None) -> Parameters:
         """Parameters of this network's shape over `flat` (default: zeros)."""
-        return Parameters(self.sizes, self.backend.zeros((self.count,), self.dtype) if flat is None else flat)
+        flat = self.backend.zeros((self.count,), self.dtype) if flat is None else flat
+        if flat.size != self.count:
+            raise ValueError(f"layers {self.sizes} need {self.count} parameters, the vector has {flat.size}")
+        return Parameters(self.layers, flat)
 
-    def tape(self, batch: int, *, tangents: bool = False) -> Tape:
-        """A tape for batches of this size; `tangents` adds what gradient penalties need."""
-        return Tape(self, batch, tangents=tangents)
+    def tape(self, batch: int, *, tangents: bool = False, output: Array | None = None) -> Tape:
+        """A tape for `batch` rows; `tangents` adds what gradient penalties need. output: where Y_L goes, if not to an
+        array of the tape's own."""
+        ys = [None] * (len(self.layers) - 1) + [output]
+        layers = [
+            layer.tape(batch, self.dtype, tangents=tangents, bends=self.curved, y=y)
+            for layer, y in zip(self.layers, ys, strict=True)
+        ]
+        dx = self.backend.zeros((batch, self.sizes[0]), self.dtype)
+        ones = self.backend.zeros((batch, self.sizes[-1]), self.dtype)
+        ones.fill(1)
+        return Tape(layers, dx, ones, self.backend.zeros(dx.shape, self.dtype) if tangents else None)
 
     def initialise(self, noise: Noise, stream: int) -> None:
-        """Draw the weights; biases are 0. Layer l uses (seed, stream, l).
-
-        Piecewise-linear layers (He et al. 2015):   W ~ N(0, 2 / ((1 + a^2) I)), a the leak
-        curved and linear layers (Glorot and Bengio 2010):   W ~ N(0, 2 / (I + O))
-        """
-        for layer, ((W, b), name) in enumerate(zip(self.theta.layers, self.activations, strict=True)):
-            fan_in, fan_out = W.shape
-            if name in ("relu", "leaky-relu"):
-                leak = LEAK if name == "leaky-relu" else 0.0
-                variance = 2 / ((1 + leak**2) * fan_in)
-            else:
-                variance = 2 / (fan_in + fan_out)
-            noise.normal(W, stream, layer)
-            self.ops.xp.multiply(W, math.sqrt(variance), out=W)
-            b.fill(0)
+        """Draw the weights; biases are 0. Layer l uses (seed, stream, l)."""
+        for number, (layer, p) in enumerate(zip(self.layers, self.theta.layers, strict=True)):
+            layer.initialise(p, noise, stream, number)
 
     def forward(self, x: Array, tape: Tape) -> Array:
         """Y_l = phi_l(Y_{l-1} W_l + b_l), Y_0 = x; returns Y_L (B, O)."""
         tape.x = x
-        for (W, b), name, y, scratch in zip(self.theta.layers, self.activations, tape.y, tape.slope, strict=True):
-            self.ops.dense_forward(x, W, b, name, y, scratch)
-            x = y
+        for layer, p, kept in zip(self.layers, self.theta.layers, tape.layers, strict=True):
+            x = layer.forward(p, x, kept)
         return x
 
     def backward(self, dy: Array, tape: Tape, into: Parameters | None = None, *, want_dx: bool = True) -> Array | None:
@@ -157,19 +159,18 @@ class Network:
 
         Weight gradients are written only where `into` is given; returns dx unless `want_dx` is false.
         """
-        ops, names, y, slope, dz = self.ops, self.activations, tape.y, tape.slope, tape.dz
-        ops.activation_backward(dy, y[-1], names[-1], slope[-1], dz[-1])
-        for k in reversed(range(len(names))):
+        layers, kept, x = self.layers, tape.layers, tape.inputs()
+        layers[-1].delta(dy, kept[-1])
+        for k in reversed(range(len(layers))):
             if into is not None:
-                ops.weight_gradient(y[k - 1] if k else tape.x, dz[k], *into.layers[k])
+                layers[k].weight_gradient(x[k], kept[k], into.layers[k])
             if k:
-                W, _ = self.theta.layers[k]
-                ops.hidden_delta(dz[k], W, y[k - 1], names[k - 1], slope[k - 1], dz[k - 1])
+                layers[k].delta_below(self.theta.layers[k], kept[k], layers[k - 1], kept[k - 1])
         return self.input_gradient(tape) if want_dx else None
 
     def input_gradient(self, tape: Tape) -> Array:
         """dx = dZ_1 W_1^T (B, I): the last line of `backward`, by itself where only some rows need it."""
-        self.ops.input_gradient(tape.dz[0], self.theta.layers[0][0], tape.dx)
+        self.layers[0].input_gradient(self.theta.layers[0], tape.layers[0], tape.dx)
         return tape.dx
 
     def tangent(self, v: Array, tape: Tape) -> Array:
@@ -177,11 +178,9 @@ class Network:
 
         Needs the slopes that `backward` left on the tape.
         """
-        t = v
-        for k, (W, _) in enumerate(self.theta.layers):
-            self.ops.dense_tangent(t, W, self.activations[k], tape.slope[k], tape.u[k], tape.t[k])
-            t = tape.t[k]
-        return t
+        for layer, p, kept in zip(self.layers, self.theta.layers, tape.layers, strict=True):
+            v = layer.tangent(p, v, kept)
+        return v
 
     def weighted_gradient(self, tape: Tape, ds: Array, into: Parameters) -> None:
         """Weight gradients from deltas that were seeded with ones, each sample i weighted by ds_i (ds (B, 1)).
@@ -190,6 +189,5 @@ class Network:
 
         For networks with one output: one backward pass can so serve several losses of the same logits.
         """
-        for k, (dW, db) in enumerate(into.layers):
-            x = tape.y[k - 1] if k else tape.x
-            self.ops.weighted_gradient(x, tape.dz[k], ds, tape.slope[k], dW, db)  # used slopes lend their memory
+        for layer, x, kept, d in zip(self.layers, tape.inputs(), tape.layers, into.layers, strict=True):
+            layer.weighted_gradient(x, kept, ds, d)

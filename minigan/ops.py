@@ -4,30 +4,16 @@ Notation (docs/math.md derives each line): batch B, layer widths I (in) and O (o
 `Y = phi(X W + b)` with X (B, I), W (I, O), b (O,). `dname` is dLoss/dname and has name's shape. Every function writes to
 `out` arrays that the caller owns and allocates nothing.
 
-phi' and phi'' are taken from the *output* y = phi(z), so that only outputs need keeping:
-
-    activation   phi(z)                      phi'(z) = slope(y)        phi''/phi' = curvature(y)
-    relu         max(z, 0)                   [y > 0]                   0
-    leaky-relu   max(z, a z), a = 0.2        [y > 0] + a [y <= 0]      0
-    tanh         tanh z                      1 - y^2                   -2 y
-    sigmoid      1 / (1 + e^-z)              y (1 - y)                 1 - 2 y
-    identity     z                           1                         0
+phi is one of activations.py, called by its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
+from minigan.activations import ACTIVATIONS
 from minigan.backend import Array, Backend
-
-LEAK = 0.2
-"""Slope a of the leaky ReLU for z < 0 (Maas et al. 2013; 0.2 as in DCGAN, Radford et al. 2016)."""
-
-ActivationName = Literal["relu", "leaky-relu", "tanh", "sigmoid", "identity"]
-ACTIVATIONS: tuple[str, ...] = ("relu", "leaky-relu", "tanh", "sigmoid", "identity")
-CURVED: tuple[str, ...] = ("tanh", "sigmoid")
-"""Activations with phi'' != 0: gradient penalties through them need one more reverse pass."""
 
 
 class Ops:
@@ -56,49 +42,19 @@ class Ops:
 
     def activation(self, name: str, z: Array, scratch: Array) -> None:
         """z <- phi(z), in place; `scratch` is overwritten."""
-        xp = self.xp
-        if name == "relu":
-            xp.maximum(z, 0, out=z)
-        elif name == "leaky-relu":
-            xp.multiply(z, LEAK, out=scratch)
-            xp.maximum(z, scratch, out=z)
-        elif name == "tanh":
-            xp.tanh(z, out=z)
-        elif name == "sigmoid":
-            self.sigmoid(z, z, scratch)
-        elif name != "identity":
-            raise ValueError(f"unknown activation {name!r}")
+        ACTIVATIONS[name].phi(self, z, scratch)
 
     def slope(self, name: str, y: Array, out: Array) -> None:
-        """out = phi'(z), from y = phi(z). At the kink of ReLU and leaky ReLU (z = 0) the left slope is taken."""
-        xp = self.xp
-        if name == "relu":
-            xp.greater(y, 0, out=out)
-        elif name == "leaky-relu":
-            xp.greater(y, 0, out=out)
-            xp.multiply(out, 1 - LEAK, out=out)
-            xp.add(out, LEAK, out=out)
-        elif name == "tanh":
-            xp.multiply(y, y, out=out)
-            xp.subtract(1, out, out=out)
-        elif name == "sigmoid":
-            xp.subtract(1, y, out=out)
-            xp.multiply(out, y, out=out)
-        elif name == "identity":
-            out.fill(1)
-        else:
-            raise ValueError(f"unknown activation {name!r}")
+        """out = phi'(z), from y = phi(z)."""
+        ACTIVATIONS[name].slope(self, y, out)
 
     def curvature(self, name: str, y: Array, out: Array) -> None:
         """out = phi''(z) / phi'(z), from y = phi(z); 0 for piecewise-linear activations."""
-        xp = self.xp
-        if name == "tanh":
-            xp.multiply(y, -2, out=out)
-        elif name == "sigmoid":
-            xp.multiply(y, -2, out=out)
-            xp.add(out, 1, out=out)
-        else:
+        curvature = ACTIVATIONS[name].curvature
+        if curvature is None:
             out.fill(0)
+        else:
+            curvature(self, y, out)
 
     # ----------------------------------------------------------------------------------------- the dense step
 

@@ -32,14 +32,14 @@ class Adam:
     """
 
     def __init__(self, count: int, backend: Backend, dtype: str, beta1: float, beta2: float,
-                 prepared: Array | None = None) -> None:  # fmt: skip
+                 coefficients: Array | None = None) -> None:  # fmt: skip
         self.ops = backend.ops
         self.backend = backend
         self.beta1 = beta1
         self.beta2 = beta2
         self.m = backend.zeros((count,), dtype)
         self.v = backend.zeros((count,), dtype)
-        self.prepared = backend.zeros((4,), dtype) if prepared is None else prepared
+        self.prepared = backend.zeros((4,), dtype) if coefficients is None else coefficients
         self.scratch, self.slices = _blocks(count, backend, dtype)
 
     def factors(self, t: int, lr: float) -> tuple[float, float]:
@@ -47,13 +47,13 @@ class Adam:
         c = math.sqrt((1 - self.beta2**t) / (1 - self.beta2))
         return lr * c * (1 - self.beta1) / (1 - self.beta1**t), EPSILON * c
 
-    def numbers(self, t: int, lr: float) -> tuple[float, float, float, float]:
+    def coefficients(self, t: int, lr: float) -> tuple[float, float, float, float]:
         """What `apply` reads in the t-th update: beta1, beta2, step_size, epsilon."""
         return self.beta1, self.beta2, *self.factors(t, lr)
 
     def prepare(self, t: int, lr: float) -> None:
         """Put the t-th update's numbers where `apply` reads them."""
-        self.backend.fill(self.prepared, self.numbers(t, lr))
+        self.backend.fill(self.prepared, self.coefficients(t, lr))
 
     def apply(self, theta: Array, grad: Array, average: WeightAverage | None = None) -> None:
         """theta <- theta - lr mhat / (sqrt(vhat) + eps), in place: the update prepared. The average takes in the result,

@@ -64,37 +64,28 @@ def interpolate(ops: Ops, real: Array, fake: Array, mix: Array, out: Array) -> N
 
 
 def penalised_gradient(
-    network: Network, tape: Tape, part: Tape, lo: int, ds: Array, into: Parameters, scratch: Parameters
+    network: Network, tape: Tape, part: Tape, ds: Array, into: Parameters, scratch: Parameters
 ) -> None:
     """Weight gradients of the loss (through ds = dLoss/ds) plus the penalties (through v) in one sweep.
 
-    `part` is the view of `tape` from row `lo` on that holds the penalised samples. Before: `network.backward(tape.ones,
-    tape)` has left unit-seeded deltas, and the directions v stand in `part.v` (0 where a sample is not penalised).
-    `scratch` is as large as `into`.
+    `part` is the view of `tape` that holds the penalised samples. Before: `network.backward(tape.ones, tape)` has left
+    unit-seeded deltas, and part.v holds the directions v (0 where a sample is not penalised). `scratch` is as large as `into`.
     """
     network.tangent(part.v, part)
     if network.curved:
-        curved_gradient(network, tape, part, lo, ds, into, scratch)
+        curved_gradient(network, tape, part, ds, into, scratch)
     else:
-        piecewise_linear_gradient(network, tape, part, lo, ds, into)
+        piecewise_linear_gradient(network, tape, part, ds, into)
 
 
-def piecewise_linear_gradient(network: Network, tape: Tape, part: Tape, lo: int, ds: Array, into: Parameters) -> None:
+def piecewise_linear_gradient(network: Network, tape: Tape, part: Tape, ds: Array, into: Parameters) -> None:
     """dW_l = (ds * Y_{l-1} + T_{l-1})^T delta_l and db_l = ds^T delta_l: phi'' = 0, so slopes do not move."""
-    xp, rows = network.ops.xp, slice(lo, lo + part.batch)
-    for k, (dW, db) in enumerate(into.layers):
-        x, t = (tape.y[k - 1], part.t[k - 1]) if k else (tape.x, part.v)
-        mix = tape.mix[k]
-        penalised = mix[rows]
-        xp.multiply(x, ds, out=mix)
-        xp.add(penalised, t, out=penalised)
-        xp.dot(mix.T, tape.dz[k], out=dW)
-        xp.dot(ds.T, tape.dz[k], out=db.reshape(1, -1))
+    steps = zip(network.layers, tape.inputs(), part.directions(), tape.layers, part.layers, into.layers, strict=True)
+    for layer, x, t, whole, penalised, d in steps:
+        layer.mixed_gradient(x, t, whole, penalised, ds, d)
 
 
-def curved_gradient(
-    network: Network, tape: Tape, part: Tape, lo: int, ds: Array, into: Parameters, scratch: Parameters
-) -> None:
+def curved_gradient(network: Network, tape: Tape, part: Tape, ds: Array, into: Parameters, scratch: Parameters) -> None:
     """One more reverse pass, for activations whose slope phi'(z) moves with z.
 
     T_l = U_l * phi'(z_l) depends on z_l with derivative U_l * phi''(z_l). Its weight in sum_i T_L,i is delta_l / phi'(z_l),
@@ -103,23 +94,9 @@ def curved_gradient(
         e_L = ds                      e_{l-1} = (e_l W_l^T) * phi'(z_{l-1}) + bend_{l-1}
         dW_l = Y_{l-1}^T e_l + T_{l-1}^T delta_l                  db_l = sum_B e_l
     """
-    ops, xp = network.ops, network.ops.xp
-    rows = slice(lo, lo + part.batch)
-    last = len(into.layers) - 1
-    for k in reversed(range(len(into.layers))):
-        dW, db = into.layers[k]
-        if k == last:  # the logit is linear in z_L
-            xp.copyto(tape.e[k], ds)
-        else:  # hidden layers share one activation, here a curved one
-            ops.input_gradient(tape.e[k + 1], network.theta.layers[k + 1][0], tape.e[k])
-            xp.multiply(tape.e[k], tape.slope[k], out=tape.e[k])
-            ops.curvature(network.activations[k], part.y[k], part.bend[k])
-            xp.multiply(part.bend[k], part.u[k], out=part.bend[k])
-            xp.multiply(part.bend[k], part.dz[k], out=part.bend[k])
-            penalised = tape.e[k][rows]
-            xp.add(penalised, part.bend[k], out=penalised)
-        x, t = (tape.y[k - 1], part.t[k - 1]) if k else (tape.x, part.v)
-        ops.weight_gradient(x, tape.e[k], dW, db)
-        product = scratch.layers[k][0]
-        xp.dot(t.T, part.dz[k], out=product)
-        xp.add(dW, product, out=dW)
+    layers, x, t = network.layers, tape.inputs(), part.directions()
+    network.ops.xp.copyto(tape.layers[-1].e, ds)  # the logit is linear in z_L
+    for k in reversed(range(len(layers))):
+        if k < len(layers) - 1:
+            layers[k].second_delta(network.theta.layers[k + 1], tape.layers[k + 1].e, tape.layers[k], part.layers[k])
+        layers[k].second_gradient(x[k], t[k], tape.layers[k], part.layers[k], into.layers[k], scratch.layers[k][0])

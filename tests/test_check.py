@@ -7,11 +7,12 @@ import json
 import pytest
 
 from minigan import check, gan, plain
+from minigan.activations import ACTIVATIONS
 from minigan.backend import Backend
 from minigan.gan import GAN
 from minigan.network import Network, Tape
 from minigan.objectives import OBJECTIVES
-from minigan.ops import ACTIVATIONS, Ops
+from minigan.ops import Ops
 from minigan.optim import Adam
 
 SECTIONS = tuple(check.SECTIONS)
@@ -95,7 +96,7 @@ def test_catches_activations_clobbered_by_a_later_pass(backend, monkeypatch):
 
 def test_catches_a_generator_gradient_that_skips_the_discriminator(backend, monkeypatch):
     def input_gradient(self, tape):
-        tape.dx.fill(-1 / tape.batch)
+        tape.dx.fill(-1 / len(tape))
         return tape.dx
 
     monkeypatch.setattr(Network, "input_gradient", input_gradient)
@@ -106,8 +107,8 @@ def test_catches_a_generator_gradient_that_skips_the_discriminator(backend, monk
 
 def test_catches_stale_activations_after_the_discriminator_moved(backend, monkeypatch):
     def generator_update(self):
-        self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.delta)
-        dx = self.discriminator.backward(self.fake.delta, self.fake.tape)
+        self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.tape.delta)
+        dx = self.discriminator.backward(self.fake.tape.delta, self.fake.tape)
         self.generator.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)
         self.adam_g.apply(self.generator.theta.flat, self.grad_g.flat)
 
@@ -215,8 +216,8 @@ def test_catches_a_penalty_whose_tangent_skips_a_layer(backend, monkeypatch):
 
 def test_catches_a_weighted_gradient_that_forgets_its_weights(backend, monkeypatch):
     def wrong(self, tape, ds, into):
-        for k, (dW, db) in enumerate(into.layers):
-            self.ops.weight_gradient(tape.y[k - 1] if k else tape.x, tape.dz[k], dW, db)
+        for layer, x, kept, d in zip(self.layers, tape.inputs(), tape.layers, into.layers, strict=True):
+            layer.weight_gradient(x, kept, d)
 
     monkeypatch.setattr(Network, "weighted_gradient", wrong)
     failed = failures(backend, "networks", "steps")

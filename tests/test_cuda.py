@@ -18,6 +18,7 @@ from fakecuda import CublasLt, CublasLtError, OnCpu, on_cpu, products_on, stand_
 from helpers import agree, exit_code, tiny_gan
 
 from minigan import lockstep, train
+from minigan.activations import ACTIVATIONS
 from minigan.backend import Backend, _require_nvmath, get_backend
 from minigan.check import certificate
 from minigan.data import load
@@ -27,7 +28,7 @@ from minigan.errors import FallbackWarning, InputError, MiniganError
 from minigan.kernels import cublaslt, gpu
 from minigan.noise import Noise
 from minigan.objectives import OBJECTIVES
-from minigan.ops import ACTIVATIONS, Ops
+from minigan.ops import Ops
 
 CUBLASLT: Any = None
 with suppress(ImportError):

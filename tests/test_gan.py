@@ -14,7 +14,7 @@ from helpers import differences, flats, normal, tiny_gan
 from minigan import noise as streams
 from minigan.backend import Array, Backend
 from minigan.config import ACTIVATIONS, OBJECTIVES, UPDATES, Config
-from minigan.gan import CHUNK, GAN
+from minigan.gan import CHUNK, GAN, Phase
 from minigan.gradcheck import relative_error
 from minigan.network import Network
 from minigan.noise import Noise
@@ -138,7 +138,7 @@ def test_each_update_moves_its_own_network_and_leaves_the_other_bit_identical(
     gan.generator.forward(gan.z, gan.tape_g)
     gan.prepare(0)
     start = flats(gan)
-    gan.discriminator_update(gan.kind(0)[1])
+    gan.discriminator_update(gan.phase(0).penalise)
     middle = flats(gan)
     gan.generator_update()
     end = flats(gan)
@@ -214,9 +214,11 @@ def test_discriminator_steps_and_lazy_penalties_follow_their_counts(
     batches, updates_d, updates_g, penalised = [], [], [], []
     for adam, updates in ((gan.adam_d, updates_d), (gan.adam_g, updates_g)):
         prepared: list[tuple[int, float]] = []
-        numbers = adam.numbers
+        coefficients = adam.coefficients
         monkeypatch.setattr(
-            adam, "numbers", lambda t, lr, f=numbers, prepared=prepared: (prepared.append((t, lr)), f(t, lr))[1]
+            adam,
+            "coefficients",
+            lambda t, lr, f=coefficients, prepared=prepared: (prepared.append((t, lr)), f(t, lr))[1],
         )
         monkeypatch.setattr(adam, "apply", lambda *_, prepared=prepared, updates=updates: updates.append(prepared[-1]))
     gradient = gan.penalised_gradient
@@ -254,12 +256,12 @@ def test_the_generator_moves_with_the_last_minibatch_of_a_step(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gan, fill = tiny_gan(backend, discriminator_steps=3, r1=1.0, penalty_every=2)
-    order: list[tuple[bool, bool]] = []
-    monkeypatch.setattr(gan, "run", lambda last, penalise: order.append((last, penalise)))
+    order: list[Phase] = []
+    monkeypatch.setattr(gan, "run", order.append)
     for _ in range(2):
         gan.train_step(fill)
-    assert [last for last, _ in order] == [False, False, True] * 2
-    assert [penalise for _, penalise in order] == [True, False] * 3
+    assert [phase.generator for phase in order] == [False, False, True] * 2
+    assert [phase.penalise for phase in order] == [True, False] * 3
 
 
 # ------------------------------------------------------------------------------------------------- what a step reports

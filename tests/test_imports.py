@@ -14,8 +14,8 @@ PACKAGE = ROOT / "minigan"
 
 # A module imports, at its top, only what stands above it. Folders stand for all of their modules.
 ORDER = [
-    "__init__", "errors", "plain", "files", "backend", "noise", "ops", "network", "objectives", "penalties", "optim", "config",
-    "cli", "gan", "gradcheck", "data", "launch", "metrics", "checkpoint", "run", "recipes", "plots",
+    "__init__", "errors", "plain", "files", "backend", "activations", "noise", "ops", "layers", "network", "objectives",
+    "penalties", "optim", "config", "cli", "gan", "gradcheck", "data", "launch", "metrics", "checkpoint", "run", "recipes", "plots",
     "explain", "training",
     "train", "sample", "evaluate", "check", "lockstep", "doctor", "__main__",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import agree
 
+from minigan.activations import ACTIVATIONS
 from minigan.backend import get_backend
 from minigan.check import certificate
 from minigan.config import Config
@@ -15,7 +16,7 @@ from minigan.data.scaling import Scaler
 from minigan.errors import InputError
 from minigan.gan import GAN
 from minigan.noise import INIT_DISCRIMINATOR, INIT_GENERATOR, Noise
-from minigan.ops import ACTIVATIONS, Ops
+from minigan.ops import Ops
 
 pytest.importorskip("numba", reason="the extra `fast` is not installed")
 

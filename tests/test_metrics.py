@@ -330,7 +330,7 @@ def test_the_digits_classifier_is_right_about_images_that_it_has_not_seen(backen
     found, kinds = classifier.features(x)
     tape = classifier.network.tape(len(x))
     logits = classifier.network.forward(backend.asarray(x), tape)
-    np.testing.assert_allclose(backend.to_host(found), backend.to_host(tape.y[-2]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(backend.to_host(found), backend.to_host(tape.layers[-2].y), rtol=1e-4, atol=1e-5)
     assert found.shape == (359, 64) and found.dtype == np.float64
     assert (backend.to_host(kinds) == backend.to_host(logits.argmax(axis=1))).all()
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from helpers import differences, normal
 
-from minigan.backend import Backend
+from minigan.activations import ACTIVATIONS
+from minigan.backend import Array, Backend
 from minigan.gradcheck import relative_error
-from minigan.network import Network, Parameters, parameter_count
+from minigan.network import Network, Tape, parameter_count
 from minigan.noise import Noise
-from minigan.ops import ACTIVATIONS
 
 HIDDEN_AND_OUTPUT = [
     *itertools.product(ACTIVATIONS, ["identity"]),
@@ -34,7 +34,8 @@ def network(
 
 def test_parameters_are_views_of_one_vector_in_the_documented_order(backend: Backend) -> None:
     flat = backend.asarray(np.arange(3 * 2 + 2 + 2 * 1 + 1, dtype=np.float64))
-    p = Parameters((3, 2, 1), flat)
+    net = Network((3, 2, 1), "tanh", "identity", backend, "float64")
+    p = net.parameters(flat)
     (W1, b1), (W2, b2) = p.layers
     assert [a.shape for a in (W1, b1, W2, b2)] == [(3, 2), (2,), (2, 1), (1,)]
     assert backend.to_host(W1).tolist() == [[0, 1], [2, 3], [4, 5]]
@@ -43,7 +44,7 @@ def test_parameters_are_views_of_one_vector_in_the_documented_order(backend: Bac
     assert backend.to_host(flat)[8:10].tolist() == [-1, -1]
     for wrong in (10, 12):
         with pytest.raises(ValueError, match=f"layers \\(3, 2, 1\\) need 11 parameters, the vector has {wrong}"):
-            Parameters((3, 2, 1), backend.zeros((wrong,), "float64"))
+            net.parameters(backend.zeros((wrong,), "float64"))
 
 
 def test_a_network_can_look_at_other_weights(backend: Backend) -> None:
@@ -115,12 +116,13 @@ def test_two_tapes_coexist(backend: Backend, hidden: str) -> None:
 
 def test_nothing_but_the_parameters_is_kept_on_the_network(backend: Backend) -> None:
     net = network(backend)
-    before = set(vars(net))
+    before, of_layers = set(vars(net)), [dict(vars(layer)) for layer in net.layers]
     tape = net.tape(6, tangents=True)
     net.forward(normal(backend, 6, 3), tape)
     net.backward(normal(backend, 6, 2), tape, net.parameters())
     net.tangent(normal(backend, 6, 3), tape)
     assert set(vars(net)) == before
+    assert [vars(layer) for layer in net.layers] == of_layers
     assert not [name for name, value in vars(net).items() if isinstance(value, backend.xp.ndarray)]
 
 
@@ -130,6 +132,14 @@ def same_memory(a: object, b: object) -> bool:
     return bool((b == 123).all())  # type: ignore[attr-defined]
 
 
+def arrays(tape: Tape) -> dict[str, Array]:
+    """Every array of a tape by its name."""
+    found = {name: value for name, value in vars(tape).items() if name != "layers"}
+    for number, layer in enumerate(tape.layers, 1):
+        found |= {f"{name}[{number}]": value for name, value in vars(layer).items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 @pytest.mark.parametrize("hidden", ["leaky-relu", "tanh"])
 @pytest.mark.parametrize("tangents", [False, True])
 def test_rows_of_a_tape_are_views(backend: Backend, hidden: str, tangents: bool) -> None:
@@ -137,39 +147,40 @@ def test_rows_of_a_tape_are_views(backend: Backend, hidden: str, tangents: bool)
     tape = net.tape(6, tangents=tangents)
     tape.x = normal(backend, 6, 3)
     part = tape.rows(2, 5)
-    assert (part.batch, set(vars(part))) == (3, set(vars(tape)))
-    seen = 0
-    for name, value in vars(tape).items():
-        if name == "batch" or value is None:
-            continue
-        wholes, views = (v if isinstance(v, list) else [v] for v in (value, getattr(part, name)))
-        for whole, view in zip(wholes, views, strict=True):
-            assert view.shape == (3, *whole.shape[1:])
-            assert same_memory(view, whole[2:5])
-            seen += 1
-    assert seen >= (17 if tangents else 12)
+    assert (len(tape), len(part)) == (6, 3)
+    wholes, views = arrays(tape), arrays(part)
+    assert set(views) == set(wholes) and len(wholes) >= (19 if tangents else 12)
+    for name, whole in wholes.items():
+        assert views[name].shape == (3, *whole.shape[1:])
+        assert same_memory(views[name], whole[2:5])
+
+
+def test_a_tape_with_another_output_shares_all_but_that(backend: Backend) -> None:
+    net, y = network(backend), normal(backend, 6, 2)
+    tape = net.tape(6)
+    other = arrays(tape.with_output(y))
+    assert other.pop("y[3]") is y
+    assert all(same_memory(other[name], array) for name, array in arrays(tape).items() if name != "y[3]")
+    assert arrays(net.tape(6, output=y))["y[3]"] is y
 
 
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
 def test_a_tape_holds_what_its_passes_need_and_no_more(backend: Backend, hidden: str) -> None:
     net = network(backend, hidden)
-    plain, tape = net.tape(6), net.tape(6, tangents=True)
+    plain, tape = arrays(net.tape(6)), arrays(net.tape(6, tangents=True))
     assert net.curved == (hidden in ("tanh", "sigmoid"))
-    assert plain.batch == tape.batch == 6
-    assert plain.v is None and not (plain.t or plain.u or plain.bend or plain.e or plain.mix)
-    assert tape.v.shape == (6, 3)
-    for used_by_curved in (tape.bend, tape.e):
-        assert [a.shape for a in used_by_curved] == ([(6, 5), (6, 4), (6, 2)] if net.curved else [])
-    assert [a.shape for a in tape.mix] == ([] if net.curved else [(6, 3), (6, 5), (6, 4)])
-    assert (tape.u is tape.t) != net.curved, "U is kept only where phi'' needs it"
+    kept = {"dx", "ones"} | {f"{name}[{k}]" for name in ("y", "slope", "dz") for k in (1, 2, 3)}
+    assert set(plain) == kept
+    more = ("u", "t", "bend", "e") if net.curved else ("u", "t", "mix")
+    assert set(tape) == kept | {"v"} | {f"{name}[{k}]" for name in more for k in (1, 2, 3)}
+    shapes = {"v": (6, 3), "e[1]": (6, 5), "bend[2]": (6, 4), "mix[1]": (6, 3), "mix[3]": (6, 4)}
+    assert all(tape[name].shape == shape for name, shape in shapes.items() if name in tape)
 
 
 @pytest.mark.parametrize("hidden", ["leaky-relu", "tanh"])
 def test_every_array_of_a_tape_has_the_networks_precision(backend: Backend, hidden: str) -> None:
     net = Network((3, 5, 2), hidden, "identity", backend, "float32")
-    for value in vars(net.tape(6, tangents=True)).values():
-        for array in value if isinstance(value, list) else [value]:
-            assert array is None or isinstance(array, int) or array.dtype == np.float32
+    assert {array.dtype.name for array in arrays(net.tape(6, tangents=True)).values()} == {"float32"}
 
 
 def test_a_tape_of_a_deeper_network_is_refused(backend: Backend) -> None:
@@ -210,7 +221,7 @@ def test_a_part_of_a_tape_has_one_array_where_the_tape_has(backend: Backend, hid
     """CuPy computes in place where operand and result are the same object, and copies where they only share memory."""
     tape = Network((3, 4, 1), hidden, "identity", backend).tape(6, tangents=True)
     for part in (tape, tape.rows(1, 4), tape.rows(1, 4).rows(0, 2)):
-        assert all((u is t) == one for u, t in zip(part.u, part.t, strict=True))
+        assert all((layer.u is layer.t) == one for layer in part.layers)
 
 
 @pytest.mark.parametrize("hidden", ACTIVATIONS)

@@ -10,11 +10,11 @@ import pytest
 from helpers import differences, normal, tiny_gan
 
 from minigan import noise as streams
+from minigan.activations import ACTIVATIONS
 from minigan.backend import Array, Backend
 from minigan.gan import GAN
 from minigan.gradcheck import relative_error
 from minigan.network import Network
-from minigan.ops import ACTIVATIONS
 from minigan.penalties import (
     interpolate,
     one_centred,
@@ -117,7 +117,7 @@ def test_penalised_gradient_of_every_activation_and_depth(backend: Backend, name
     into.flat.fill(3)
     net.forward(x, tape)
     net.backward(tape.ones, tape, want_dx=False)
-    penalised_gradient(net, tape, part, lo, ds, into, scratch)
+    penalised_gradient(net, tape, part, ds, into, scratch)
     numerical = differences(scalar, net.theta.flat, backend)
     assert relative_error(backend.to_host(into.flat), numerical) < TOLERANCE
 
@@ -187,9 +187,9 @@ def test_interpolates_lie_between_their_pair(backend: Backend) -> None:
 
 def test_the_penalties_are_due_when_they_should_be(backend: Backend) -> None:
     gan, _ = tiny_gan(backend, r1=1.0, penalty_every=3)
-    assert [gan.kind(i)[1] for i in range(7)] == [True, False, False, True, False, False, True]
+    assert [gan.phase(i).penalise for i in range(7)] == [True, False, False, True, False, False, True]
     never, _ = tiny_gan(backend, penalty_every=3)
-    assert not any(never.kind(i)[1] for i in range(7))
+    assert not any(never.phase(i).penalise for i in range(7))
 
 
 def test_every_combination_is_tested() -> None:

@@ -13,11 +13,11 @@ import psutil
 import pytest
 from helpers import agree, flats, start
 
+from minigan.activations import ACTIVATIONS
 from minigan.backend import get_backend
 from minigan.config import OBJECTIVES, UPDATES, Config
 from minigan.gan import GAN
 from minigan.noise import Noise
-from minigan.ops import ACTIVATIONS
 
 pytest.importorskip("numba", reason="the extra `fast` is not installed")
 

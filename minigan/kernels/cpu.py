@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minigan.activations import LEAK
 from minigan.backend import Array, Backend
 from minigan.kernels import compiled
 from minigan.kernels.compiled import (
@@ -24,7 +25,7 @@ from minigan.kernels.compiled import (
 )
 from minigan.kernels.program import Recorder, reads, reads_all, writes
 from minigan.kernels.team import blas
-from minigan.ops import LEAK, Ops
+from minigan.ops import Ops
 
 
 @cache

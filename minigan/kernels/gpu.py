@@ -20,13 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigan.activations import ACTIVATIONS, LEAK
 from minigan.backend import Array, Backend
 from minigan.errors import FallbackWarning, reason
 from minigan.kernels.cublaslt import Products
-from minigan.ops import ACTIVATIONS, LEAK, Ops
+from minigan.ops import Ops
 
 if TYPE_CHECKING:
     from minigan.objectives import NonSaturating
+
+KINDS = tuple(ACTIVATIONS)
+"""The order in which activation.cu numbers the activations."""
 
 SOURCES = Path(__file__).with_name("cuda")
 KERNELS = {
@@ -165,21 +169,21 @@ class CudaOps(Ops):
             return
         self.xp.dot(x, W, out=y)
         real = y.dtype.type
-        kind = np.int32(ACTIVATIONS.index(name))
+        kind = np.int32(KINDS.index(name))
         self.launch("bias_activation", y.size, y, y, b, np.int64(y.size), np.int32(y.shape[1]), kind, real(LEAK))
 
     def activation_backward(self, dy: Array, y: Array, name: str, slope: Array, dz: Array) -> None:
         if name == "identity":
             super().activation_backward(dy, y, name, slope, dz)
             return
-        kind = np.int32(ACTIVATIONS.index(name))
+        kind = np.int32(KINDS.index(name))
         self.launch("activation_backward", y.size, y, dy, y, slope, dz, np.int64(y.size), kind, y.dtype.type(LEAK))
 
     def hidden_delta(self, dz: Array, W: Array, y: Array, name: str, slope: Array, out: Array) -> None:
         if W.shape[1] != 1:  # else the product would be a launch of its own for one term
             super().hidden_delta(dz, W, y, name, slope, out)
             return
-        size, kind = (np.int64(y.size), np.int32(y.shape[1])), np.int32(ACTIVATIONS.index(name))
+        size, kind = (np.int64(y.size), np.int32(y.shape[1])), np.int32(KINDS.index(name))
         self.launch("hidden_delta", y.size, y, dz, W, y, slope, out, *size, kind, y.dtype.type(LEAK))
 
     def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:

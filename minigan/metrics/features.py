@@ -77,7 +77,7 @@ class Classifier:
             n = min(BLOCK, len(x) - lo)
             rows[:n] = self.backend.asarray(x[lo : lo + n])
             logits = self.network.forward(rows, tape)
-            hidden[lo : lo + n] = tape.y[-2][:n]
+            hidden[lo : lo + n] = tape.layers[-2].y[:n]
             kinds[lo : lo + n] = logits[:n].argmax(axis=1)
         return hidden, kinds
 
