@@ -1,8 +1,8 @@
 """`python -m benchmarks.quality`: train every recipe on the reported seeds and measure the samples, for docs/results.md.
 
 Each run is what a person would type: `python -m minigan.train`, then `python -m minigan.evaluate` on its last weights.
-What was found goes into one JSON file per run in benchmarks/quality/; runs that have one are not made again, so the
-command can be stopped and continued. `--page` writes the page from these files.
+What was found is one line of a file in benchmarks/quality/ (recipe, stability, ablation, rival); runs that have a line are
+not made again, so the command can be stopped and continued. `--page` writes the page from these files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from benchmarks.report import insert
 from minigan import cli
 from minigan.backend import KERNELS
 from minigan.errors import DivergenceError, InputError
-from minigan.files import write_json
 from minigan.metrics.suite import METRICS, cost
 from minigan.recipes import recipe
 
@@ -77,15 +76,26 @@ class Trial:
         return f"{self.group}-{self.data}-{self.recipe}-{self.seed}"
 
     @property
-    def record(self) -> Path:
-        return RESULTS / f"{self.name}.json"
+    def records(self) -> Path:
+        """The file with the records of this kind of run, one JSON object a line."""
+        return RESULTS / f"{self.group.partition('-')[0]}.jsonl"
 
     @property
     def folder(self) -> Path:
         return WORK / self.name
 
     def read(self) -> Record | None:
-        return json.loads(self.record.read_text(encoding="utf-8")) if self.record.is_file() else None
+        """This run's record, the newest if there are several; None where the run has not been made."""
+        lines = self.records.read_text(encoding="utf-8").splitlines() if self.records.is_file() else []
+        mine = {"group": self.group, "data": self.data, "recipe": self.recipe, "seed": self.seed}
+        found = [record for record in map(json.loads, lines) if mine.items() <= record.items()]
+        return found[-1] if found else None
+
+    def write(self, record: Record) -> None:
+        """Append this run's record: in one call, so that several processes can."""
+        RESULTS.mkdir(exist_ok=True)
+        with open(self.records, "ab", buffering=0) as file:
+            file.write((json.dumps(record, sort_keys=True) + "\n").encode())
 
 
 def plan() -> list[Trial]:
@@ -153,7 +163,7 @@ def perform(trial: Trial, threads: int, jobs: int, kernels: str) -> Record:
         result |= {key: found[key] for key in ("step", "compared", "groups", "generated", "real", "verdict")}
         if trial.seed == SEEDS[trial.data][0] and trial.group == "recipe":
             shutil.copyfile(trial.folder / "samples.png", picture(trial.data, trial.recipe))
-    write_json(trial.record, result)
+    trial.write(result)
     return result
 
 
@@ -365,7 +375,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     trials = [trial for trial in plan() if any(text in trial.name for text in values.only)]
     if values.list:
         for trial in trials:
-            print("done   " if trial.record.is_file() else "missing", trial.name)
+            print("done   " if trial.read() else "missing", trial.name)
         return 0
 
     def make(trial: Trial) -> None:
@@ -373,7 +383,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(trial.name, found.get("failed") or f"{found['seconds']:.0f} s", flush=True)
 
     with ThreadPoolExecutor(max_workers=values.jobs) as pool:
-        list(pool.map(make, [trial for trial in trials if not trial.record.is_file()]))
+        list(pool.map(make, [trial for trial in trials if trial.read() is None]))
     return 0
 
 
