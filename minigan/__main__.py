@@ -1,11 +1,16 @@
-"""`python -m minigan`: what there is to run."""
+"""`minigan`, or `python -m minigan`: what there is to run, and running it."""
 
 from __future__ import annotations
 
+import difflib
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 
 import minigan
+from minigan import cli
+from minigan.errors import InputError, short
 
 COMMANDS = {
     "train": "train a GAN on digits, MNIST, 2-D mixtures or your own data",
@@ -23,20 +28,34 @@ def overview() -> str:
     for name, purpose in COMMANDS.items():
         if find_spec(f"minigan.{name}"):
             lines.append(f"  python -m minigan.{name:<9} {purpose}")
-    return "\n".join([*lines, "", "Each command explains its flags with --help."])
+    return "\n".join(
+        [*lines, "", "Each explains its flags with --help; `minigan NAME` is the same as `python -m minigan.NAME`."]
+    )
 
 
-def main(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help"):
+def main(argv: Sequence[str] | None = None) -> int:
+    """The overview, or the command named first with the flags after it: `minigan train --data ring`.
+
+    Raises: InputError where there is no such command.
+    """
+    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
         print(overview())
         return 0
-    if arguments[0] == "--version":
-        print(minigan.__version__)
+    if name == "--version":
+        print(f"minigan {minigan.__version__}")
         return 0
-    print(f"python -m minigan takes no {arguments[0]!r}; a command is run as python -m minigan.NAME.", file=sys.stderr)
-    print(overview(), file=sys.stderr)
-    return 2
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(COMMANDS)}."
+        raise InputError(f"there is no command {short(name)!r}; {hint}")
+    return int(import_module(f"minigan.{name}").main(rest))
+
+
+def run() -> None:
+    """The console script."""
+    cli.run(main)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run()

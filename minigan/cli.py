@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+from minigan import __version__
 from minigan.config import Config, flag
 from minigan.errors import InputError, MiniganError
 
@@ -26,6 +27,9 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=Formatter, argument_default=argparse.SUPPRESS, **options)
+        self.add_argument(
+            "--version", action="version", version=f"minigan {__version__}", help="print the version and exit"
+        )
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message.removeprefix('argument ').rstrip('.')}; {self.prog} --help lists the flags.")

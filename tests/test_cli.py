@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import subprocess
 import sys
@@ -145,10 +146,28 @@ def test_python_m_minigan_lists_the_commands(capsys: pytest.CaptureFixture[str])
         for name in ("train", "sample"):
             assert f"python -m minigan.{name}" in out
     assert overview.main(["--version"]) == 0
-    assert capsys.readouterr().out == f"{__version__}\n"
-    assert overview.main(["train"]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == "" and "python -m minigan.NAME" in captured.err
+    assert capsys.readouterr().out == f"minigan {__version__}\n"
+
+
+@pytest.mark.parametrize("name", overview.COMMANDS)
+def test_a_command_runs_by_its_name_and_says_its_version(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`minigan NAME` and `python -m minigan NAME`."""
+    helps = []
+    for main, argv in ((overview.main, [name]), (importlib.import_module(f"minigan.{name}").main, [])):
+        for flag_ in ("--version", "--help"):
+            with pytest.raises(SystemExit) as ended:
+                main([*argv, flag_])
+            assert ended.value.code == 0
+            helps.append(capsys.readouterr().out)
+    assert helps[0] == helps[2] == f"minigan {__version__}\n"
+    assert helps[1] == helps[3]
+
+
+def test_a_command_that_does_not_exist_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(overview.main, "trian", "--data", "ring") == 2
+    assert capsys.readouterr() == ("", "minigan: there is no command 'trian'; did you mean train?\n")
+    assert exit_code(overview.main, "\x1b[2J") == 2
+    assert "choose one of: train, sample" in capsys.readouterr().err
 
 
 def test_only_commands_that_exist_are_listed() -> None:
