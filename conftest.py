@@ -19,7 +19,7 @@ from sybil.parsers.doctest import DocTestParser
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 from sybil.sybil import SybilCollection
 
-from minigan.backend import BACKENDS, Backend, get_backend
+from minigan.backends import BACKENDS, Ops, get_ops
 from minigan.errors import InputError
 
 # Examples are slow by nature here (whole training steps), so no deadline; CI must not depend on luck.
@@ -33,16 +33,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @functools.cache
-def _backend(name: str) -> Backend | str:
+def _backend(name: str) -> Ops | str:
     """The backend, or the sentence that says why there is none."""
     try:
-        return get_backend(name)
+        return get_ops(name)
     except InputError as error:
         return str(error)
 
 
 @pytest.fixture(scope="session")
-def backend(request: pytest.FixtureRequest) -> Backend:
+def backend(request: pytest.FixtureRequest) -> Ops:
     """The backend chosen with --backend; without its device the test is skipped and says why."""
     found = _backend(request.config.getoption("--backend"))
     if isinstance(found, str):

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan import noise as streams
-from minigan.activations import ACTIVATIONS, LEAK
-from minigan.backend import Array, Backend
-from minigan.explain import queued
-from minigan.noise import Noise
-from minigan.objectives import OBJECTIVES
-from minigan.optim import EPSILON, Adam, WeightAverage
+from minigan.backends import Array, Ops
+from minigan.backends import noise as streams
+from minigan.backends.activations import ACTIVATIONS, LEAK
+from minigan.backends.noise import Noise
+from minigan.nn.objectives import OBJECTIVES
+from minigan.nn.optim import EPSILON, Adam, WeightAverage
+from minigan.runs.cost import queued
 
 pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=5, warmup=False)  # `timed` warms up
 
@@ -28,27 +28,27 @@ TOLERANCE = {"float32": 2e-5, "float64": 1e-12, "tf32": 2e-5 * 2**13}
 """Largest error allowed, relative to the largest value; TF32 has 13 bits less than float32."""
 
 
-def precision_of(backend: Backend, dtype: str) -> str:
+def precision_of(backend: Ops, dtype: str) -> str:
     """What bounds the error of a product of `dtype`."""
     return "tf32" if backend.kernels == "cuda-tf32" and dtype == "float32" else dtype
 
 
-def normal(backend: Backend, dtype: str, *shape: int, seed: int = 0) -> Array:
+def normal(backend: Ops, dtype: str, *shape: int, seed: int = 0) -> Array:
     return backend.asarray(np.random.default_rng([seed, *shape]).standard_normal(shape, np.float32).astype(dtype))
 
 
-def reference(backend: Backend, array: Array) -> np.ndarray:
+def reference(backend: Ops, array: Array) -> np.ndarray:
     """A float64 copy on the host."""
     return np.array(backend.to_host(array), np.float64)
 
 
-def assert_close(backend: Backend, dtype: str, pairs: Sequence[tuple[Array, np.ndarray]], slack: float = 1) -> None:
+def assert_close(backend: Ops, dtype: str, pairs: Sequence[tuple[Array, np.ndarray]], slack: float = 1) -> None:
     for got, expected in pairs:
         error = np.abs(backend.to_host(got) - expected).max() / max(np.abs(expected).max(), 1e-30)
         assert error <= slack * TOLERANCE[precision_of(backend, dtype)], f"off by {error:.1e} of the largest value"
 
 
-def timed(benchmark: Any, backend: Backend, kernel: Callable[[], object], name: str, flops: float, bytes: float,
+def timed(benchmark: Any, backend: Ops, kernel: Callable[[], object], name: str, flops: float, bytes: float,
           **size: Any) -> None:  # fmt: skip
     """Time `kernel`, and note what GFLOP/s and GB/s are made from.
 
@@ -76,11 +76,11 @@ def timed(benchmark: Any, backend: Backend, kernel: Callable[[], object], name: 
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_ceiling_product(benchmark: Any, backend: Backend, precision: str) -> None:
+def test_ceiling_product(benchmark: Any, backend: Ops, precision: str) -> None:
     """The fastest that this machine computes: a large matrix product."""
     n = 2048 if backend.name == "numpy" else 8192
     a, b, out = (normal(backend, precision, n, n, seed=s) for s in range(3))
-    kernel = backend.ops.program(lambda: backend.ops.xp.dot(a, b, out=out))
+    kernel = backend.program(lambda: backend.xp.dot(a, b, out=out))
     kernel()
     rows = slice(0, 4)
     assert_close(backend, precision, [(out[rows], reference(backend, a[rows]) @ reference(backend, b))], slack=10)
@@ -88,7 +88,7 @@ def test_ceiling_product(benchmark: Any, backend: Backend, precision: str) -> No
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_ceiling_copy(benchmark: Any, backend: Backend, precision: str) -> None:
+def test_ceiling_copy(benchmark: Any, backend: Ops, precision: str) -> None:
     """The fastest that this machine moves data: a copy far larger than every cache."""
     n = (1 << 28 if backend.name == "numpy" else 1 << 31) // np.dtype(precision).itemsize
     a, b = backend.zeros((n,), precision), backend.zeros((n,), precision)
@@ -105,7 +105,7 @@ def test_ceiling_copy(benchmark: Any, backend: Backend, precision: str) -> None:
 class Dense:
     """A square layer (width -> width) on a batch, its arrays, and their float64 copies on the host."""
 
-    def __init__(self, backend: Backend, dtype: str, batch: int, width: int) -> None:
+    def __init__(self, backend: Ops, dtype: str, batch: int, width: int) -> None:
         self.x, self.dy = (normal(backend, dtype, batch, width, seed=s) for s in (1, 2))
         self.W = normal(backend, dtype, width, width) / math.sqrt(width)
         self.b = normal(backend, dtype, width)
@@ -119,9 +119,9 @@ class Dense:
         self.slope_host = np.where(self.z > 0, 1, LEAK)
 
 
-def test_dense_forward(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
+def test_dense_forward(benchmark: Any, backend: Ops, dtype: str, batch: int, width: int) -> None:
     """Y = phi(X W + b)."""
-    d, ops = Dense(backend, dtype, batch, width), backend.ops
+    d, ops = Dense(backend, dtype, batch, width), backend
     kernel = ops.program(lambda: ops.dense_forward(d.x, d.W, d.b, "leaky-relu", d.y, d.slope))
     kernel()
     assert_close(backend, dtype, [(d.y, d.z * d.slope_host)])
@@ -131,9 +131,9 @@ def test_dense_forward(benchmark: Any, backend: Backend, dtype: str, batch: int,
     )
 
 
-def test_dense_backward(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
+def test_dense_backward(benchmark: Any, backend: Ops, dtype: str, batch: int, width: int) -> None:
     """dZ = dY * phi'(Y), dW = X^T dZ, db = sum dZ, dX = dZ W^T."""
-    d, ops = Dense(backend, dtype, batch, width), backend.ops
+    d, ops = Dense(backend, dtype, batch, width), backend
     ops.dense_forward(d.x, d.W, d.b, "leaky-relu", d.y, d.slope)
 
     def passes() -> None:
@@ -161,12 +161,12 @@ def test_dense_backward(benchmark: Any, backend: Backend, dtype: str, batch: int
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_weight_gradient(benchmark: Any, backend: Backend, monkeypatch: pytest.MonkeyPatch, apart: bool, dtype: str,
+def test_weight_gradient(benchmark: Any, backend: Ops, monkeypatch: pytest.MonkeyPatch, apart: bool, dtype: str,
                          batch: int, width: int) -> None:  # fmt: skip
     """dW = X^T dZ and db = sum dZ, in one launch where cuBLASLt offers that, and in two whether or not."""
     if not backend.kernels.startswith("cuda"):
         pytest.skip("elsewhere they are two operations")
-    d, ops = Dense(backend, dtype, batch, width), backend.ops
+    d, ops = Dense(backend, dtype, batch, width), backend
     if apart:
         monkeypatch.setattr(ops.xp.products, "dot_and_sums", lambda *_, **__: False)
     kernel = ops.program(lambda: ops.weight_gradient(d.x, d.dy, d.dW, d.db))
@@ -178,9 +178,9 @@ def test_weight_gradient(benchmark: Any, backend: Backend, monkeypatch: pytest.M
     timed(benchmark, backend, kernel, name, d.product + d.n, moved, dtype=dtype, batch=batch, width=width)
 
 
-def test_dense_tangent(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
+def test_dense_tangent(benchmark: Any, backend: Ops, dtype: str, batch: int, width: int) -> None:
     """T_out = (T_in W) * phi'(Y)."""
-    d, ops = Dense(backend, dtype, batch, width), backend.ops
+    d, ops = Dense(backend, dtype, batch, width), backend
     d.slope[...] = backend.asarray(d.slope_host.astype(dtype))
     kernel = ops.program(lambda: ops.dense_tangent(d.x, d.W, "leaky-relu", d.slope, d.y, d.y))
     kernel()
@@ -208,16 +208,16 @@ SLOPE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation(benchmark: Any, backend: Backend, name: str, dtype: str, batch: int, width: int) -> None:
+def test_activation(benchmark: Any, backend: Ops, name: str, dtype: str, batch: int, width: int) -> None:
     """y = phi(z + b): what follows the product of a dense step. (In place on y alone, repetition would change it.)"""
     z, b = normal(backend, dtype, batch, width), normal(backend, dtype, width)
     y, scratch = backend.zeros((batch, width), dtype), backend.zeros((batch, width), dtype)
 
     def passes() -> None:
-        backend.ops.xp.add(z, b, out=y)
-        backend.ops.activation(name, y, scratch)
+        backend.xp.add(z, b, out=y)
+        backend.activation(name, y, scratch)
 
-    kernel = backend.ops.program(passes)
+    kernel = backend.program(passes)
     kernel()
     assert_close(backend, dtype, [(y, PHI[name](reference(backend, z) + reference(backend, b)))])
     size = {"dtype": dtype, "batch": batch, "width": width}
@@ -225,12 +225,12 @@ def test_activation(benchmark: Any, backend: Backend, name: str, dtype: str, bat
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation_backward(benchmark: Any, backend: Backend, name: str, dtype: str, batch: int, width: int) -> None:
+def test_activation_backward(benchmark: Any, backend: Ops, name: str, dtype: str, batch: int, width: int) -> None:
     """dZ = dY * phi'(Y)."""
     z, dy = (normal(backend, dtype, batch, width, seed=s) for s in (0, 1))
     y = backend.asarray(PHI[name](reference(backend, z)).astype(dtype))
     slope, dz = backend.zeros((batch, width), dtype), backend.zeros((batch, width), dtype)
-    kernel = backend.ops.program(lambda: backend.ops.activation_backward(dy, y, name, slope, dz))
+    kernel = backend.program(lambda: backend.activation_backward(dy, y, name, slope, dz))
     kernel()
     assert_close(backend, dtype, [(dz, reference(backend, dy) * SLOPE[name](reference(backend, z)))])
     size = {"dtype": dtype, "batch": batch, "width": width}
@@ -256,17 +256,17 @@ GRADIENTS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Any, Any, Any]]] =
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_objective(benchmark: Any, backend: Backend, name: str, dtype: str, batch: int) -> None:
+def test_objective(benchmark: Any, backend: Ops, name: str, dtype: str, batch: int) -> None:
     """The gradients with respect to the logits, of both players."""
     r, f = (normal(backend, dtype, batch, 1, seed=s) for s in (0, 1))
     dr, df, dg = (backend.zeros((batch, 1), dtype) for _ in range(3))
-    objective = backend.ops.objective(OBJECTIVES[name], batch, dtype)
+    objective = backend.objective(OBJECTIVES[name], batch, dtype)
 
     def passes() -> None:
         objective.discriminator_gradient(r, f, dr, df)
         objective.generator_gradient(r, f, dg)
 
-    kernel = backend.ops.program(passes)
+    kernel = backend.program(passes)
     kernel()
     expected = GRADIENTS[name](reference(backend, r), reference(backend, f))
     assert_close(backend, dtype, [(got, e / batch) for got, e in zip((dr, df, dg), expected, strict=True)])
@@ -276,17 +276,17 @@ def test_objective(benchmark: Any, backend: Backend, name: str, dtype: str, batc
 # ----------------------------------------------------------------------------------- optimiser, noise, gather
 
 
-def test_adam(benchmark: Any, backend: Backend, dtype: str, width: int) -> None:
+def test_adam(benchmark: Any, backend: Ops, dtype: str, width: int) -> None:
     """One Adam update of a square layer's weights."""
     time_adam(benchmark, backend, dtype, width * (width + 1), width=width)
 
 
-def test_adam_of_many(benchmark: Any, backend: Backend) -> None:
+def test_adam_of_many(benchmark: Any, backend: Ops) -> None:
     """Far more than any cache holds, to be held against the copy: 50 million weights, on a CPU a tenth."""
     time_adam(benchmark, backend, "float32", 5_000_000 if backend.name == "numpy" else 50_000_000, every=50)
 
 
-def time_adam(benchmark: Any, backend: Backend, dtype: str, n: int, every: int = 1, **size: int) -> None:
+def time_adam(benchmark: Any, backend: Ops, dtype: str, n: int, every: int = 1, **size: int) -> None:
     """every: one weight in so many is checked."""
     theta, grad = (normal(backend, dtype, n, seed=s) for s in (0, 1))
     adam = Adam(n, backend, dtype, 0.5, 0.999)
@@ -299,23 +299,23 @@ def time_adam(benchmark: Any, backend: Backend, dtype: str, n: int, every: int =
         start = start - 1e-3 * (m / (1 - 0.5**t)) / (np.sqrt(v / (1 - 0.999**t)) + EPSILON)
     assert_close(backend, dtype, [(theta[some], start)])
     adam.prepare(1000, 1e-9)
-    kernel = backend.ops.program(lambda: adam.apply(theta, grad))
+    kernel = backend.program(lambda: adam.apply(theta, grad))
     name = "Adam" if size else f"Adam of {n:,}"
     timed(benchmark, backend, kernel, name, 11 * n, 7 * theta.nbytes, dtype=dtype, **size)
 
 
-def test_average(benchmark: Any, backend: Backend, dtype: str, width: int) -> None:
+def test_average(benchmark: Any, backend: Ops, dtype: str, width: int) -> None:
     """One update of the weight average of a square layer."""
     theta, other = (normal(backend, dtype, width * (width + 1), seed=s) for s in (0, 1))
     average = WeightAverage(theta, 0.999, backend)
     average.update(other, 1)
     start, end = reference(backend, theta), reference(backend, other)
     assert_close(backend, dtype, [(average.mean, start + (1 - 2 / 11) * (end - start))])
-    kernel = backend.ops.program(lambda: average.apply(other))
+    kernel = backend.program(lambda: average.apply(other))
     timed(benchmark, backend, kernel, "average", 3 * theta.size, 3 * theta.nbytes, dtype=dtype, width=width)
 
 
-def test_noise(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
+def test_noise(benchmark: Any, backend: Ops, dtype: str, batch: int, width: int) -> None:
     """z ~ N(0, I), drawn on the host, but on the device with CUDA kernels."""
     out, noise = backend.empty((batch, width), dtype), Noise(3, backend)
     u = np.empty(2 * ((out.size + 1) // 2), np.float32)
@@ -331,7 +331,7 @@ def test_noise(benchmark: Any, backend: Backend, dtype: str, batch: int, width: 
     )  # fmt: skip
 
 
-def test_noise_of_cupy(benchmark: Any, backend: Backend, batch: int, width: int) -> None:
+def test_noise_of_cupy(benchmark: Any, backend: Ops, batch: int, width: int) -> None:
     """CuPy's own, with the generator of NumPy's name that it has, to be held against ours."""
     if (backend.name, backend.kernels) != ("cupy", "reference"):
         pytest.skip("it is CuPy's, whatever our kernels are")
@@ -342,14 +342,14 @@ def test_noise_of_cupy(benchmark: Any, backend: Backend, batch: int, width: int)
     timed(benchmark, backend, draw, "normal noise of CuPy", 6 * n, 4 * n, dtype="float32", batch=batch, width=width)
 
 
-def test_gather(benchmark: Any, backend: Backend, dtype: str, batch: int, width: int) -> None:
+def test_gather(benchmark: Any, backend: Ops, dtype: str, batch: int, width: int) -> None:
     """out[i] = (rows[order[i]] - offset) * factor from 16,384 resident rows of bytes, as images are."""
     rng = np.random.default_rng(1)
     stored, order = rng.integers(0, 256, (16384, width), np.uint8), rng.permutation(16384)[:batch]
     rows, chosen = backend.asarray(stored), backend.asarray(order)
     offset, factor = normal(backend, dtype, width, seed=2), normal(backend, dtype, width, seed=3)
     scratch, out = backend.zeros((batch, width), "uint8"), backend.zeros((batch, width), dtype)
-    kernel = lambda: backend.ops.gather(rows, chosen, offset, factor, scratch, out)  # noqa: E731
+    kernel = lambda: backend.gather(rows, chosen, offset, factor, scratch, out)  # noqa: E731
     kernel()
     assert_close(backend, dtype, [(out, (stored[order] - reference(backend, offset)) * reference(backend, factor))])
     moved = out.size + out.nbytes + chosen.nbytes + offset.nbytes + factor.nbytes

@@ -14,15 +14,15 @@ import pytest
 
 from benchmarks.bench_kernels import normal, precision_of, reference, timed
 from minigan import GAN
-from minigan import noise as streams
-from minigan.backend import Array, Backend, get_backend
+from minigan.backends import Array, Ops, get_ops
+from minigan.backends import noise as streams
+from minigan.backends.noise import Noise
 from minigan.config import Config
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
-from minigan.explain import count, flops
-from minigan.explain import moved as moved_by
-from minigan.launch import Launch, launches
-from minigan.noise import Noise
+from minigan.runs.cost import count, flops
+from minigan.runs.cost import moved as moved_by
+from minigan.runs.steps import Launch
 
 pytestmark = pytest.mark.benchmark(max_time=0.5, min_rounds=5, warmup=False)
 
@@ -38,14 +38,14 @@ TOLERANCE = {"float32": 2e-3, "float64": 1e-9, "tf32": 0.2}
 """Largest error of a step's gradients, relative to their norm."""
 
 
-def make(settings: dict[str, Any], dtype: str, batch: int, width: int, backend: Backend) -> GAN:
+def make(settings: dict[str, Any], dtype: str, batch: int, width: int, backend: Ops) -> GAN:
     hidden = (width, width)
     where: dict[str, Any] = {"backend": backend.name, "kernels": backend.kernels}
     return GAN(Config(dtype=dtype, batch_size=batch, hidden=hidden, seed=1, **where, **settings), SIZE, backend)
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_step(benchmark: Any, backend: Backend, name: str, dtype: str, batch: int, width: int) -> None:
+def test_step(benchmark: Any, backend: Ops, name: str, dtype: str, batch: int, width: int) -> None:
     """One step of 784 -> width -> width -> 1 against 64 -> width -> width -> 784."""
     gan = make(STEPS[name], dtype, batch, width, backend)
     x = backend.xp.tanh(normal(backend, dtype, batch, SIZE))
@@ -54,7 +54,7 @@ def test_step(benchmark: Any, backend: Backend, name: str, dtype: str, batch: in
         backend.xp.copyto(out, x)
 
     host = reference(backend, x)
-    cost = count(gan.config.replace(dtype="float64"), SIZE, lambda out, i: np.copyto(out, host), get_backend())
+    cost = count(gan.config.replace(dtype="float64"), SIZE, lambda out, i: np.copyto(out, host), get_ops())
     exact = cost.gan
     moved = moved_by(cost.plain) * gan.z.itemsize // 8
     moved += 7 * gan.grad_d.flat.nbytes + 9 * gan.grad_g.flat.nbytes
@@ -66,7 +66,7 @@ def test_step(benchmark: Any, backend: Backend, name: str, dtype: str, batch: in
     for got, expected in ((gan.grad_d.flat, exact.grad_d.flat), (gan.grad_g.flat, exact.grad_g.flat)):
         error = np.linalg.norm(backend.to_host(got) - expected) / np.linalg.norm(expected)
         assert error <= TOLERANCE[precision_of(backend, dtype)], f"gradient off by {error:.1e} of its norm"
-    if launches(backend):  # as in training: minibatches are part of the launch
+    if backend.launches:  # as in training: minibatches are part of the launch
         rows = np.tile(host.astype(dtype), (16, 1))
         batches = Batches(rows, 1.0, Scaler(np.zeros(1), np.ones(1)), batch, 1, backend, dtype)
         step = partial(Launch(gan, batches).make, 1)

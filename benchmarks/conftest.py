@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import machine, thread_pools
-from minigan.backend import KERNELS, Backend, get_backend
+from minigan.backends import KERNELS, Ops, get_ops
 from minigan.errors import InputError
 
 DTYPES = ("float32", "float64")
@@ -41,26 +41,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def backend(backend: Backend, request: pytest.FixtureRequest) -> Backend:
+def backend(backend: Ops, request: pytest.FixtureRequest) -> Ops:
     """The backend of --backend with the operations of --kernels; skipped where there is none."""
     try:
-        return get_backend(backend.name, request.config.getoption("--kernels"))
+        return get_ops(backend.name, request.config.getoption("--kernels"))
     except InputError as error:
         pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def threads(request: pytest.FixtureRequest, backend: Backend) -> Any:
+def threads(request: pytest.FixtureRequest, backend: Ops) -> Any:
     """--threads for the BLAS or for programs, whatever OPENBLAS_NUM_THREADS says (the tests want 1)."""
     from threadpoolctl import threadpool_limits
 
     given = request.config.getoption("--threads") or machine()["cores"]
     with threadpool_limits(given, user_api="blas"):
         request.config.stash[POOLS] = thread_pools()
-        if backend.ops.threads is None:
+        if backend.threads is None:
             yield
             return
-        backend.ops.threads = given
+        backend.threads = given
         with threadpool_limits(1, user_api="blas"):
             yield
 

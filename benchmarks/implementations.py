@@ -22,14 +22,14 @@ import numpy as np
 
 from benchmarks import versions
 from minigan import GAN
-from minigan.activations import LEAK
-from minigan.backend import Array, get_backend
+from minigan.backends import Array, get_ops
+from minigan.backends.activations import LEAK
 from minigan.config import Config
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
-from minigan.explain import count
-from minigan.launch import Launch, launches
-from minigan.training import limited_threads
+from minigan.runs.cost import count
+from minigan.runs.loop import limited_threads
+from minigan.runs.steps import Launch
 
 Arrays = dict[str, np.ndarray]
 BACKENDS = {"cpu": "numpy", "gpu": "cupy"}
@@ -136,27 +136,27 @@ class Minigan(Implementation):
 
     def __init__(self, case: Case, start: Arrays, rows: np.ndarray) -> None:
         self.case, kernels = case, self.kernels[case.device]
-        self.backend = get_backend(BACKENDS[case.device], kernels)
-        self.gan = GAN(case.config(self.backend.name, kernels), case.size, self.backend)
+        self.ops = get_ops(BACKENDS[case.device], kernels)
+        self.gan = GAN(case.config(self.ops.name, kernels), case.size, self.ops)
         if Minigan.limits is not None:
             Minigan.limits.restore_original_limits()
         Minigan.limits = limited_threads(self.gan)
-        self.gan.generator.theta.flat[...] = self.backend.asarray(start["generator"])
-        self.gan.average.mean[...] = self.backend.asarray(start["average"])
-        self.gan.discriminator.theta.flat[...] = self.backend.asarray(start["discriminator"])
+        self.gan.generator.theta.flat[...] = self.ops.asarray(start["generator"])
+        self.gan.average.mean[...] = self.ops.asarray(start["average"])
+        self.gan.discriminator.theta.flat[...] = self.ops.asarray(start["discriminator"])
         as_they_are = Scaler(np.zeros(1), np.ones(1))
-        self.batches = Batches(rows, 1.0, as_they_are, case.batch, case.seed, self.backend, "float32")
-        self.launch = Launch(self.gan, self.batches, self.steps_per_launch) if launches(self.backend) else None
+        self.batches = Batches(rows, 1.0, as_they_are, case.batch, case.seed, self.ops, "float32")
+        self.launch = Launch(self.gan, self.batches, self.steps_per_launch) if self.ops.launches else None
 
     def fill(self, out: Array, step: int) -> None:
         """The rows as they are, gathered and nothing else, as the others do it."""
-        self.backend.take(self.batches.rows, self.batches.resident(step), out)
+        self.ops.take(self.batches.rows, self.batches.resident(step), out)
 
     def step(self, x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
-        rows = self.backend.asarray(x)
-        seen = self.gan.train_step(lambda out, i: self.backend.xp.copyto(out, rows), measure=True)
-        close = 0 if self.backend.kernels == "reference" else 4e-6  # other noise is the reference's to rounding
-        drawn = self.backend.to_host(self.gan.z)
+        rows = self.ops.asarray(x)
+        seen = self.gan.train_step(lambda out, i: self.ops.xp.copyto(out, rows), measure=True)
+        close = 0 if self.ops.kernels == "reference" else 4e-6  # other noise is the reference's to rounding
+        drawn = self.ops.to_host(self.gan.z)
         assert np.allclose(drawn, z, rtol=0, atol=close), "minigan drew another z than the others are given"
         assert seen is not None
         return seen.loss_d, seen.loss_g
@@ -167,15 +167,15 @@ class Minigan(Implementation):
         else:
             for _ in range(n):
                 self.gan.train_step(self.fill)
-        self.backend.synchronize()
+        self.ops.synchronize()
 
     def weights(self) -> Arrays:
-        state = {name: self.backend.to_host(array) for name, array in self.gan.state().items()}
+        state = {name: self.ops.to_host(array) for name, array in self.gan.state().items()}
         return {"average": state["generator.average"], **{name: state[name] for name in NAMES[:2]}}
 
     def about(self) -> dict[str, Any]:
         used = {"numba": ["numba"], "cuda": ["nvmath-python"], "cuda-tf32": ["nvmath-python"]}
-        return {"versions": versions("numpy", *used.get(self.backend.kernels, [])), "device": self.backend.device}
+        return {"versions": versions("numpy", *used.get(self.ops.kernels, [])), "device": self.ops.device}
 
     def nodes(self) -> int:
         return 0 if self.launch is None else max(graph.nodes() for graph in self.launch.programs.values())  # type: ignore[attr-defined]
@@ -206,9 +206,9 @@ class Products(Implementation):
 
     def __init__(self, case: Case, start: Arrays, rows: np.ndarray) -> None:
         self.products = count(
-            case.config(), case.size, lambda out, i: np.copyto(out, rows[: case.batch]), get_backend()
+            case.config(), case.size, lambda out, i: np.copyto(out, rows[: case.batch]), get_ops()
         ).plain
-        backend = self.backend = get_backend(BACKENDS[case.device], "cuda" if case.device == "gpu" else "reference")
+        backend = self.ops = get_ops(BACKENDS[case.device], "cuda" if case.device == "gpu" else "reference")
         copies: dict[tuple[Any, ...], Array] = {}  # what products share they share there too
 
         def there(array: np.ndarray) -> Array:
@@ -218,18 +218,18 @@ class Products(Implementation):
             return copies[key]
 
         arrays = [tuple(map(there, product)) for product in self.products]
-        dot = backend.ops.xp.dot
+        dot = backend.xp.dot
 
         def passes() -> None:
             for a, b, out in arrays:
                 dot(a, b, out=out)
 
-        self.passes = backend.ops.program(passes)
+        self.passes = backend.program(passes)
 
     def run(self, n: int) -> None:
         for _ in range(n):
             self.passes()
-        self.backend.synchronize()
+        self.ops.synchronize()
 
 
 # ---------------------------------------------------------------------------------------------------- PyTorch

@@ -43,11 +43,11 @@ from benchmarks.implementations import (
     Products,
     make,
 )
-from minigan import GAN, cli, get_backend
-from minigan import noise as streams
+from minigan import GAN, cli, get_ops
+from minigan.backends import noise as streams
+from minigan.backends.noise import Noise
 from minigan.errors import InputError, MiniganError
-from minigan.explain import flops
-from minigan.noise import Noise
+from minigan.runs.cost import flops
 
 ROOT = Path(__file__).parents[1]
 CASES = {
@@ -201,7 +201,7 @@ def _pin(threads: int) -> None:
 
 def start_arrays(case: Case) -> Arrays:
     """The weights that all start from: minigan's."""
-    gan = GAN(case.config(), case.size, get_backend())
+    gan = GAN(case.config(), case.size, get_ops())
     state = gan.state()
     return {"generator": state["generator"], "discriminator": state["discriminator"], "average": state["generator"]}
 
@@ -443,7 +443,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for name in set(values.only or []) - set(runnable(values.device)):
         raise InputError(f"--only {name} is for a GPU; add --device gpu.")
     if values.device == "gpu" and not values.worker:
-        get_backend("cupy")  # says what is missing
+        get_ops("cupy")  # says what is missing
     values.sizes = values.sizes or SIZES[values.device]
     return values
 

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from minigan import GAN, Config, get_backend
+from minigan import GAN, Config, get_ops
 
 VARIANTS = {"none": {}, "every step": {"r1": 1.0, "r2": 1.0}, "every 8th": {"r1": 1.0, "r2": 1.0, "penalty_every": 8}}
 STEPS, ROUNDS = 32, 25  # a multiple of 8, so that each round holds its share of penalties
@@ -20,7 +20,7 @@ STEPS, ROUNDS = 32, 25  # a multiple of 8, so that each round holds its share of
 def main() -> None:
     rows = np.random.default_rng(0).random((128, 784), dtype=np.float32)
     gans = {
-        name: GAN(Config(batch_size=128, latent=64, objective="relativistic", **settings), 784, get_backend())  # type: ignore[arg-type]
+        name: GAN(Config(batch_size=128, latent=64, objective="relativistic", **settings), 784, get_ops())  # type: ignore[arg-type]
         for name, settings in VARIANTS.items()
     }
     times: dict[str, list[float]] = {name: [] for name in VARIANTS}

@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.report import insert
 from minigan import cli
-from minigan.backend import KERNELS
+from minigan.backends import KERNELS
 from minigan.errors import DivergenceError, InputError
 from minigan.metrics.suite import METRICS, cost
 from minigan.recipes import recipe

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan import cli, get_backend, load, plots
+from minigan import cli, get_ops, load, plots
 from minigan.data import Data
 from minigan.errors import InputError
 from minigan.evaluate import verdict
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(values.threads)
     data = load("mnist", values.data_dir)
     x, steps = train(torch, data, values.seconds, values.seed)
-    suite = Suite(data, get_backend(), COMPARED)
+    suite = Suite(data, get_ops(), COMPARED)
     made = suite.measure(x)
     values.out.mkdir(parents=True, exist_ok=True)
     found = {"step": steps, "compared": suite.m, "groups": 1, "generated": made, "real": suite.real}

@@ -2,7 +2,7 @@
 
 From MNIST size (784 inputs, 2 x 256, latent 64, batch 128; relativistic, alternating, penalties every 8th step), one
 of the four grows at a time.
-Operations and bytes are counted from a step (`minigan.explain`), time is measured, and one formula is fitted to all:
+Operations and bytes are counted from a step (`minigan.runs.cost`), time is measured, and one formula is fitted to all:
 
     seconds = products * a + FLOPs / f + bytes / w
 
@@ -24,12 +24,13 @@ from matplotlib.figure import Figure
 
 from benchmarks import machine
 from benchmarks.report import insert
-from minigan import GAN, cli, explain, get_backend
+from minigan import GAN, cli, get_ops
 from minigan.config import Config
 from minigan.data import Space
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.files import write_json
+from minigan.runs import cost as explain
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "scaling.md"
@@ -64,7 +65,7 @@ def measure(axis: str, value: int) -> Point:
         objective="relativistic", r1=1.0, r2=1.0, penalty_every=8, hidden=(size["width"],) * size["depth"],
         batch_size=size["batch"],
     )  # fmt: skip
-    backend = get_backend()
+    backend = get_ops()
     rows = np.random.default_rng(0).integers(0, 256, (size["samples"], SIZE), np.uint8)
     scaler = Scaler.fit(Space("image", (28, 28), ()), rows[:1000], config.output, 1 / 255)
     batches = Batches(rows, 1 / 255, scaler, config.batch_size, 0, backend, config.dtype)

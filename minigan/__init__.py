@@ -9,26 +9,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minigan.backend import get_backend
+    from minigan.backends import get_ops
     from minigan.config import Config
     from minigan.data import load
     from minigan.data.batches import Batches
     from minigan.data.scaling import Scaler
-    from minigan.gan import GAN
-    from minigan.network import Network
+    from minigan.nn.gan import GAN
+    from minigan.nn.network import Network
     from minigan.recipes import recipe
 
 __version__ = "0.1.0"
 
-__all__ = ["GAN", "Batches", "Config", "Network", "Scaler", "__version__", "get_backend", "load", "recipe"]
+__all__ = ["GAN", "Batches", "Config", "Network", "Scaler", "__version__", "get_ops", "load", "recipe"]
 
 _HOMES = {
     "Batches": "minigan.data.batches",
     "Config": "minigan.config",
-    "GAN": "minigan.gan",
-    "Network": "minigan.network",
+    "GAN": "minigan.nn.gan",
+    "Network": "minigan.nn.network",
     "Scaler": "minigan.data.scaling",
-    "get_backend": "minigan.backend",
+    "get_ops": "minigan.backends",
     "load": "minigan.data",
     "recipe": "minigan.recipes",
 }

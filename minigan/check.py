@@ -24,18 +24,18 @@ from typing import Any
 import numpy as np
 
 from minigan import cli, plain
-from minigan.activations import ACTIVATIONS
-from minigan.backend import BACKENDS, KERNELS, Backend, get_backend
+from minigan.backends import BACKENDS, KERNELS, Ops, get_ops
+from minigan.backends.activations import ACTIVATIONS
+from minigan.backends.noise import INTERPOLATION
 from minigan.config import Config
 from minigan.errors import InputError, MiniganError
 from minigan.files import write_bytes
-from minigan.gan import GAN
-from minigan.gradcheck import STEP, numerical_derivative, numerical_gradient, relative_error
-from minigan.network import Network
-from minigan.noise import INTERPOLATION
-from minigan.objectives import OBJECTIVES, cross_entropy, cross_entropy_gradient
-from minigan.optim import Adam, WeightAverage, schedule
-from minigan.penalties import one_centred, one_centred_direction, zero_centred, zero_centred_direction
+from minigan.nn.gan import GAN
+from minigan.nn.gradcheck import STEP, numerical_derivative, numerical_gradient, relative_error
+from minigan.nn.network import Network
+from minigan.nn.objectives import OBJECTIVES, cross_entropy, cross_entropy_gradient
+from minigan.nn.optim import Adam, WeightAverage, schedule
+from minigan.nn.penalties import one_centred, one_centred_direction, zero_centred, zero_centred_direction
 
 BOUND = 1e-6
 """Largest relative error that passes."""
@@ -152,9 +152,9 @@ def row(what: str, shapes: Any, error: float) -> Row:
 # -------------------------------------------------------------------------------------------------- the operations
 
 
-def activations(backend: Backend) -> Iterator[Row]:
+def activations(backend: Ops) -> Iterator[Row]:
     """phi, phi' and phi''/phi' of each activation, and its dense step: forward, backward and tangent."""
-    ops, rng = backend.ops, np.random.default_rng(1)
+    ops, rng = backend, np.random.default_rng(1)
     z = rng.normal(size=(5, 7)) * 2
     z[np.abs(z) < 0.01] += 0.1  # away from the kink
     for name in ACTIVATIONS:
@@ -178,9 +178,9 @@ def activations(backend: Backend) -> Iterator[Row]:
             yield informative(partial(dense, backend, name, what))
 
 
-def dense(backend: Backend, name: str, what: str, draw: int) -> Row:
+def dense(backend: Ops, name: str, what: str, draw: int) -> Row:
     """One part of the dense step phi(X W + b), with a random upstream gradient."""
-    ops, rng = backend.ops, np.random.default_rng((2, draw))
+    ops, rng = backend, np.random.default_rng((2, draw))
     x, W, b, dy, v = (rng.normal(size=s) for s in ((4, 3), (3, 5), (5,), (4, 5), (4, 3)))
     on = [backend.asarray(a.copy()) for a in (x, W, b, dy, v)]
     y, slope, dz, t = (backend.zeros((4, 5), "float64") for _ in range(4))
@@ -207,13 +207,13 @@ def dense(backend: Backend, name: str, what: str, draw: int) -> Row:
     return row(f"{what}, {name}", f"{x.shape}x{W.shape}", error)
 
 
-def networks(backend: Backend) -> Iterator[Row]:
+def networks(backend: Ops) -> Iterator[Row]:
     """Whole networks: backward, tangent and the weighted gradient of unit-seeded deltas."""
     for name, what in itertools.product(ACTIVATIONS, ("backward", "tangent", "weighted_gradient")):
         yield informative(partial(network, backend, name, what))
 
 
-def network(backend: Backend, name: str, what: str, draw: int) -> Row:
+def network(backend: Ops, name: str, what: str, draw: int) -> Row:
     rng = np.random.default_rng((3, draw))
     sizes = (3, 5, 4, 2 if what != "weighted_gradient" else 1)
     net = Network(sizes, name, "tanh" if what == "backward" else "identity", backend, "float64")
@@ -248,10 +248,10 @@ def network(backend: Backend, name: str, what: str, draw: int) -> Row:
 
 def host(net: Network) -> plain.Theta:
     """Host copies of a network's weights, W1, b1, W2, b2, ..."""
-    return [net.backend.to_host(array).copy() for layer in net.theta.layers for array in layer]
+    return [net.ops.to_host(array).copy() for layer in net.theta.layers for array in layer]
 
 
-def pairs(theta: plain.Theta, gradients: Sequence[tuple[Any, Any]], backend: Backend) -> list[tuple[Any, Any]]:
+def pairs(theta: plain.Theta, gradients: Sequence[tuple[Any, Any]], backend: Ops) -> list[tuple[Any, Any]]:
     """(variable, analytic gradient) for W1, b1, W2, b2, ..."""
     analytic = [backend.to_host(array) for layer in gradients for array in layer]
     return list(zip(theta, analytic, strict=True))
@@ -260,11 +260,11 @@ def pairs(theta: plain.Theta, gradients: Sequence[tuple[Any, Any]], backend: Bac
 # ---------------------------------------------------------------------------------------- objectives and penalties
 
 
-def objectives(backend: Backend) -> Iterator[Row]:
+def objectives(backend: Ops) -> Iterator[Row]:
     """Values and gradients of each objective, near 0 and far out, and softmax cross-entropy."""
     rng, B = np.random.default_rng(4), 6
     for name, smoothing in [*((name, 0.0) for name in OBJECTIVES), ("minimax", 0.1), ("non-saturating", 0.1)]:
-        objective = backend.ops.objective(OBJECTIVES[name], B, "float64", smoothing)
+        objective = backend.objective(OBJECTIVES[name], B, "float64", smoothing)
         label = name if not smoothing else f"{name} smoothed"
         r, f = rng.normal(size=(2, B, 1)) * 2
         dr, df, dg = (backend.zeros((B, 1), "float64") for _ in range(3))
@@ -289,8 +289,8 @@ def objectives(backend: Backend) -> Iterator[Row]:
     s = rng.normal(size=(5, 4)) * 2
     targets = np.eye(4)[[0, 3, 1, 1, 2]]
     out = backend.zeros(s.shape, "float64")
-    cross_entropy_gradient(backend.ops, backend.asarray(s.copy()), backend.asarray(targets), out)
-    value = float(cross_entropy(backend.ops, backend.asarray(s.copy()), backend.asarray(targets)))
+    cross_entropy_gradient(backend, backend.asarray(s.copy()), backend.asarray(targets), out)
+    value = float(cross_entropy(backend, backend.asarray(s.copy()), backend.asarray(targets)))
 
     def plain_cross_entropy() -> float:
         return float(-np.mean(np.sum(targets * np.log(np.exp(s) / np.exp(s).sum(axis=1, keepdims=True)), axis=1)))
@@ -299,9 +299,9 @@ def objectives(backend: Backend) -> Iterator[Row]:
     yield row("cross_entropy_gradient", s.shape, compare(plain_cross_entropy, [(s, backend.to_host(out))], None))
 
 
-def penalties(backend: Backend) -> Iterator[Row]:
+def penalties(backend: Ops) -> Iterator[Row]:
     """Each penalty as a function of g, and alone (no loss) as a function of D's weights, for each activation."""
-    ops, rng = backend.ops, np.random.default_rng(5)
+    ops, rng = backend, np.random.default_rng(5)
     g = rng.normal(size=(4, 3))
     v, norm = backend.zeros(g.shape, "float64"), backend.zeros((4, 1), "float64")
     zero_centred_direction(ops, backend.asarray(g.copy()), 1.7 / len(g), v)
@@ -310,7 +310,7 @@ def penalties(backend: Backend) -> Iterator[Row]:
     one_centred_direction(ops, backend.asarray(g.copy()), 2 * 1.7 / len(g), v, norm)
     h = partial(plain.one_centred, g, 1.7)
     yield row("one_centred_direction", g.shape, compare(lambda: h()[0], [(g, backend.to_host(v))], None))
-    values = float(zero_centred(g, 1.7)), float(one_centred(get_backend("numpy").ops, g, 1.7))
+    values = float(zero_centred(g, 1.7)), float(one_centred(get_ops("numpy"), g, 1.7))
     error = relative_error(np.array(values), np.array([f()[0], h()[0]]))
     yield row("zero_centred and one_centred: values", g.shape, error)
     for name, (label, settings) in itertools.product(ACTIVATIONS, list(PENALTIES.items())[1:]):
@@ -333,7 +333,7 @@ def penalties_of(config: Config, theta: plain.Theta, names: tuple[str, ...], rea
     return value, kinks
 
 
-def penalty(backend: Backend, name: str, label: str, settings: dict[str, float], draw: int) -> Row:
+def penalty(backend: Ops, name: str, label: str, settings: dict[str, float], draw: int) -> Row:
     """The gradient of a penalty alone: ds = 0. Biases of piecewise-linear networks do not matter to it."""
     step = Step(backend, TINY, "wasserstein", name, settings, "alternating", draw)
     gan = step.gan
@@ -378,9 +378,9 @@ ARTICLE = Shape(784, 100, (256, 256), 3, False)
 class Step:
     """A GAN with random weights and non-zero biases, its batch, and one real `train_step` of it."""
 
-    def __init__(self, backend: Backend, shape: Shape, objective: str, activation: str, penalty: dict[str, Any],
+    def __init__(self, backend: Ops, shape: Shape, objective: str, activation: str, penalty: dict[str, Any],
                  update: str, draw: int, **settings: Any) -> None:  # fmt: skip
-        self.backend, self.shape, self.objective = backend, shape, objective
+        self.ops, self.shape, self.objective = backend, shape, objective
         rng = np.random.default_rng((6, draw))
         output = {"sigmoid": "sigmoid", "identity": "identity"}.get(activation, "tanh")
         rate = 0.01 if shape.every_entry else 1e-4  # of Adam; so many weights must not move D into saturation at once
@@ -403,7 +403,7 @@ class Step:
         self.gan.train_step(lambda out, i: self.fill(out))
 
     def fill(self, out: Any) -> None:
-        out[...] = self.backend.asarray(self.real)
+        out[...] = self.ops.asarray(self.real)
 
     def between(self, fake: np.ndarray) -> np.ndarray:
         """The interpolates of discriminator update 0."""
@@ -412,7 +412,7 @@ class Step:
         return mix * self.real + (1 - mix) * fake
 
 
-def steps(backend: Backend) -> Iterator[Row]:
+def steps(backend: Ops) -> Iterator[Row]:
     """The whole discriminator and generator step for every objective, penalty, activation and update rule."""
     for case in itertools.product(OBJECTIVES, PENALTIES, ACTIVATIONS, ("alternating", "simultaneous"), "DG"):
         yield informative(partial(whole_step, backend, TINY, *case))
@@ -424,13 +424,13 @@ def steps(backend: Backend) -> Iterator[Row]:
         )
 
 
-def article_steps(backend: Backend) -> Iterator[Row]:
+def article_steps(backend: Ops) -> Iterator[Row]:
     """The same at the article's sizes, along random directions."""
     for case in itertools.product(("non-saturating",), PENALTIES, ACTIVATIONS, ("alternating",), "DG"):
         yield informative(partial(whole_step, backend, ARTICLE, *case))
 
 
-def whole_step(backend: Backend, shape: Shape, objective: str, label: str, activation: str, update: str, player: str,
+def whole_step(backend: Ops, shape: Shape, objective: str, label: str, activation: str, update: str, player: str,
                draw: int, penalty: dict[str, Any] | None = None) -> Row:  # fmt: skip
     """One player's gradient in one real train_step, against the numerical gradient of the plain loss."""
     step = Step(backend, shape, objective, activation, PENALTIES[label] if penalty is None else penalty, update, draw)
@@ -481,7 +481,7 @@ def vanishing_biases(objective: str, activation: str, depth: int) -> list[int]:
 # ------------------------------------------------------------------------------------------------------ optimisers
 
 
-def optimisers(backend: Backend) -> Iterator[Row]:
+def optimisers(backend: Ops) -> Iterator[Row]:
     """Adam against a scalar transcription of the paper's Algorithm 1, the weight average, the schedules."""
     rng = np.random.default_rng(8)
     for beta1, beta2 in ((0.9, 0.999), (0.5, 0.9), (0.0, 0.99)):
@@ -514,14 +514,14 @@ def optimisers(backend: Backend) -> Iterator[Row]:
 # ------------------------------------------------------------------------------------------------- NumPy and CuPy
 
 
-def differences(backend: Backend) -> Iterator[tuple[str, float]]:
+def differences(backend: Ops) -> Iterator[tuple[str, float]]:
     """The largest NumPy-to-CuPy difference of each float32 operation, relative to the largest value: (what, difference)."""
-    host, rng = get_backend("numpy"), np.random.default_rng(9)
+    host, rng = get_ops("numpy"), np.random.default_rng(9)
     x, W, b, dy = (rng.normal(size=s).astype(np.float32) for s in ((64, 784), (784, 256), (256,), (64, 256)))
     for name in ACTIVATIONS:
         results = []
         for side in (host, backend):
-            ops, on = side.ops, [side.asarray(a.copy()) for a in (x, W * 0.05, b, dy)]
+            ops, on = side, [side.asarray(a.copy()) for a in (x, W * 0.05, b, dy)]
             y, slope, dz, t = (side.zeros((64, 256), "float32") for _ in range(4))
             dW, db, dx = (side.zeros(s, "float32") for s in ((784, 256), (256,), (64, 784)))
             ops.dense_forward(on[0], on[1], on[2], name, y, slope)
@@ -538,7 +538,7 @@ def differences(backend: Backend) -> Iterator[tuple[str, float]]:
         gradients = []
         for side in (host, backend):
             r, f = (side.asarray(s.copy()) for s in logits)
-            objective, out = side.ops.objective(kind, 3, "float32"), [side.zeros((3, 1), "float32") for _ in range(3)]
+            objective, out = side.objective(kind, 3, "float32"), [side.zeros((3, 1), "float32") for _ in range(3)]
             objective.discriminator_gradient(r, f, out[0], out[1])
             objective.generator_gradient(r, f, out[2])
             gradients.append(np.concatenate([side.to_host(a) for a in out]))
@@ -547,7 +547,7 @@ def differences(backend: Backend) -> Iterator[tuple[str, float]]:
 
 # ---------------------------------------------------------------------------------------------------- the command
 
-SECTIONS: dict[str, Callable[[Backend], Iterator[Row]]] = {
+SECTIONS: dict[str, Callable[[Ops], Iterator[Row]]] = {
     "operations": activations,
     "networks": networks,
     "objectives": objectives,
@@ -558,7 +558,7 @@ SECTIONS: dict[str, Callable[[Backend], Iterator[Row]]] = {
 }
 
 
-def certificate(backend: Backend, sections: Sequence[str] = tuple(SECTIONS)) -> Iterator[Row]:
+def certificate(backend: Ops, sections: Sequence[str] = tuple(SECTIONS)) -> Iterator[Row]:
     """All rows of the named sections, in order."""
     for name in sections:
         yield from SECTIONS[name](backend)
@@ -574,7 +574,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", metavar="FILE", default=None, help="write the rows as a JSON list too")
     values = parser.parse(argv)
-    backend = get_backend(values.backend, values.kernels)
+    backend = get_ops(values.backend, values.kernels)
     rows = []
     print(f"{'what':<78} {'shapes':<20} {'relative error':>14}  verdict")
     for result in certificate(backend):

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from minigan.backend import BACKENDS, KERNELS
+from minigan.backends import BACKENDS, KERNELS
 from minigan.errors import InputError
 
 DATA_SETS = ("digits", "mnist", "ring", "grid")

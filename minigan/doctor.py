@@ -12,9 +12,9 @@ import numpy as np
 
 import minigan
 from minigan import cli
-from minigan.backend import Backend, get_backend
+from minigan.backends import Ops, get_ops
 from minigan.errors import InputError, MiniganError, reason
-from minigan.gan import GAN
+from minigan.nn.gan import GAN
 
 PATIENCE = 0.5
 """Seconds for which a backend's steps are timed."""
@@ -44,7 +44,7 @@ def blas() -> str:
     return f"{pool['internal_api']} {pool.get('version') or ''}, {pool['num_threads']} threads".replace(" ,", ",")
 
 
-def devices(backend: Backend) -> Iterator[tuple[str, str]]:
+def devices(backend: Ops) -> Iterator[tuple[str, str]]:
     """The driver and every GPU that CuPy sees."""
     runtime = backend.xp.cuda.runtime
     driver, cuda = runtime.driverGetVersion(), runtime.runtimeGetVersion()
@@ -58,19 +58,19 @@ def devices(backend: Backend) -> Iterator[tuple[str, str]]:
         )
 
 
-def test(backend: Backend) -> str:
+def test(backend: Ops) -> str:
     """A short training run, held to NumPy's where this is another backend, and its speed. Raises: MiniganError."""
-    from minigan import lockstep
-    from minigan.training import limited_threads
+    from minigan.runs import compare
+    from minigan.runs.loop import limited_threads
 
-    config = lockstep.settings("float32", "non-saturating", "alternating")
+    config = compare.settings("float32", "non-saturating", "alternating")
     reference = backend.name == "numpy" and backend.kernels == "reference"
-    for found in () if reference else lockstep.run(backend, config, 10):
-        if found.relative > lockstep.BOUNDS["float32"]:
+    for found in () if reference else compare.differences(backend, config, 10):
+        if found.relative > compare.BOUNDS["float32"]:
             raise MiniganError(
                 f"{found.tensor} differs from NumPy's by {found.relative:.1e}: python -m minigan.lockstep"
             )
-    gan = GAN(config.replace(backend=backend.name, kernels=backend.kernels), lockstep.SIZE, backend)
+    gan = GAN(config.replace(backend=backend.name, kernels=backend.kernels), compare.SIZE, backend)
     steps, began = 0, time.perf_counter()
     with limited_threads(gan):
         while time.perf_counter() - began < PATIENCE:
@@ -81,7 +81,7 @@ def test(backend: Backend) -> str:
     if not np.isfinite(backend.to_host(gan.generator.theta.flat)).all():
         raise MiniganError("training gave a number that is not finite; reinstall NumPy")
     told = "" if reference else ", as NumPy computes them"
-    if backend.kernels == "numba" and backend.ops.threads is None:
+    if backend.kernels == "numba" and backend.threads is None:
         told += "; operation by operation, because NumPy has no OpenBLAS that a program could call"
     return f"works, {speed:,.0f} small steps a second{told}"
 
@@ -92,7 +92,7 @@ def report() -> Iterator[tuple[str, str]]:
     for name, kernels in (("numpy", "reference"), ("numpy", "numba"), ("cupy", "reference"), ("cupy", "cuda")):
         label = f"--backend {name}" + ("" if kernels == "reference" else f" --kernels {kernels}")
         try:
-            backend = get_backend(name, kernels)
+            backend = get_ops(name, kernels)
             if (name, kernels) == ("cupy", "reference"):
                 yield from devices(backend)
             yield label, test(backend)

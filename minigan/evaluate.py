@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigan import checkpoint, cli
-from minigan.backend import BACKENDS, Backend, get_backend
-from minigan.checkpoint import Checkpoint
+from minigan import cli
+from minigan.backends import BACKENDS, Ops, get_ops
 from minigan.errors import InputError, OutputError
 from minigan.files import write_json
-from minigan.run import Run
+from minigan.runs import checkpoint
+from minigan.runs.checkpoint import Checkpoint
+from minigan.runs.directory import Run
 
 if TYPE_CHECKING:  # imported when needed: --help and errors come at once
     from minigan.data import Data
@@ -195,7 +196,7 @@ class Report:
         }
 
 
-def evaluate(run: Run, saved: Checkpoint, data: Data, n: int, backend: Backend) -> tuple[Report, np.ndarray]:
+def evaluate(run: Run, saved: Checkpoint, data: Data, n: int, backend: Ops) -> tuple[Report, np.ndarray]:
     """Measure n samples of a checkpoint; the report, and the samples (n, size) in data units.
 
     The samples are those of `python -m minigan.sample` with the run's own seed.
@@ -209,7 +210,7 @@ def evaluate(run: Run, saved: Checkpoint, data: Data, n: int, backend: Backend) 
     return Report(run, saved, suite, suite.groups(x), made, suite.real, verdict(made, suite.real)), x
 
 
-def picture(report: Report, x: np.ndarray, backend: Backend) -> None:
+def picture(report: Report, x: np.ndarray, backend: Ops) -> None:
     """Draw RUN/neighbours.png from samples x (n, size) in data units.
 
     Images: some samples, and those of the first thousand that are nearest to a training image (for how near they are to
@@ -248,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         saved = checkpoint.load(place)
     if not run.config.is_file():
         raise InputError(f"{run.path}: holds no config.json, so the data that it was trained on cannot be found.")
-    backend = get_backend(values.backend)
+    backend = get_ops(values.backend)
     data = training_data(run, saved, values.data, values.data_dir)
     with np.errstate(all="ignore"):  # undefined measures are nan, and shown so
         report, x = evaluate(run, saved, data, values.n, backend)

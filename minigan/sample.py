@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan import checkpoint, cli
-from minigan import noise as streams
-from minigan.backend import BACKENDS, get_backend
-from minigan.checkpoint import Checkpoint
+from minigan import cli
+from minigan.backends import BACKENDS, get_ops
+from minigan.backends import noise as streams
+from minigan.backends.noise import Noise
 from minigan.errors import InputError
 from minigan.files import write_bytes
-from minigan.noise import Noise
+from minigan.runs import checkpoint
+from minigan.runs.checkpoint import Checkpoint
 
 FORMATS = (".png", ".npz", ".csv")
 MAX_PICTURED = 10_000
@@ -82,7 +83,7 @@ def interpolation(latent: int, n: int, seed: int, per_row: int = 10) -> np.ndarr
 
 def draw(saved: Checkpoint, values: argparse.Namespace) -> np.ndarray:
     """The samples asked for, (n, size) float32 in data units."""
-    backend = get_backend(values.backend)
+    backend = get_ops(values.backend)
     if not values.interpolate:
         return saved.sample(values.n, backend, seed=values.seed, raw=values.raw)
     generator = saved.generator(backend, raw=values.raw)

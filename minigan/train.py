@@ -15,8 +15,8 @@ import numpy as np
 from minigan import cli, recipes
 from minigan.config import DATA_SETS, Config, flag
 from minigan.errors import FallbackWarning, InputError, OutputError
-from minigan.run import load_config
-from minigan.training import MAY_CHANGE, Parts, Stop, limited_threads, prepare, train, unwritable
+from minigan.runs.directory import load_config
+from minigan.runs.loop import MAY_CHANGE, Parts, Stop, limited_threads, prepare, train, unwritable
 
 
 def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
@@ -100,8 +100,8 @@ def resumed_config(base: Config, given: dict[str, Any]) -> Config:
 
 def explain(config: Config, values: argparse.Namespace) -> None:
     """Print what a step costs (--explain)."""
-    from minigan import explain
-    from minigan.launch import steps_of
+    from minigan.runs import cost as explain
+    from minigan.runs.steps import steps_of
 
     parts = Parts.load(config, values)
     with np.errstate(all="ignore"):

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan.backend import Backend
-from minigan.kernels import cublaslt, gpu
+from minigan.backends import Ops
+from minigan.backends.cuda import cublaslt
+from minigan.backends.cuda import ops as cuda
 
 SHIM = Path(__file__).with_name("cuda_on_cpu.h")
 COMPILER = shutil.which("g++") or shutil.which("c++")
@@ -281,15 +282,21 @@ def argument(value: Any) -> Any:
     return C[value.dtype.name](value)
 
 
-def stand_in(kernels: str = "cuda") -> Backend:
+def stand_in(kernels: str = "cuda") -> Ops:
     """A backend whose kernels, products and graphs run on the CPU."""
     module = OnCpu()
-    backend = Backend("cupy", module, "kernels on the CPU", kernels)  # type: ignore[arg-type]
     with pytest.MonkeyPatch.context() as patch:  # only while it is built: the same tests may use a real card
         patch.setitem(sys.modules, "nvmath.bindings.cublasLt", CublasLt(module))
-        assert isinstance(backend.ops, gpu.CudaOps)
-    backend.ops.xp.products.address = address
-    return backend
+        ops = HostArrays(module, "kernels on the CPU", tf32=kernels == "cuda-tf32")
+    ops.xp.products.address = address
+    return ops
+
+
+class HostArrays(cuda.CudaOps):
+    """CUDA's operations on arrays of NumPy."""
+
+    def to_host(self, array: np.ndarray) -> np.ndarray:
+        return array
 
 
 def address(array: np.ndarray) -> int:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan.backend import Backend
+from minigan.backends.ops import CupyOps, Ops
 
 
 class Use(NamedTuple):
@@ -31,7 +31,7 @@ OPERATORS = (
 )
 
 
-def fake_cupy() -> tuple[Backend, set[Use]]:
+def fake_cupy() -> tuple[Ops, set[Use]]:
     """A backend called "cupy" over a fresh stand-in, and the set in which it notes every use."""
     uses: set[Use] = set()
 
@@ -125,4 +125,4 @@ def fake_cupy() -> tuple[Backend, set[Use]]:
     module.ndarray = ndarray  # type: ignore[attr-defined]
     stream = types.SimpleNamespace(synchronize=lambda: None)
     module.cuda = types.SimpleNamespace(get_current_stream=lambda: stream)  # type: ignore[attr-defined]
-    return Backend("cupy", module, "a stand-in"), uses
+    return CupyOps(module, "a stand-in"), uses

@@ -28,9 +28,9 @@ SECONDS, MEGABYTES, LETTERS = 1.0, 200, 1000
 
 def loaders() -> dict[str, tuple[Callable[[Path], Any], str]]:
     """What reads each kind of file, and the suffix that such files have."""
-    from minigan import checkpoint
     from minigan.data import idx, own
-    from minigan.run import load_config
+    from minigan.runs import checkpoint
+    from minigan.runs.directory import load_config
 
     return {
         "idx": (lambda path: idx.read(path, (6, 3, 2)), ""),
@@ -87,14 +87,14 @@ def seeds(name: str) -> Iterator[bytes]:
                     image.save(file, kind)
                     yield file.getvalue()
     elif name == "checkpoint":
-        from minigan.backend import get_backend
-        from minigan.checkpoint import save
+        from minigan.backends import get_ops
         from minigan.config import Config
         from minigan.data import Space
         from minigan.data.scaling import Scaler
-        from minigan.gan import GAN
+        from minigan.nn.gan import GAN
+        from minigan.runs.checkpoint import save
 
-        gan = GAN(Config(latent=1, hidden=(1,), batch_size=1), 2, get_backend())
+        gan = GAN(Config(latent=1, hidden=(1,), batch_size=1), 2, get_ops())
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory, "x")
             save(path, gan, Space("points", (2,), ("a", "b")), Scaler(np.zeros(2), np.ones(2)), {"name": "x"})

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from minigan import cli
-from minigan.backend import Array, Backend
+from minigan.backends import Array, Ops
 from minigan.config import Config
-from minigan.gan import GAN
-from minigan.gradcheck import numerical_gradient
+from minigan.nn.gan import GAN
+from minigan.nn.gradcheck import numerical_gradient
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,7 +24,7 @@ TINY = ["--batch-size", "8", "--hidden", "8", "--latent", "3", "--log-every", "2
 """Flags of a run that takes a fraction of a second."""
 
 
-def differences(f: Callable[[], Any], array: Array, backend: Backend) -> np.ndarray:
+def differences(f: Callable[[], Any], array: Array, backend: Ops) -> np.ndarray:
     """The gradient of the scalar f() with respect to `array` of any backend, by central differences; array is restored."""
     host = np.array(backend.to_host(array))
 
@@ -43,13 +43,13 @@ def agree(a: np.ndarray, b: np.ndarray) -> None:
     np.testing.assert_allclose(a, b, rtol=0, atol=8 * np.finfo(b.dtype).eps * max(np.abs(b).max(), 1e-30))
 
 
-def normal(backend: Backend, *shape: int, seed: int = 0, scale: float = 1.0, dtype: Any = np.float64) -> Array:
+def normal(backend: Ops, *shape: int, seed: int = 0, scale: float = 1.0, dtype: Any = np.float64) -> Array:
     """Normal numbers on the backend."""
     return backend.asarray((scale * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(dtype))
 
 
 def tiny_gan(
-    backend: Backend, size: int = 4, scale: float = 0.7, **settings: Any
+    backend: Ops, size: int = 4, scale: float = 0.7, **settings: Any
 ) -> tuple[GAN, Callable[[Array, int], None]]:
     """A float64 GAN with random weights *and biases*, and a `fill` that serves a fixed minibatch per step."""
     config = Config(**{"batch_size": 4, "latent": 3, "hidden": (5, 6), "dtype": "float64", "seed": 3, **settings})
@@ -65,7 +65,7 @@ def tiny_gan(
 
 def flats(gan: GAN) -> dict[str, np.ndarray]:
     """A host copy of everything that training changes."""
-    return {name: np.array(gan.backend.to_host(array)) for name, array in gan.state().items()}
+    return {name: np.array(gan.ops.to_host(array)) for name, array in gan.state().items()}
 
 
 def exit_code(main: Callable[[Sequence[str] | None], int], *argv: object) -> int:

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan.backend import INSTALL_CUPY, Backend, get_backend
+from minigan.backends import INSTALL_CUPY, Ops, get_ops
 from minigan.errors import InputError
-from minigan.ops import Ops
 
 
 def test_numpy_is_the_default() -> None:
-    found = get_backend()
+    found = get_ops()
     assert (found.name, found.xp) == ("numpy", np)
     assert found.device.startswith("CPU")
 
@@ -24,7 +23,7 @@ def test_numpy_is_the_default() -> None:
 @pytest.mark.parametrize("name", ["torch", "", "NumPy"])
 def test_an_unknown_backend_lists_the_known_ones(name: str) -> None:
     with pytest.raises(InputError, match=f"--backend {name} is unknown; choose one of: numpy, cupy."):
-        get_backend(name)
+        get_ops(name)
 
 
 def with_cupy(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
@@ -49,7 +48,7 @@ def test_without_cupy_one_sentence_names_the_cause_and_the_install_line(
 ) -> None:
     with_cupy(monkeypatch, error)
     with pytest.raises(InputError) as caught:
-        get_backend("cupy")
+        get_ops("cupy")
     message = str(caught.value)
     assert message.startswith("--backend cupy needs CuPy") and INSTALL_CUPY in message and "\n" not in message
 
@@ -74,7 +73,7 @@ def test_cupy_without_a_device_is_refused_and_never_replaced_by_numpy(
 ) -> None:
     with_cupy(monkeypatch, cupy_like(count))
     with pytest.raises(InputError) as caught:
-        get_backend("cupy")
+        get_ops("cupy")
     message = str(caught.value)
     assert "no usable CUDA device" in message and "--backend numpy" in message and INSTALL_CUPY in message
     assert "\n" not in message
@@ -82,7 +81,7 @@ def test_cupy_without_a_device_is_refused_and_never_replaced_by_numpy(
 
 def test_a_device_is_probed_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with_cupy(monkeypatch, cupy_like(1))
-    assert get_backend("cupy").device == "Card 9"
+    assert get_ops("cupy").device == "Card 9"
 
 
 def test_choosing_numpy_does_not_import_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,10 +93,10 @@ def test_choosing_numpy_does_not_import_cupy(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(builtins, "__import__", guarded)
     with_cupy(monkeypatch, AssertionError("cupy was imported"))
-    get_backend("numpy").ops  # noqa: B018
+    get_ops("numpy")
 
 
-def test_arrays_go_there_and_back_unchanged(backend: Backend) -> None:
+def test_arrays_go_there_and_back_unchanged(backend: Ops) -> None:
     for dtype in ("float32", "float64", "uint8", "int64"):
         host = np.arange(12).reshape(3, 4).astype(dtype)
         there = backend.asarray(host)
@@ -105,7 +104,7 @@ def test_arrays_go_there_and_back_unchanged(backend: Backend) -> None:
         np.testing.assert_array_equal(backend.to_host(there), host)
 
 
-def test_new_arrays_have_the_shape_and_type_asked_for(backend: Backend) -> None:
+def test_new_arrays_have_the_shape_and_type_asked_for(backend: Ops) -> None:
     zeros = backend.zeros((2, 3), "float32")
     assert zeros.shape == (2, 3) and zeros.dtype == "float32" and not backend.to_host(zeros).any()
     empty = backend.empty((4,), "float64")
@@ -113,27 +112,16 @@ def test_new_arrays_have_the_shape_and_type_asked_for(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
-def test_take_gathers_rows_into_the_callers_array(backend: Backend, dtype: str) -> None:
+def test_take_gathers_rows_into_the_callers_array(backend: Ops, dtype: str) -> None:
     array = backend.asarray(np.arange(20).reshape(10, 2).astype(dtype))
     out = backend.zeros((4, 2), dtype)
     backend.take(array, backend.asarray(np.array([9, 0, 3, 3])), out)
     np.testing.assert_array_equal(backend.to_host(out), [[18, 19], [0, 1], [6, 7], [6, 7]])
 
 
-def test_an_array_of_the_other_backend_is_refused_with_the_remedy(backend: Backend) -> None:
-    backend.check(backend.zeros((1,), "float32"), "x")
-    with pytest.raises(
-        InputError, match=rf"x is a builtins.list, but the backend is {backend.name}; convert it first with"
-    ):
-        backend.check([1.0], "x")
-    if backend.name == "cupy":
-        with pytest.raises(InputError, match="x is a numpy.ndarray.*backend.asarray"):
-            backend.check(np.zeros(1), "x")
-
-
-def test_operations_are_made_once_and_know_their_backend(backend: Backend) -> None:
-    assert isinstance(backend.ops, Ops)
-    assert backend.ops is backend.ops
-    assert backend.ops.xp is backend.xp and backend.ops.backend is backend
+def test_the_reference_has_the_same_arrays_and_other_operations(backend: Ops) -> None:
+    reference = backend.reference()
+    assert (reference.name, reference.kernels, reference.xp) == (backend.name, "reference", backend.xp)
+    assert backend.reference(np).xp is np
     backend.synchronize()
-    assert backend.name in repr(backend)
+    assert backend.name in repr(backend) and backend.device in repr(backend)

@@ -24,7 +24,7 @@ from helpers import ROOT, exit_code
 
 from benchmarks import implementations, peers, report
 from benchmarks.implementations import Case
-from minigan.backend import Backend, get_backend
+from minigan.backends import Ops, get_ops
 from minigan.errors import InputError
 
 SMALL = Case("small", 6, (16, 16), 32, latent=3)
@@ -71,9 +71,9 @@ def test_the_selection_is_a_cross_and_the_full_sweep_is_everything() -> None:
 @pytest.mark.parametrize("name", ["numpy", "cupy"])
 def test_calls_on_a_device_are_timed_in_a_queue(name: str) -> None:
     from benchmarks.bench_kernels import timed
-    from minigan.explain import QUEUE
+    from minigan.runs.cost import QUEUE
 
-    backend = get_backend() if name == "numpy" else fake_cupy()[0]
+    backend = get_ops() if name == "numpy" else fake_cupy()[0]
     made: list[float] = []
 
     class Benchmark:
@@ -379,13 +379,13 @@ def test_implementations_on_a_gpu_compute_the_same(name: str, case: Case) -> Non
 def test_minigan_on_a_gpu_computes_the_same(name: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """On stand-ins for the card."""
 
-    def backend(which: str = "numpy", kernels: str = "reference") -> Backend:
+    def backend(which: str = "numpy", kernels: str = "reference") -> Ops:
         if which == "numpy":
-            return get_backend(which, kernels)
+            return get_ops(which, kernels)
         return fake_cupy()[0] if kernels == "reference" else stand_in(kernels)
 
     expected = checked("minigan", case)
-    monkeypatch.setattr(implementations, "get_backend", backend)
+    monkeypatch.setattr(implementations, "get_ops", backend)
     there = replace(case, device="gpu")
     if name == "products":
         implementations.make(name, there, {}, np.ones((64, case.size), np.float32)).run(3)

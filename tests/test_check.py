@@ -6,20 +6,20 @@ import json
 
 import pytest
 
-from minigan import check, gan, plain
-from minigan.activations import ACTIVATIONS
-from minigan.backend import Backend
-from minigan.gan import GAN
-from minigan.network import Network, Tape
-from minigan.objectives import OBJECTIVES
-from minigan.ops import Ops
-from minigan.optim import Adam
+from minigan import check, plain
+from minigan.backends import Ops
+from minigan.backends.activations import ACTIVATIONS
+from minigan.nn import gan
+from minigan.nn.gan import GAN
+from minigan.nn.network import Network, Tape
+from minigan.nn.objectives import OBJECTIVES
+from minigan.nn.optim import Adam
 
 SECTIONS = tuple(check.SECTIONS)
 
 
 @pytest.fixture(scope="module")
-def rows(backend: Backend) -> list[check.Row]:
+def rows(backend: Ops) -> list[check.Row]:
     return list(check.certificate(backend))
 
 
@@ -63,7 +63,7 @@ def test_nan_does_not_pass():
     assert not check.row("x", (), float("nan")).passed
 
 
-def failures(backend: Backend, *sections: str) -> list[str]:
+def failures(backend: Ops, *sections: str) -> list[str]:
     """What the certificate says of the package as it is patched now."""
     failed = []
     for section in sections:

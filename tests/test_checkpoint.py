@@ -20,20 +20,20 @@ from helpers import flats, tiny_gan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigan import checkpoint
-from minigan.backend import Backend, get_backend
-from minigan.checkpoint import FORMAT, KEY, NAME, PREVIOUS, digest, load, save
+from minigan.backends import Ops, get_ops
 from minigan.data import Space
 from minigan.data.scaling import Scaler
 from minigan.errors import DivergenceError, InputError
-from minigan.gan import GAN
+from minigan.nn.gan import GAN
+from minigan.runs import checkpoint
+from minigan.runs.checkpoint import FORMAT, KEY, NAME, PREVIOUS, digest, load, save
 
 SPACE = Space("image", (2, 2), ())
 SCALER = Scaler(np.full(1, 0.5), np.full(1, 0.5))
 IDENTITY = {"name": "things", "samples": 10, "sha256": "ab"}
 
 
-def trained(backend: Backend, steps: int = 2, **settings: Any) -> GAN:
+def trained(backend: Ops, steps: int = 2, **settings: Any) -> GAN:
     gan, fill = tiny_gan(backend, dtype=settings.pop("dtype", "float32"), **settings)
     for _ in range(steps):
         gan.train_step(fill)
@@ -49,7 +49,7 @@ def written(directory: Path, gan: GAN) -> Path:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a valid checkpoint."""
-    return written(tmp_path_factory.mktemp("good"), trained(get_backend())).read_bytes()
+    return written(tmp_path_factory.mktemp("good"), trained(get_ops())).read_bytes()
 
 
 def refused(path: Path, *words: str) -> str:
@@ -78,7 +78,7 @@ def forged(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_everything_comes_back(backend: Backend, tmp_path: Path, dtype: str) -> None:
+def test_everything_comes_back(backend: Ops, tmp_path: Path, dtype: str) -> None:
     gan = trained(backend, dtype=dtype, r1=0.5)
     saved = load(written(tmp_path, gan))
     assert (saved.step, saved.space, saved.data) == (2, SPACE, IDENTITY)
@@ -96,7 +96,7 @@ def test_everything_comes_back(backend: Backend, tmp_path: Path, dtype: str) -> 
         np.testing.assert_array_equal(one, two)
 
 
-def test_samples_come_back_in_data_units(backend: Backend, tmp_path: Path) -> None:
+def test_samples_come_back_in_data_units(backend: Ops, tmp_path: Path) -> None:
     gan = trained(backend)
     saved = load(written(tmp_path, gan))
     for raw in (False, True):
@@ -107,7 +107,7 @@ def test_samples_come_back_in_data_units(backend: Backend, tmp_path: Path) -> No
 
 def test_transposed_and_strided_arrays_are_not_corrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """safetensors writes the memory behind an array whatever its strides."""
-    gan = trained(get_backend())
+    gan = trained(get_ops())
     kept = {name: array.copy() for name, array in gan.state().items()}
     strided = {name: np.stack([array] * 3, axis=1)[:, 1] for name, array in kept.items()}
     assert not any(array.flags.c_contiguous for array in strided.values())
@@ -130,7 +130,7 @@ def test_the_digest_does_not_depend_on_strides_or_order_but_on_all_else() -> Non
     assert len({digest(t, {}) for t in seen}) == len(seen)
 
 
-def test_the_same_run_gives_the_same_bytes_in_two_directories(backend: Backend, tmp_path: Path) -> None:
+def test_the_same_run_gives_the_same_bytes_in_two_directories(backend: Ops, tmp_path: Path) -> None:
     one, two = (written(tmp_path / name, trained(backend)).read_bytes() for name in ("a", "b"))
     assert one == two
     for different in (trained(backend, seed=4), trained(backend, steps=3), trained(backend, r1=0.1)):
@@ -138,7 +138,7 @@ def test_the_same_run_gives_the_same_bytes_in_two_directories(backend: Backend, 
     assert str(tmp_path).encode() not in one
 
 
-def test_paths_and_reporting_are_not_in_a_checkpoint(backend: Backend, tmp_path: Path) -> None:
+def test_paths_and_reporting_are_not_in_a_checkpoint(backend: Ops, tmp_path: Path) -> None:
     plain = written(tmp_path / "a", trained(backend)).read_bytes()
     settings = {
         "data": "/home/somebody/things",
@@ -163,7 +163,7 @@ def test_metadata_are_one_key_of_sorted_json(good: bytes) -> None:
 # ------------------------------------------------------------------------------------------------- writing, and failing
 
 
-def test_the_checkpoint_before_is_kept(backend: Backend, tmp_path: Path) -> None:
+def test_the_checkpoint_before_is_kept(backend: Ops, tmp_path: Path) -> None:
     gan, fill = tiny_gan(backend, dtype="float32")
     for step in range(4):
         save(tmp_path / NAME, gan, SPACE, SCALER, IDENTITY)
@@ -179,7 +179,7 @@ def test_the_checkpoint_before_is_kept(backend: Backend, tmp_path: Path) -> None
 def test_a_loadable_checkpoint_is_left_whichever_system_call_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    gan, fill = tiny_gan(get_backend(), dtype="float32")
+    gan, fill = tiny_gan(get_ops(), dtype="float32")
     for _ in range(2):
         save(tmp_path / NAME, gan, SPACE, SCALER, IDENTITY)
         gan.train_step(fill)
@@ -200,7 +200,7 @@ def test_a_loadable_checkpoint_is_left_whichever_system_call_fails(
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["generator", "generator.average", "discriminator.adam.v"])
-def test_numbers_that_are_not_finite_are_never_saved(backend: Backend, tmp_path: Path, name: str, value: float) -> None:
+def test_numbers_that_are_not_finite_are_never_saved(backend: Ops, tmp_path: Path, name: str, value: float) -> None:
     gan = trained(backend)
     written(tmp_path, gan)
     before = (tmp_path / NAME).read_bytes()
@@ -216,7 +216,7 @@ def test_numbers_that_are_not_finite_are_never_saved(backend: Backend, tmp_path:
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "removed", "flipped"])
 def test_a_damaged_newest_checkpoint_is_replaced_by_the_previous_with_a_warning(tmp_path: Path, damage: str) -> None:
-    gan, fill = tiny_gan(get_backend(), dtype="float32")
+    gan, fill = tiny_gan(get_ops(), dtype="float32")
     for _ in range(2):
         save(tmp_path / NAME, gan, SPACE, SCALER, IDENTITY)
         gan.train_step(fill)
@@ -422,7 +422,7 @@ def test_mangled_bytes_give_a_checkpoint_or_one_sentence(
     except InputError as error:
         assert str(error).startswith(str(path)) and len(str(error)) < 1000
     else:
-        assert np.isfinite(saved.sample(3, get_backend(), seed=0)).all()
+        assert np.isfinite(saved.sample(3, get_ops(), seed=0)).all()
 
 
 def test_loading_a_path_given_as_text(tmp_path: Path, good: bytes) -> None:

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigan.activations import ACTIVATIONS as IMPLEMENTED_ACTIVATIONS
+from minigan.backends.activations import ACTIVATIONS as IMPLEMENTED_ACTIVATIONS
 from minigan.config import ACTIVATIONS, DTYPES, MAX_COUNT, OBJECTIVES, OUTPUTS, SCHEDULES, UPDATES, Config, Goal, flag
 from minigan.data import Space
 from minigan.errors import InputError
-from minigan.network import Network
-from minigan.objectives import OBJECTIVES as IMPLEMENTED_OBJECTIVES
-from minigan.optim import schedule
+from minigan.nn.network import Network
+from minigan.nn.objectives import OBJECTIVES as IMPLEMENTED_OBJECTIVES
+from minigan.nn.optim import schedule
 from minigan.recipes import RECIPES, recipe
 
 TOO_LARGE = 10**400

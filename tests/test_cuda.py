@@ -17,18 +17,19 @@ import pytest
 from fakecuda import CublasLt, CublasLtError, OnCpu, on_cpu, products_on, stand_in
 from helpers import agree, exit_code, tiny_gan
 
-from minigan import lockstep, train
-from minigan.activations import ACTIVATIONS
-from minigan.backend import Backend, _require_nvmath, get_backend
+from minigan import train
+from minigan.backends import Ops, _require_nvmath, get_ops
+from minigan.backends.activations import ACTIVATIONS
+from minigan.backends.cuda import cublaslt
+from minigan.backends.cuda import ops as gpu
+from minigan.backends.noise import Noise
 from minigan.check import certificate
 from minigan.data import load
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.errors import FallbackWarning, InputError, MiniganError
-from minigan.kernels import cublaslt, gpu
-from minigan.noise import Noise
-from minigan.objectives import OBJECTIVES
-from minigan.ops import Ops
+from minigan.nn.objectives import OBJECTIVES
+from minigan.runs import compare
 
 CUBLASLT: Any = None
 with suppress(ImportError):
@@ -73,18 +74,18 @@ def test_every_kernel_compiles_for_cards(file: str, dtype: str, card: str) -> No
 
 
 @pytest.fixture(scope="module")
-def fake() -> Backend:
+def fake() -> Ops:
     return stand_in()
 
 
 @on_cpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations_agree_with_the_reference(fake: Backend, name: str, dtype: str) -> None:
+def test_activations_agree_with_the_reference(fake: Ops, name: str, dtype: str) -> None:
     rng = np.random.default_rng(1)
     x, W, b, dy = (rng.normal(size=s).astype(dtype) for s in ((33, 5), (5, 7), (7,), (33, 7)))
     results = []
-    for ops in (Ops(get_backend()), fake.ops):
+    for ops in (get_ops(), fake):
         y, slope, dz = (np.full((33, 7), np.nan, dtype) for _ in range(3))  # poison: everything must be written
         ops.dense_forward(x, W, b, name, y, slope)
         ops.activation_backward(dy, y, name, slope, dz)
@@ -97,13 +98,13 @@ def test_activations_agree_with_the_reference(fake: Backend, name: str, dtype: s
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("outputs", [1, 4])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_a_delta_below_a_layer_agrees_with_the_reference(fake: Backend, name: str, outputs: int, dtype: str) -> None:
+def test_a_delta_below_a_layer_agrees_with_the_reference(fake: Ops, name: str, outputs: int, dtype: str) -> None:
     """One output is a kernel of its own; an activation whose slope is 1 may leave `slope` as it was."""
     rng = np.random.default_rng(6)
     dz, W, y = (rng.normal(size=s).astype(dtype) for s in ((33, outputs), (7, outputs), (33, 7)))
     y = np.tanh(y)
     results = []
-    for ops in (Ops(get_backend()), fake.ops):
+    for ops in (get_ops(), fake):
         slope, out = np.ones((33, 7), dtype), np.full((33, 7), np.nan, dtype)
         ops.hidden_delta(dz, W, y, name, slope, out)
         results.append((slope, out))
@@ -113,7 +114,7 @@ def test_a_delta_below_a_layer_agrees_with_the_reference(fake: Backend, name: st
 
 @on_cpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_functions_of_logits_agree_into_the_tails(fake: Backend, dtype: str) -> None:
+def test_functions_of_logits_agree_into_the_tails(fake: Ops, dtype: str) -> None:
     s = np.concatenate([np.linspace(-30, 30, 401), [0, 1e4, -1e4, np.inf, -np.inf, np.nan]]).astype(dtype)[:, None]
     expected, got, scratch = (np.full_like(s, 7) for _ in range(3))
     calls: dict[str, Callable[[Ops, np.ndarray], None]] = {
@@ -126,8 +127,8 @@ def test_functions_of_logits_agree_into_the_tails(fake: Backend, dtype: str) -> 
     }
     for name, call in calls.items():
         with np.errstate(all="ignore"):
-            call(Ops(get_backend()), expected)
-        call(fake.ops, got)
+            call(get_ops(), expected)
+        call(fake, got)
         atol = np.finfo(dtype).eps / s.size if name == "gradient 0.9" else np.finfo(dtype).tiny
         np.testing.assert_allclose(got, expected, rtol=8 * np.finfo(dtype).eps, atol=atol, err_msg=name)
 
@@ -136,12 +137,12 @@ def test_functions_of_logits_agree_into_the_tails(fake: Backend, dtype: str) -> 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_gradients_of_objectives_agree_into_the_tails(fake: Backend, name: str, smoothing: float, dtype: str) -> None:
+def test_gradients_of_objectives_agree_into_the_tails(fake: Ops, name: str, smoothing: float, dtype: str) -> None:
     edge = [0, 1, -1, 40, -40, 1e4, -1e4, np.inf, -np.inf, np.nan]
     r, f = np.meshgrid(np.array([*np.linspace(-9, 9, 31), *edge]), np.array([*np.linspace(-8, 8, 27), *edge]))
     r, f = (a.astype(dtype).reshape(-1, 1) for a in (r, f))
     results = []
-    for ops in (Ops(get_backend()), fake.ops):
+    for ops in (get_ops(), fake):
         dr, df, dg = (np.full_like(r, 7) for _ in range(3))
         objective = ops.objective(OBJECTIVES[name], r.size, dtype, smoothing)
         with np.errstate(all="ignore"):
@@ -155,20 +156,20 @@ def test_gradients_of_objectives_agree_into_the_tails(fake: Backend, name: str, 
         np.testing.assert_allclose(got, expected, rtol=8 * eps, atol=atol)
 
 
-def test_an_objective_without_kernels_of_its_own_runs_as_it_is(fake: Backend) -> None:
+def test_an_objective_without_kernels_of_its_own_runs_as_it_is(fake: Ops) -> None:
     class Own(OBJECTIVES["hinge"]):  # type: ignore[misc]
         pass
 
-    assert type(fake.ops.objective(Own, 4, "float32")) is Own
+    assert type(fake.objective(Own, 4, "float32")) is Own
 
 
 @on_cpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_adam_and_the_average_agree_with_the_reference(fake: Backend, dtype: str) -> None:
+def test_adam_and_the_average_agree_with_the_reference(fake: Ops, dtype: str) -> None:
     rng = np.random.default_rng(2)
     gradients, start = rng.normal(size=(3, 1001)).astype(dtype), rng.normal(size=1001).astype(dtype)
     results = []
-    for ops in (Ops(get_backend()), fake.ops):
+    for ops in (get_ops(), fake):
         theta, m, v, mean, scratch = start.copy(), *(np.zeros_like(start) for _ in range(4))
         for g in gradients:
             factors, weight = np.array([0.5, 0.99, 0.01, 1e-8], dtype), np.array([0.1], dtype)
@@ -183,22 +184,22 @@ def test_adam_and_the_average_agree_with_the_reference(fake: Backend, dtype: str
 @on_cpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("stored", ["uint8", "float32", "float64"])
-def test_gathering_agrees_with_the_reference(fake: Backend, stored: str, dtype: str) -> None:
+def test_gathering_agrees_with_the_reference(fake: Ops, stored: str, dtype: str) -> None:
     rng = np.random.default_rng(3)
     rows = rng.integers(0, 256, (20, 6)).astype(stored)
     chosen, offset, factor = rng.permutation(20)[:8], *rng.normal(size=(2, 6)).astype(dtype)
     expected, got = np.full((8, 6), np.nan, dtype), np.full((8, 6), np.nan, dtype)
-    Ops(get_backend()).gather(rows, chosen, offset, factor, np.empty((8, 6), stored), expected)
-    fake.ops.gather(rows, chosen, offset, factor, None, got)
+    get_ops().gather(rows, chosen, offset, factor, np.empty((8, 6), stored), expected)
+    fake.gather(rows, chosen, offset, factor, None, got)
     agree(got, expected)
 
 
 @on_cpu
 @pytest.mark.parametrize("data", ["digits", "ring"])
-def test_minibatches_are_the_references(fake: Backend, data: str) -> None:
+def test_minibatches_are_the_references(fake: Ops, data: str) -> None:
     """Images have one offset and one factor for all of their pixels, points have one for each column."""
     loaded, batches = load(data), []
-    for backend in (get_backend(), fake):
+    for backend in (get_ops(), fake):
         scaler = Scaler.fit(loaded.space, loaded.train, "tanh", loaded.unit)
         out = np.full((16, loaded.space.size), np.nan, np.float32)
         Batches(loaded.train, loaded.unit, scaler, 16, 0, backend, "float32").fill(out, 5)
@@ -211,17 +212,17 @@ SEEDS = [(0, 3, 0), (7, 8, 12345), (2**63 - 1, 13, 2**40)]
 
 @on_cpu
 @pytest.mark.parametrize(("seed", "stream", "step"), SEEDS)
-def test_integers_are_numpys_to_the_bit(fake: Backend, seed: int, stream: int, step: int) -> None:
+def test_integers_are_numpys_to_the_bit(fake: Ops, seed: int, stream: int, step: int) -> None:
     for n in (1, 4, 1003):
         out = np.zeros(n, np.uint64)
-        fake.ops.launch("words", n, np.float32(0), out, np.int64(n), *map(np.uint64, (seed, stream, step)))  # type: ignore[attr-defined]
+        fake.launch("words", n, np.float32(0), out, np.int64(n), *map(np.uint64, (seed, stream, step)))  # type: ignore[attr-defined]
         np.testing.assert_array_equal(out, Noise(seed).integers(n, stream, step))
 
 
 @on_cpu
 @pytest.mark.parametrize(("seed", "stream", "step"), SEEDS)
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 15, 16, 17, 31, 33, 1000, 4098])
-def test_noise_is_the_hosts(fake: Backend, n: int, seed: int, stream: int, step: int) -> None:
+def test_noise_is_the_hosts(fake: Ops, n: int, seed: int, stream: int, step: int) -> None:
     """Uniforms to the bit; normals to a few units in the last place, because logarithms and cosines differ by as much."""
     for dtype in ("float32", "float64"):
         expected, got = np.empty((n, 1), dtype), np.full((n, 1), np.nan, dtype)
@@ -234,40 +235,40 @@ def test_noise_is_the_hosts(fake: Backend, n: int, seed: int, stream: int, step:
 
 
 @on_cpu
-def test_kernels_do_not_hide_a_nan(fake: Backend) -> None:
+def test_kernels_do_not_hide_a_nan(fake: Ops) -> None:
     for name in ACTIVATIONS:
         y, slope = np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32)
         x = np.array([[np.nan], [1]], np.float32)
-        fake.ops.dense_forward(x, np.ones((1, 3), np.float32), np.zeros(3, np.float32), name, y, slope)
+        fake.dense_forward(x, np.ones((1, 3), np.float32), np.zeros(3, np.float32), name, y, slope)
         assert np.isnan(y[0]).all() and np.isfinite(y[1]).all()
 
 
 @on_cpu
-def test_the_certificate_holds_with_cuda_kernels(fake: Backend) -> None:
+def test_the_certificate_holds_with_cuda_kernels(fake: Ops) -> None:
     sections = ("operations", "networks", "penalties", "optimisers")
     assert [row.what for row in certificate(fake, sections) if not row.passed] == []
 
 
 @on_cpu
 @pytest.mark.parametrize("update", ["alternating", "simultaneous"])
-def test_training_stays_in_step_with_numpy(fake: Backend, update: str) -> None:
-    for dtype, bound in lockstep.BOUNDS.items():
-        found = list(lockstep.run(fake, lockstep.settings(dtype, "non-saturating", update), 5))
-        assert max(d.relative for d in found if d.tensor != lockstep.NOISE) < bound
-        assert max(d.relative for d in found if d.tensor == lockstep.NOISE) < lockstep.NOISE_BOUND
+def test_training_stays_in_step_with_numpy(fake: Ops, update: str) -> None:
+    for dtype, bound in compare.BOUNDS.items():
+        found = list(compare.differences(fake, compare.settings(dtype, "non-saturating", update), 5))
+        assert max(d.relative for d in found if d.tensor != compare.NOISE) < bound
+        assert max(d.relative for d in found if d.tensor == compare.NOISE) < compare.NOISE_BOUND
 
 
 @on_cpu
-def test_a_step_draws_its_noise_on_the_device(fake: Backend) -> None:
+def test_a_step_draws_its_noise_on_the_device(fake: Ops) -> None:
     """Nothing is copied to the device but what it is given: no host array is drawn into `z`."""
     gan, fill = tiny_gan(fake, objective="non-saturating")
     drawn: list[str] = []
-    kept = fake.ops.draw  # type: ignore[attr-defined]
-    fake.ops.draw = lambda kind, *rest: (drawn.append(kind), kept(kind, *rest))  # type: ignore[attr-defined]
+    kept = fake.draw  # type: ignore[attr-defined]
+    fake.draw = lambda kind, *rest: (drawn.append(kind), kept(kind, *rest))  # type: ignore[attr-defined]
     try:
         gan.train_step(fill)
     finally:
-        fake.ops.draw = kept  # type: ignore[attr-defined]
+        fake.draw = kept  # type: ignore[attr-defined]
     assert drawn == ["normal"]
 
 
@@ -276,7 +277,7 @@ def test_a_step_draws_its_noise_on_the_device(fake: Backend) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("m, n, k", [(32, 8, 5), (3, 40, 7), (1, 9, 20), (64, 1, 3), (50, 33, 1), (1, 1, 1)])
-def test_products_are_numpys(fake: Backend, m: int, n: int, k: int, dtype: str) -> None:
+def test_products_are_numpys(fake: Ops, m: int, n: int, k: int, dtype: str) -> None:
     """In all four orders, and from addresses that are multiples of nothing but the size of a number."""
     rng, flat = np.random.default_rng(2), np.empty(m * n + 3, dtype)
     for a in (rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, m)).astype(dtype).T):
@@ -284,11 +285,11 @@ def test_products_are_numpys(fake: Backend, m: int, n: int, k: int, dtype: str) 
             for first in range(3):
                 out = flat[first : first + m * n].reshape(m, n)
                 out[:] = np.nan
-                fake.ops.xp.dot(a, b, out=out)
+                fake.xp.dot(a, b, out=out)
                 agree(out, a @ b)
 
 
-def test_a_plan_is_made_once(fake: Backend) -> None:
+def test_a_plan_is_made_once(fake: Ops) -> None:
     products = products_on(fake.xp, CublasLt(fake.xp))  # type: ignore[arg-type]
     x, W, out = np.ones((6, 4)), np.ones((4, 8)), np.empty((6, 8))
     for _ in range(3):
@@ -298,8 +299,8 @@ def test_a_plan_is_made_once(fake: Backend) -> None:
     assert len(products.plans) == 2
 
 
-def test_products_that_cannot_be_are_refused(fake: Backend) -> None:
-    dot, x = fake.ops.xp.dot, np.zeros((4, 6))
+def test_products_that_cannot_be_are_refused(fake: Ops) -> None:
+    dot, x = fake.xp.dot, np.zeros((4, 6))
     for error, a, b, out in (
         (ValueError, x, x, np.zeros((4, 6))),
         (ValueError, x, x.T, np.zeros((4, 5))),
@@ -312,10 +313,10 @@ def test_products_that_cannot_be_are_refused(fake: Backend) -> None:
             dot(a, b, out=out)
     for vector in (np.zeros(5), np.zeros(4, np.float32), np.zeros(8)[::2]):
         with pytest.raises(ValueError, match="cannot stand beside"):
-            fake.ops.xp.products.affine(x, x.T, vector, out=np.zeros((4, 4)))
+            fake.xp.products.affine(x, x.T, vector, out=np.zeros((4, 4)))
 
 
-def test_a_product_that_cublaslt_cannot_do_is_a_sentence(fake: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_product_that_cublaslt_cannot_do_is_a_sentence(fake: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     def saying(status: int) -> Callable[..., None]:
         def raises(*_: object) -> None:
             raise CublasLtError(status)
@@ -349,7 +350,7 @@ def test_a_product_that_cublaslt_cannot_do_is_a_sentence(fake: Backend, monkeypa
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_bias_and_sums_come_with_their_product_where_they_can(dtype: str, supports: set[int]) -> None:
     """From addresses of every alignment: those of the vectors count too."""
-    ops = stand_in().ops
+    ops = stand_in()
     ops.xp.products.library.supports = supports  # type: ignore[attr-defined]
     rng = np.random.default_rng(4)
     x, dz, W = (rng.normal(size=shape).astype(dtype) for shape in ((9, 6), (9, 5), (6, 5)))
@@ -390,9 +391,9 @@ def test_what_was_planned_and_is_refused_when_it_is_done(monkeypatch: pytest.Mon
     {}, {"objective": "relativistic", "r1": 0.5, "r2": 0.3, "penalty_every": 2}, {"discriminator_steps": 2},
     {"objective": "wasserstein", "gradient_penalty": 0.7, "update": "simultaneous"}, {"activation": "tanh", "r1": 0.5},
 ])  # fmt: skip
-def test_a_recorded_step_goes_on_as_the_step_does(fake: Backend, settings: dict[str, Any]) -> None:
+def test_a_recorded_step_goes_on_as_the_step_does(fake: Ops, settings: dict[str, Any]) -> None:
     """Call after call, although numbers change from step to step; and a recording computes nothing by itself."""
-    (expected, fill), (gan, fill_there) = (tiny_gan(backend, **settings) for backend in (get_backend(), fake))
+    (expected, fill), (gan, fill_there) = (tiny_gan(backend, **settings) for backend in (get_ops(), fake))
     gan.noise = Noise(gan.config.seed)
     for name, value in expected.state().items():
         np.copyto(gan.state()[name], value)
@@ -407,7 +408,7 @@ def test_a_recorded_step_goes_on_as_the_step_does(fake: Backend, settings: dict[
 
 
 @on_cpu
-def test_a_recording_that_fails_is_ended(fake: Backend) -> None:
+def test_a_recording_that_fails_is_ended(fake: Ops) -> None:
     def fails() -> None:
         if graph.warm:
             raise KeyboardInterrupt
@@ -420,7 +421,7 @@ def test_a_recording_that_fails_is_ended(fake: Backend) -> None:
 
 
 @on_cpu
-def test_what_cannot_be_recorded_goes_on_piece_by_piece_and_says_so(fake: Backend) -> None:
+def test_what_cannot_be_recorded_goes_on_piece_by_piece_and_says_so(fake: Ops) -> None:
     """Here because it takes memory, as CuPy does for operands that overlap."""
     x = np.zeros((6, 2))
 
@@ -438,15 +439,15 @@ def test_what_cannot_be_recorded_goes_on_piece_by_piece_and_says_so(fake: Backen
 @on_cpu
 def test_a_recorded_step_in_tf32_is_the_step_in_tf32() -> None:
     """Its operands are rounded whenever it runs, and its weights stay close to those of float32."""
-    config = lockstep.settings("float32", "non-saturating", "alternating")
+    config = compare.settings("float32", "non-saturating", "alternating")
     backend = stand_in("cuda-tf32")
-    found = [d for d in lockstep.run(backend, config, 6) if d.tensor in ("generator", "discriminator")]
+    found = [d for d in compare.differences(backend, config, 6) if d.tensor in ("generator", "discriminator")]
     assert 1e-7 < max(d.relative for d in found) < 1e-2
 
 
 @on_cpu
 def test_tf32_rounds_what_is_multiplied_and_nothing_else() -> None:
-    ops = stand_in("cuda-tf32").ops
+    ops = stand_in("cuda-tf32")
     x = np.array([[1 + 2**-12, 3.0]], np.float32)
     out = np.empty((1, 1), np.float32)
     ops.xp.dot(x, np.array([[1], [0]], np.float32), out=out)
@@ -518,9 +519,9 @@ def test_cuda_kernels_are_for_the_gpu(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.gpu
 def test_a_gpu_stays_in_step_with_cuda_kernels() -> None:
-    backend = get_backend("cupy", "cuda")
-    for dtype, bound in lockstep.BOUNDS.items():
-        config = lockstep.settings(dtype, "non-saturating", "alternating")
-        assert max(d.relative for d in lockstep.run(backend, config, 100) if d.tensor != "latent points") < max(
+    backend = get_ops("cupy", "cuda")
+    for dtype, bound in compare.BOUNDS.items():
+        config = compare.settings(dtype, "non-saturating", "alternating")
+        assert max(d.relative for d in compare.differences(backend, config, 100) if d.tensor != "latent points") < max(
             bound, 1e-5
         )

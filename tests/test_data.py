@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from minigan.backend import Backend
+from minigan.backends import Ops
 from minigan.data import Data, Space, idx, load, mixtures, mnist, own
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
@@ -1176,15 +1176,13 @@ def test_an_unknown_output_lists_the_known_ones() -> None:
 # --- minibatches ------------------------------------------------------------------------------------------------------
 
 
-def batches(
-    backend: Backend, rows: np.ndarray = PHOTOS, size: int = 8, seed: int = 3, dtype: type = np.float32
-) -> Batches:
+def batches(backend: Ops, rows: np.ndarray = PHOTOS, size: int = 8, seed: int = 3, dtype: type = np.float32) -> Batches:
     space = IMAGE if rows.dtype == np.uint8 else WIDE
     unit = 1 / 255 if rows.dtype == np.uint8 else 1.0
     return Batches(rows, unit, Scaler.fit(space, rows, "tanh", unit), size, seed, backend, dtype)
 
 
-def served(source: Batches, backend: Backend, step: int, d: int = 4, dtype: type = np.float32) -> np.ndarray:
+def served(source: Batches, backend: Ops, step: int, d: int = 4, dtype: type = np.float32) -> np.ndarray:
     out = backend.empty((source.batch_size, d), dtype)
     source.fill(out, step)
     return backend.to_host(out).copy()
@@ -1192,7 +1190,7 @@ def served(source: Batches, backend: Backend, step: int, d: int = 4, dtype: type
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("rows", [PHOTOS, COLUMNS])
-def test_an_epoch_serves_each_row_at_most_once_scaled(backend: Backend, rows: np.ndarray, dtype: type) -> None:
+def test_an_epoch_serves_each_row_at_most_once_scaled(backend: Ops, rows: np.ndarray, dtype: type) -> None:
     source, d = batches(backend, rows, dtype=dtype), rows.shape[1]
     assert source.per_epoch == 6
     space, unit = (IMAGE, 1 / 255) if rows is PHOTOS else (WIDE, 1.0)
@@ -1206,12 +1204,12 @@ def test_an_epoch_serves_each_row_at_most_once_scaled(backend: Backend, rows: np
     assert not (later == epoch).all()
 
 
-def test_extreme_grey_values_are_scaled_exactly(backend: Backend) -> None:
+def test_extreme_grey_values_are_scaled_exactly(backend: Ops) -> None:
     source = batches(backend, np.repeat(np.array([[0], [255]], np.uint8), 4, axis=1), size=2)
     assert sorted(served(source, backend, 0)[:, 0].tolist()) == [-1.0, 1.0]
 
 
-def test_large_offsets_keep_their_digits(backend: Backend) -> None:
+def test_large_offsets_keep_their_digits(backend: Ops) -> None:
     """Unix times a day apart: scaling must not lose what float32 still holds."""
     times = (1.7e9 + 86400.0 * np.arange(60)).astype(np.float32).reshape(20, 3)
     source = batches(backend, times, size=20)
@@ -1221,7 +1219,7 @@ def test_large_offsets_keep_their_digits(backend: Backend) -> None:
     assert abs(np.sort(served(source, backend, 0, 3), axis=0) - expected).max() < 1e-4
 
 
-def test_batches_are_a_function_of_seed_and_step(backend: Backend) -> None:
+def test_batches_are_a_function_of_seed_and_step(backend: Ops) -> None:
     a, b = batches(backend), batches(backend)
     forward = {step: served(a, backend, step) for step in range(20)}
     for step in (19, 3, 11, 0):  # in any order, from anywhere
@@ -1229,7 +1227,7 @@ def test_batches_are_a_function_of_seed_and_step(backend: Backend) -> None:
     assert any((served(batches(backend, seed=4), backend, s) != forward[s]).any() for s in range(3))
 
 
-def test_a_batch_needs_that_many_samples(backend: Backend) -> None:
+def test_a_batch_needs_that_many_samples(backend: Ops) -> None:
     assert batches(backend, size=50).per_epoch == 1
     with pytest.raises(InputError, match=r"--batch-size 51 .* 50 samples"):
         batches(backend, size=51)
@@ -1238,7 +1236,7 @@ def test_a_batch_needs_that_many_samples(backend: Backend) -> None:
 @pytest.mark.parametrize(
     "rows", [RANDOM.integers(0, 256, (1000, 256), np.uint8), RANDOM.random((1000, 256), np.float32)]
 )
-def test_filling_allocates_no_array(backend: Backend, rows: np.ndarray) -> None:
+def test_filling_allocates_no_array(backend: Ops, rows: np.ndarray) -> None:
     if backend.name != "numpy":
         pytest.skip("tracemalloc sees host memory only")
     source = batches_of(rows, backend)
@@ -1257,6 +1255,6 @@ def test_filling_allocates_no_array(backend: Backend, rows: np.ndarray) -> None:
     assert min(peaks) < 5_000  # an array would be 131,072 bytes
 
 
-def batches_of(rows: np.ndarray, backend: Backend) -> Batches:
+def batches_of(rows: np.ndarray, backend: Ops) -> Batches:
     scaler = Scaler.fit(Space("image", (16, 16), ()), rows, "tanh")
     return Batches(rows, 1 / 255 if rows.dtype == np.uint8 else 1.0, scaler, 128, 0, backend, np.float32)

@@ -11,7 +11,7 @@ from fakecupy import fake_cupy
 from helpers import exit_code
 
 from minigan import doctor
-from minigan.backend import Backend, get_backend
+from minigan.backends import Ops, get_ops
 from minigan.errors import InputError
 
 
@@ -20,20 +20,20 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PATIENCE", 0.01)
 
 
-def only(monkeypatch: pytest.MonkeyPatch, **found: Backend | str) -> None:
+def only(monkeypatch: pytest.MonkeyPatch, **found: Ops | str) -> None:
     """Let these backends (by name) be found, or be missing for a reason; the others are missing."""
 
-    def get(name: str, kernels: str = "reference") -> Backend:
+    def get(name: str, kernels: str = "reference") -> Ops:
         backend = found.get("numba" if kernels == "numba" else name, "it is not here: install it")
         if isinstance(backend, str):
             raise InputError(backend)
         return backend
 
-    monkeypatch.setattr(doctor, "get_backend", get)
+    monkeypatch.setattr(doctor, "get_ops", get)
 
 
 def test_it_says_what_there_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    only(monkeypatch, numpy=get_backend())
+    only(monkeypatch, numpy=get_ops())
     assert exit_code(doctor.main) == 0
     out = capsys.readouterr().out
     assert platform.python_version() in out and np.__version__ in out and "threads" in out
@@ -50,7 +50,7 @@ def test_a_device_is_described_and_tested(monkeypatch: pytest.MonkeyPatch) -> No
         getDeviceProperties=lambda i: properties,
     )
     monkeypatch.setattr(backend.xp.cuda, "runtime", runtime, raising=False)
-    only(monkeypatch, numpy=get_backend(), cupy=backend)
+    only(monkeypatch, numpy=get_ops(), cupy=backend)
     lines = dict(doctor.report())
     assert lines["CUDA"] == "driver for 13.1, runtime 12.9"
     assert lines["GPU 0"] == "A Card, 141 GiB, compute capability 9.0"
@@ -58,15 +58,15 @@ def test_a_device_is_described_and_tested(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_wrong_numbers_are_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    cpu = pytest.importorskip("minigan.kernels.cpu", reason="the extra `fast` is not installed", exc_type=ImportError)
+    cpu = pytest.importorskip(
+        "minigan.backends.numba.ops", reason="the extra `fast` is not installed", exc_type=ImportError
+    )
 
     class Wrong(cpu.NumbaOps):  # type: ignore[misc, name-defined]
         def average(self, mean, theta, weight, scratch):  # type: ignore[no-untyped-def]
             super().average(mean, theta, 2 * weight, scratch)
 
-    wrong = Backend("numpy", np, "CPU", "numba")
-    wrong.ops = Wrong(wrong)
-    only(monkeypatch, numpy=get_backend(), numba=wrong)
+    only(monkeypatch, numpy=get_ops(), numba=Wrong())
     assert exit_code(doctor.main) == 1
     assert "FAILS: generator.average differs from NumPy's by" in capsys.readouterr().out
 
@@ -74,8 +74,10 @@ def test_wrong_numbers_are_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: py
 def test_it_says_where_no_program_is_possible(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cpu = pytest.importorskip("minigan.kernels.cpu", reason="the extra `fast` is not installed", exc_type=ImportError)
+    cpu = pytest.importorskip(
+        "minigan.backends.numba.ops", reason="the extra `fast` is not installed", exc_type=ImportError
+    )
     monkeypatch.setattr(cpu, "blas", lambda: None)
-    only(monkeypatch, numpy=get_backend(), numba=get_backend("numpy", "numba"))
+    only(monkeypatch, numpy=get_ops(), numba=get_ops("numpy", "numba"))
     assert exit_code(doctor.main) == 0
     assert "operation by operation, because NumPy has no OpenBLAS" in capsys.readouterr().out

@@ -15,11 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from minigan import checkpoint, evaluate, plots, train, training
+from minigan import evaluate, plots, train
 from minigan.data import Space
-from minigan.gan import GAN
 from minigan.metrics.suite import METRICS, Suite
-from minigan.run import Run
+from minigan.nn.gan import GAN
+from minigan.runs import checkpoint
+from minigan.runs import loop as training
+from minigan.runs.directory import Run
 
 
 @pytest.fixture(autouse=True)
@@ -247,11 +249,11 @@ def test_copies_of_training_images_are_brought_forward(runs: Path, monkeypatch: 
     data = evaluate.training_data(Run(runs / "digits"), saved, None, None)
     x = np.random.default_rng(0).random((200, 64)).astype(np.float32)
     x[[7, 100, 150]] = data.train[[3, 4, 5]] * np.float32(data.unit)
-    suite = Suite(data, evaluate.get_backend(), 100)
+    suite = Suite(data, evaluate.get_ops(), 100)
     report = evaluate.Report(Run(runs / "digits"), saved, suite, 1, {}, {}, [])
     drawn: list[Any] = []
     monkeypatch.setattr(plots, "neighbours", lambda path, space, panels: drawn.extend(panels))
-    evaluate.picture(report, x, evaluate.get_backend())
+    evaluate.picture(report, x, evaluate.get_ops())
     (_, first, _), (_, suspect, near) = drawn
     assert (first == x[:10]).all() and (suspect[:3] == x[[7, 100, 150]]).all()
     assert (near[:3, 0] == suspect[:3]).all() and near.shape == (10, 5, 64)

@@ -10,13 +10,14 @@ import pytest
 from fakecupy import fake_cupy
 from helpers import exit_code
 
-from minigan import explain, train
-from minigan.backend import Backend, get_backend
+from minigan import train
+from minigan.backends import Ops, get_ops
 from minigan.config import Config
-from minigan.gan import GAN
+from minigan.nn.gan import GAN
+from minigan.runs import cost as explain
 
 
-def test_products_are_counted_from_a_step(backend: Backend) -> None:
+def test_products_are_counted_from_a_step(backend: Ops) -> None:
     config, size = Config(hidden=(8, 9), batch_size=4, latent=3, objective="non-saturating"), 6
     cost = explain.count(config, size, lambda out, i: out.fill(0), backend)
     g, d = (3 * 8, 8 * 9, 9 * 6), (6 * 8, 8 * 9, 9 * 1)
@@ -27,7 +28,7 @@ def test_products_are_counted_from_a_step(backend: Backend) -> None:
     assert cost.penalised == []
 
 
-def test_lazy_penalties_are_counted_by_their_share(backend: Backend) -> None:
+def test_lazy_penalties_are_counted_by_their_share(backend: Ops) -> None:
     config = Config(hidden=(8,), batch_size=4, latent=3, r1=1.0, penalty_every=4)
     cost = explain.count(config, 6, lambda out, i: out.fill(0), backend)
     plain, due = explain.flops(cost.plain), explain.flops(cost.penalised)
@@ -38,9 +39,9 @@ def test_lazy_penalties_are_counted_by_their_share(backend: Backend) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"r1": 1.0, "r2": 1.0}, {"gradient_penalty": 1.0, "activation": "tanh"}])
 def test_bytes_are_those_that_networks_take(settings: dict[str, float]) -> None:
-    from minigan import get_backend
+    from minigan import get_ops
 
-    config, backend = Config(hidden=(512, 256), batch_size=200, latent=10, **settings), get_backend()  # type: ignore[arg-type]
+    config, backend = Config(hidden=(512, 256), batch_size=200, latent=10, **settings), get_ops()  # type: ignore[arg-type]
     cost = explain.count(config, 100, lambda out, i: out.fill(0), backend)
     tracemalloc.start()
     gan = GAN(config, 100, backend)
@@ -65,7 +66,7 @@ def test_the_command_explains_and_leaves_nothing(
     assert "--explain trains nothing" in capsys.readouterr().err
 
 
-def test_recording_changes_no_number(backend: Backend) -> None:
+def test_recording_changes_no_number(backend: Ops) -> None:
     config = Config(hidden=(8,), batch_size=4, latent=3, r2=1.0)
     gan, fill = GAN(config, 6, backend), lambda out, i: out.fill(0.5)
     gan.train_step(fill)
@@ -80,7 +81,7 @@ def test_a_device_is_timed_with_a_queue(name: str, monkeypatch: pytest.MonkeyPat
     """By a clock on which a call takes a millisecond, and waiting for the device ten."""
     now, waits, calls = [0.0], [], []
     monkeypatch.setattr(explain.time, "perf_counter", lambda: now[0])
-    backend = get_backend() if name == "numpy" else fake_cupy()[0]
+    backend = get_ops() if name == "numpy" else fake_cupy()[0]
 
     def wait() -> None:
         waits.append(len(calls))

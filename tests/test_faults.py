@@ -29,12 +29,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_checkpoint import IDENTITY, SCALER, SPACE, trained
 
-from minigan import checkpoint, train, training
-from minigan.backend import get_backend
-from minigan.checkpoint import NAME, PREVIOUS
+from minigan import train
+from minigan.backends import get_ops
 from minigan.config import Config
-from minigan.gan import GAN
-from minigan.run import Run
+from minigan.nn.gan import GAN
+from minigan.runs import checkpoint
+from minigan.runs import loop as training
+from minigan.runs.checkpoint import NAME, PREVIOUS
+from minigan.runs.directory import Run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="injects the faults of POSIX systems")
 
@@ -148,10 +150,10 @@ def saved(directory: Path, gan: GAN) -> None:
 def steps_twice(directory: Path) -> GAN:
     """A GAN whose checkpoints of steps 0 and 1 are in the directory, and which has made two steps."""
     directory.mkdir()
-    gan = trained(get_backend(), steps=0)
+    gan = trained(get_ops(), steps=0)
     saved(directory, gan)
     for step in (1, 2):
-        other = trained(get_backend(), steps=step)
+        other = trained(get_ops(), steps=step)
         if step == 1:
             saved(directory, other)
     return other
@@ -202,7 +204,7 @@ def test_any_finite_state_round_trips(
 ) -> None:
     """Bit for bit: denormal and huge numbers and negative zeros included."""
     gan, directory = (
-        GAN(Config(hidden=tuple(hidden), latent=2, dtype=dtype), 4, get_backend()),
+        GAN(Config(hidden=tuple(hidden), latent=2, dtype=dtype), 4, get_ops()),
         tmp_path_factory.mktemp("x"),
     )
     finite = st.floats(allow_nan=False, allow_infinity=False, width=32 if dtype == "float32" else 64)
@@ -602,7 +604,7 @@ def test_a_checkpoint_of_one_backend_loads_on_the_other_and_resumes_exactly_on_i
         assert exit_code(train.main, "--resume", f"{name}-moved", "--steps", 8, "--backend", other, "--quiet") == 0
         moved = load_silently(f"{name}-moved")
         np.testing.assert_allclose(
-            moved.sample(9, get_backend(), seed=1), whole.sample(9, get_backend(), seed=1), rtol=1e-2, atol=1e-3
+            moved.sample(9, get_ops(), seed=1), whole.sample(9, get_ops(), seed=1), rtol=1e-2, atol=1e-3
         )
 
 
@@ -626,9 +628,10 @@ def test_every_test_that_the_document_names_exists() -> None:
 COST = """
 import sys, time
 from pathlib import Path
-from minigan import checkpoint, gan
+from minigan.runs import checkpoint
+from minigan.nn import gan
 from minigan.errors import InputError
-from minigan.run import load_config
+from minigan.runs.directory import load_config
 for path in map(Path, sys.argv[1:]):
     began = time.process_time()
     try:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from helpers import differences, flats, normal, tiny_gan
 
-from minigan import noise as streams
-from minigan.backend import Array, Backend
+from minigan.backends import Array, Ops
+from minigan.backends import noise as streams
+from minigan.backends.noise import Noise
 from minigan.config import ACTIVATIONS, OBJECTIVES, UPDATES, Config
-from minigan.gan import CHUNK, GAN, Phase
-from minigan.gradcheck import relative_error
-from minigan.network import Network
-from minigan.noise import Noise
-from minigan.optim import Adam
+from minigan.nn.gan import CHUNK, GAN, Phase
+from minigan.nn.gradcheck import relative_error
+from minigan.nn.network import Network
+from minigan.nn.optim import Adam
 
 TOLERANCE = 1e-8
 STATE = ["discriminator", "discriminator.adam.m", "discriminator.adam.v"]
@@ -28,7 +28,7 @@ STATE += ["generator", "generator.adam.m", "generator.adam.v", "generator.averag
 def copy_of(network: Network) -> Network:
     """The same network over a copy of its weights."""
     hidden, output = network.activations[0], network.activations[-1]
-    return Network(network.sizes, hidden, output, network.backend, network.dtype, network.theta.flat.copy())
+    return Network(network.sizes, hidden, output, network.ops, network.dtype, network.theta.flat.copy())
 
 
 # --------------------------------------------------------------------------------------- the gradients of whole steps
@@ -38,7 +38,7 @@ def copy_of(network: Network) -> Network:
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_both_whole_gradients_agree_with_differences(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, objective: str, update: str, smoothing: float
+    backend: Ops, monkeypatch: pytest.MonkeyPatch, objective: str, update: str, smoothing: float
 ) -> None:
     gan, fill = tiny_gan(backend, objective=objective, update=update, label_smoothing=smoothing)
     monkeypatch.setattr(gan.adam_d, "apply", lambda *_: None)
@@ -62,7 +62,7 @@ def test_both_whole_gradients_agree_with_differences(
 
 def naive_step(gan: GAN, fill: Any) -> tuple[np.ndarray, np.ndarray]:
     """What a step must make of both networks: a pass per player and per kind of sample, each on a tape of its own."""
-    backend, c = gan.backend, gan.config
+    backend, c = gan.ops, gan.config
     D, G = copy_of(gan.discriminator), copy_of(gan.generator)
     adam_d, adam_g = (Adam(n.count, backend, c.dtype, c.beta1, c.beta2) for n in (D, G))
     for adam, original in ((adam_d, gan.adam_d), (adam_g, gan.adam_g)):
@@ -100,7 +100,7 @@ def naive_step(gan: GAN, fill: Any) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("activation", ["leaky-relu", "tanh"])
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_steps_equal_the_naive_computation(backend: Backend, objective: str, update: str, activation: str) -> None:
+def test_steps_equal_the_naive_computation(backend: Ops, objective: str, update: str, activation: str) -> None:
     """Also the simultaneous step, whose one backward pass serves both players; hinge has logit gradients of 0."""
     gan, fill = tiny_gan(
         backend, scale=1.5, objective=objective, update=update, activation=activation, lr_discriminator=0.02
@@ -113,7 +113,7 @@ def test_steps_equal_the_naive_computation(backend: Backend, objective: str, upd
         np.testing.assert_allclose(backend.to_host(gan.generator.theta.flat), g, rtol=1e-9, atol=1e-11)
 
 
-def test_alternating_and_simultaneous_differ_only_in_the_generator_at_first(backend: Backend) -> None:
+def test_alternating_and_simultaneous_differ_only_in_the_generator_at_first(backend: Ops) -> None:
     (a, fill), (b, _) = (tiny_gan(backend, update=update) for update in UPDATES)
     a.train_step(fill)
     b.train_step(fill)
@@ -130,7 +130,7 @@ PENALISED: dict[str, Any] = {"r1": 0.3, "r2": 0.3, "gradient_penalty": 0.5}
 @pytest.mark.parametrize("penalties", [{}, PENALISED], ids=["plain", "penalised"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_each_update_moves_its_own_network_and_leaves_the_other_bit_identical(
-    backend: Backend, objective: str, penalties: dict[str, Any]
+    backend: Ops, objective: str, penalties: dict[str, Any]
 ) -> None:
     gan, fill = tiny_gan(backend, objective=objective, **penalties)
     fill(gan.real.x, 0)
@@ -151,7 +151,7 @@ def test_each_update_moves_its_own_network_and_leaves_the_other_bit_identical(
 @pytest.mark.parametrize("adam", ["adam_d", "adam_g"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_simultaneous_step_without_one_players_adam_leaves_that_player_bit_identical(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, objective: str, adam: str
+    backend: Ops, monkeypatch: pytest.MonkeyPatch, objective: str, adam: str
 ) -> None:
     gan, fill = tiny_gan(backend, objective=objective, update="simultaneous", **PENALISED)
     monkeypatch.setattr(getattr(gan, adam), "apply", lambda *_: None)
@@ -164,7 +164,7 @@ def test_a_simultaneous_step_without_one_players_adam_leaves_that_player_bit_ide
 
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_every_layer_of_both_networks_moves(backend: Backend, objective: str, update: str) -> None:
+def test_every_layer_of_both_networks_moves(backend: Ops, objective: str, update: str) -> None:
     """A generator gradient that never crosses the critic is the classic bug: the generator would stand still."""
     gan, fill = tiny_gan(backend, objective=objective, update=update, activation="tanh")
     before = [
@@ -183,7 +183,7 @@ def test_every_layer_of_both_networks_moves(backend: Backend, objective: str, up
 
 
 @pytest.mark.parametrize("update", UPDATES)
-def test_both_players_see_the_same_fakes(backend: Backend, monkeypatch: pytest.MonkeyPatch, update: str) -> None:
+def test_both_players_see_the_same_fakes(backend: Ops, monkeypatch: pytest.MonkeyPatch, update: str) -> None:
     gan, fill = tiny_gan(backend, update=update)
     seen, drawn = [], []
     forward, draw = gan.discriminator.forward, gan.noise.normal
@@ -206,7 +206,7 @@ def test_both_players_see_the_same_fakes(backend: Backend, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_discriminator_steps_and_lazy_penalties_follow_their_counts(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, update: str
+    backend: Ops, monkeypatch: pytest.MonkeyPatch, update: str
 ) -> None:
     gan, fill = tiny_gan(
         backend, update=update, discriminator_steps=3, r1=1.0, penalty_every=2, lr_schedule="linear", steps=4
@@ -237,7 +237,7 @@ def test_discriminator_steps_and_lazy_penalties_follow_their_counts(
     assert penalised == [0, 2, 4, 6, 8, 10]
 
 
-def test_penalties_and_rates_fall_over_schedule_steps(backend: Backend) -> None:
+def test_penalties_and_rates_fall_over_schedule_steps(backend: Ops) -> None:
     falling = {"penalty_schedule": "linear", "penalty_end": 0.2, "lr_schedule": "cosine"}
     gan, _ = tiny_gan(backend, r1=2.0, **falling, steps=10, schedule_steps=20)
     assert gan.horizon == 20
@@ -252,9 +252,7 @@ def test_penalties_and_rates_fall_over_schedule_steps(backend: Backend) -> None:
     np.testing.assert_allclose(seen, [(2 / 4, 1), (2 / 4 * 0.6, 0.5), (2 / 4 * 0.2, 0), (2 / 4 * 0.2, 0)], atol=1e-12)
 
 
-def test_the_generator_moves_with_the_last_minibatch_of_a_step(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_generator_moves_with_the_last_minibatch_of_a_step(backend: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     gan, fill = tiny_gan(backend, discriminator_steps=3, r1=1.0, penalty_every=2)
     order: list[Phase] = []
     monkeypatch.setattr(gan, "run", order.append)
@@ -268,7 +266,7 @@ def test_the_generator_moves_with_the_last_minibatch_of_a_step(
 
 
 @pytest.mark.parametrize("update", UPDATES)
-def test_measuring_reports_the_losses_and_changes_nothing(backend: Backend, update: str) -> None:
+def test_measuring_reports_the_losses_and_changes_nothing(backend: Ops, update: str) -> None:
     (a, fill), (b, _) = (tiny_gan(backend, update=update, objective="non-saturating", **PENALISED) for _ in range(2))
     D0 = copy_of(a.discriminator)
     for _ in range(3):
@@ -292,7 +290,7 @@ def test_measuring_reports_the_losses_and_changes_nothing(backend: Backend, upda
         np.testing.assert_array_equal(one, other)
 
 
-def test_d_of_x_is_a_probability_even_where_logits_are_enormous(backend: Backend) -> None:
+def test_d_of_x_is_a_probability_even_where_logits_are_enormous(backend: Ops) -> None:
     gan, fill = tiny_gan(backend, scale=1e3, dtype="float32", activation="relu")
     with np.errstate(over="raise", invalid="raise"):
         seen = gan.train_step(fill, measure=True)
@@ -320,7 +318,7 @@ def test_d_of_x_is_a_probability_even_where_logits_are_enormous(backend: Backend
     ids=lambda s: "-".join(map(str, s.values())) or "default",
 )
 def test_a_training_step_allocates_no_array(
-    backend: Backend, batch: int, hidden: tuple[int, ...], settings: dict[str, Any]
+    backend: Ops, batch: int, hidden: tuple[int, ...], settings: dict[str, Any]
 ) -> None:
     """In float32 any array of the batch has at least 128 kB here, any of the larger weights 360 kB, NumPy's buffers up to 66 kB;
     all three are twice as large in float64."""
@@ -353,7 +351,7 @@ def test_the_allocation_test_would_see_one_logit_array() -> None:
         tracemalloc.stop()
 
 
-def test_the_state_is_seven_flat_vectors_and_enough_to_continue(backend: Backend) -> None:
+def test_the_state_is_seven_flat_vectors_and_enough_to_continue(backend: Ops) -> None:
     """Two GANs with the same state and step take the same next steps, whatever else they did before."""
     (a, fill), (b, _) = (tiny_gan(backend, **PENALISED, penalty_every=2, discriminator_steps=2) for _ in range(2))
     assert sorted(a.state()) == STATE
@@ -372,7 +370,7 @@ def test_the_state_is_seven_flat_vectors_and_enough_to_continue(backend: Backend
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_average_takes_in_the_weights_after_every_step(backend: Backend) -> None:
+def test_the_average_takes_in_the_weights_after_every_step(backend: Ops) -> None:
     gan, fill = tiny_gan(backend, ema=0.9)
     mean = backend.to_host(gan.average.mean).copy()
     for t in range(1, 20):
@@ -382,7 +380,7 @@ def test_the_average_takes_in_the_weights_after_every_step(backend: Backend) -> 
         np.testing.assert_allclose(backend.to_host(gan.average.mean), mean, rtol=1e-11, atol=1e-13)
 
 
-def test_training_is_a_function_of_the_seed(backend: Backend) -> None:
+def test_training_is_a_function_of_the_seed(backend: Ops) -> None:
     def trained(seed: int) -> dict[str, np.ndarray]:
         gan = GAN(Config(seed=seed, batch_size=4, hidden=(5,), latent=2), 3, backend)
         for step in range(3):
@@ -395,7 +393,7 @@ def test_training_is_a_function_of_the_seed(backend: Backend) -> None:
         assert (one[name] != other[name]).any()
 
 
-def test_float32_follows_float64(backend: Backend) -> None:
+def test_float32_follows_float64(backend: Ops) -> None:
     """The same noise and start in both precisions: after a few steps they differ by rounding only."""
     state = {}
     for dtype in ("float32", "float64"):
@@ -408,7 +406,7 @@ def test_float32_follows_float64(backend: Backend) -> None:
     assert relative_error(state["float32"]["generator.average"], state["float64"]["generator.average"]) < 1e-3
 
 
-def test_the_first_samples_do_not_depend_on_how_many_are_asked_for(backend: Backend) -> None:
+def test_the_first_samples_do_not_depend_on_how_many_are_asked_for(backend: Ops) -> None:
     gan, fill = tiny_gan(backend, dtype="float32")
     gan.train_step(fill)
     few, some = gan.sample(16), gan.sample(64)
@@ -420,7 +418,7 @@ def test_the_first_samples_do_not_depend_on_how_many_are_asked_for(backend: Back
     assert len(np.unique(many, axis=0)) == len(many), "chunks draw different latent points"
 
 
-def test_samples_are_the_generators_output_for_documented_latent_points(backend: Backend) -> None:
+def test_samples_are_the_generators_output_for_documented_latent_points(backend: Ops) -> None:
     gan, fill = tiny_gan(backend)
     gan.train_step(fill)
     z = backend.zeros((CHUNK, 3), "float64")
@@ -429,7 +427,7 @@ def test_samples_are_the_generators_output_for_documented_latent_points(backend:
     np.testing.assert_array_equal(gan.sample(5, seed=9, raw=True), expected)
 
 
-def test_sampling_uses_the_average_unless_raw_and_disturbs_no_training(backend: Backend) -> None:
+def test_sampling_uses_the_average_unless_raw_and_disturbs_no_training(backend: Ops) -> None:
     (a, fill), (b, _) = (tiny_gan(backend, lr_generator=0.1) for _ in range(2))
     for _ in range(3):
         a.train_step(fill)
@@ -450,7 +448,7 @@ def test_sampling_uses_the_average_unless_raw_and_disturbs_no_training(backend: 
 @pytest.mark.parametrize(
     ("objective", "update"), [*itertools.product(["non-saturating", "relativistic"], UPDATES), ("hinge", "alternating")]
 )
-def test_a_toy_is_learnt(backend: Backend, objective: str, update: str) -> None:
+def test_a_toy_is_learnt(backend: Ops, objective: str, update: str) -> None:
     """A Gaussian at (2, -1): the generated mean comes close, and the spread does not collapse."""
     config = Config(
         objective=objective, update=update, r1=0.1, r2=0.1, batch_size=64, latent=2, hidden=(32,), output="identity",
@@ -476,7 +474,7 @@ def test_a_toy_is_learnt(backend: Backend, objective: str, update: str) -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_discriminator_alone_lowers_its_loss(backend: Backend, activation: str) -> None:
+def test_a_discriminator_alone_lowers_its_loss(backend: Ops, activation: str) -> None:
     gan, fill = tiny_gan(backend, activation=activation, objective="non-saturating", lr_discriminator=0.01)
     fill(gan.real.x, 0)
     gan.noise.normal(gan.z, streams.LATENT, 0)

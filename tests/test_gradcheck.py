@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from minigan.gradcheck import numerical_derivative, numerical_gradient, relative_error
+from minigan.nn.gradcheck import numerical_derivative, numerical_gradient, relative_error
 
 X = np.random.default_rng(0).normal(size=(3, 4))
 A = np.random.default_rng(1).normal(size=(4, 5))

@@ -12,25 +12,25 @@ import numpy as np
 import pytest
 from fakecuda import on_cpu, stand_in
 
-from minigan import launch as module
-from minigan.backend import Backend, get_backend
+from minigan.backends import Ops, get_ops
+from minigan.backends.cuda.ops import Graph
 from minigan.config import Config
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
-from minigan.gan import GAN
-from minigan.kernels.gpu import Graph
-from minigan.launch import Launch
+from minigan.nn.gan import GAN
+from minigan.runs import steps as module
+from minigan.runs.steps import Launch
 
 ROWS = np.random.default_rng(5).integers(0, 256, (23, 6), dtype=np.uint8)
 """Five minibatches of four an epoch, and three rows that wait for another."""
 
 
 @pytest.fixture(scope="module")
-def fake() -> Backend:
+def fake() -> Ops:
     return stand_in()
 
 
-def made(backend: Backend, **settings: Any) -> tuple[GAN, Batches]:
+def made(backend: Ops, **settings: Any) -> tuple[GAN, Batches]:
     config = Config(**{"batch_size": 4, "latent": 3, "hidden": (8, 5), "steps": 40, "lr_schedule": "linear",
                        "penalty_schedule": "linear", "seed": 3, **settings})  # fmt: skip
     scaler = Scaler(np.array([0.5]), np.array([0.5]))
@@ -44,7 +44,7 @@ SETTINGS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def same_by_launches(backend: Backend, most: int, settings: dict[str, Any]) -> None:
+def same_by_launches(backend: Ops, most: int, settings: dict[str, Any]) -> None:
     """Launches of at most `most` steps, stopped at odd places, beside as many steps one by one."""
     (gan, batches), (expected, others) = made(backend, **settings), made(backend, **settings)
     launch = Launch(gan, batches, most)
@@ -62,7 +62,7 @@ def same_by_launches(backend: Backend, most: int, settings: dict[str, Any]) -> N
 @pytest.mark.parametrize("most", [1, 4])
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_launches_compute_what_steps_do(
-    fake: Backend, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], most: int
+    fake: Ops, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], most: int
 ) -> None:
     """Across epochs, tables that are laid out anew, and a stop in the middle of a launch."""
     monkeypatch.setattr(module, "AHEAD", 36)
@@ -77,11 +77,11 @@ def test_launches_on_a_card_compute_what_steps_do(
 ) -> None:
     """There the tables are laid out anew while launches that read the old ones still wait."""
     monkeypatch.setattr(module, "AHEAD", 36)
-    same_by_launches(get_backend("cupy", "cuda"), most, settings)
+    same_by_launches(get_ops("cupy", "cuda"), most, settings)
 
 
 @on_cpu
-def test_a_launch_notices_that_somebody_else_made_steps(fake: Backend) -> None:
+def test_a_launch_notices_that_somebody_else_made_steps(fake: Ops) -> None:
     """As a resumed run has: the counter follows the step."""
     (gan, batches), (expected, others) = made(fake), made(fake)
     launch = Launch(gan, batches, 2)
@@ -97,7 +97,7 @@ def test_a_launch_notices_that_somebody_else_made_steps(fake: Backend) -> None:
 
 
 @on_cpu
-def test_there_are_few_kinds_of_launches(fake: Backend) -> None:
+def test_there_are_few_kinds_of_launches(fake: Ops) -> None:
     """Wherever they are stopped, full ones begin at multiples of their length, and between are single steps."""
     gan, batches = made(fake, r1=1.0, penalty_every=8)
     launch = Launch(gan, batches, 4)
@@ -113,14 +113,14 @@ def test_there_are_few_kinds_of_launches(fake: Backend) -> None:
 
 
 @on_cpu
-def test_the_host_asks_for_nothing_but_launches(fake: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_asks_for_nothing_but_launches(fake: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between one layout of the tables and the next nothing is copied to the device, and nothing computed outside."""
     gan, batches = made(fake, objective="non-saturating")
     launch = Launch(gan, batches)
     for _ in range(2):
         launch.make(1)
     monkeypatch.setattr(fake, "fill", None)
-    monkeypatch.setattr(fake.ops, "launch", None)
+    monkeypatch.setattr(fake, "launch", None)
     before = gan.generator.theta.flat.copy()
     for _ in range(4):
         launch.make(1)
@@ -128,7 +128,7 @@ def test_the_host_asks_for_nothing_but_launches(fake: Backend, monkeypatch: pyte
 
 
 @on_cpu
-def test_the_next_tables_are_laid_out_while_the_device_is_busy(fake: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_tables_are_laid_out_while_the_device_is_busy(fake: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few rows after each launch, so that it does not wait when the tables end."""
     monkeypatch.setattr(module, "AHEAD", 36)
     gan, batches = made(fake, discriminator_steps=2)
@@ -142,7 +142,7 @@ def test_the_next_tables_are_laid_out_while_the_device_is_busy(fake: Backend, mo
 
 
 @on_cpu
-def test_only_a_launch_that_penalises_interpolates(fake: Backend) -> None:
+def test_only_a_launch_that_penalises_interpolates(fake: Ops) -> None:
     gan, batches = made(fake, objective="wasserstein", gradient_penalty=2.0, penalty_every=2)
     launch = Launch(gan, batches)
     launch.run(4)
@@ -155,7 +155,7 @@ def test_only_a_launch_that_penalises_interpolates(fake: Backend) -> None:
     }
 
 
-def of_the_article(backend: Backend) -> Launch:
+def of_the_article(backend: Ops) -> Launch:
     """Launches of the networks that documents speak of, the first recorded."""
     config = Config(objective="non-saturating", latent=100, batch_size=128)
     rows = np.zeros((128, 784), np.uint8)
@@ -168,7 +168,7 @@ def of_the_article(backend: Backend) -> Launch:
 
 
 @on_cpu
-def test_a_step_records_the_launches_that_the_documents_list(fake: Backend) -> None:
+def test_a_step_records_the_launches_that_the_documents_list(fake: Ops) -> None:
     (graph,) = of_the_article(fake).programs.values()
     nodes = graph.recorded.nodes  # type: ignore[attr-defined]
     names = [call.func.__name__ if isinstance(call, functools.partial) else "product" for call in nodes]
@@ -178,7 +178,7 @@ def test_a_step_records_the_launches_that_the_documents_list(fake: Backend) -> N
     assert names == listed and len(names) <= 40
 
 
-def test_nodes_are_counted_in_what_cuda_draws(fake: Backend) -> None:
+def test_nodes_are_counted_in_what_cuda_draws(fake: Ops) -> None:
     graph = Graph(lambda: None, fake.xp)
     assert graph.nodes() == 0
     lines = (f'"graph_3_node_{i}"[shape="record" label="{{KERNEL|node_{i}}}"];' for i in (0, 1, 10))
@@ -190,5 +190,5 @@ def test_nodes_are_counted_in_what_cuda_draws(fake: Backend) -> None:
 @pytest.mark.gpu
 def test_a_recorded_step_has_a_node_for_every_call_on_a_card() -> None:
     """And some more, where cuBLASLt splits a product; `python -m benchmarks.peers` says how many."""
-    (graph,) = of_the_article(get_backend("cupy", "cuda")).programs.values()
+    (graph,) = of_the_article(get_ops("cupy", "cuda")).programs.values()
     assert isinstance(graph, Graph) and 40 <= graph.nodes() <= 100

@@ -8,12 +8,12 @@ from fakecupy import fake_cupy
 from helpers import exit_code
 
 from minigan import lockstep
-from minigan.backend import Backend, get_backend
-from minigan.ops import Ops
+from minigan.backends import Ops, get_ops
+from minigan.runs import compare
 
 
-def differences(other: Backend, **options: bool) -> list[lockstep.Difference]:
-    return list(lockstep.run(other, lockstep.settings("float32", "non-saturating", "alternating"), 3, **options))
+def differences(other: Ops, **options: bool) -> list[compare.Difference]:
+    return list(compare.differences(other, compare.settings("float32", "non-saturating", "alternating"), 3, **options))
 
 
 class Off(Ops):
@@ -27,15 +27,13 @@ class Off(Ops):
         super().adam(theta, grad, m, v, factors * wrong, scratch, *average)
 
 
-def planted() -> Backend:
-    backend = get_backend()
-    backend.ops = Off(backend)
-    return backend
+def planted() -> Ops:
+    return Off()
 
 
 @pytest.mark.parametrize("free", [False, True])
 def test_equal_sides_do_not_differ(free: bool) -> None:
-    found = differences(get_backend(), free=free)
+    found = differences(get_ops(), free=free)
     assert {d.relative for d in found} == {0.0} and {d.ulps for d in found} == {0.0}
     assert [d.step for d in found] == sorted(d.step for d in found)
     assert {d.step for d in found} == ({1, 2, 3} if free else {6, 7, 8})
@@ -57,11 +55,11 @@ def test_sides_are_brought_together_before_each_step() -> None:
 
 def test_differences_are_relative_and_in_units_of_the_last_place() -> None:
     a = np.array([3.0, -4.0], np.float32)
-    found = lockstep.compare(7, "x", a, a + np.array([0, 5 * 2**-20], np.float32))
+    found = compare.compare(7, "x", a, a + np.array([0, 5 * 2**-20], np.float32))
     assert (found.step, found.tensor, found.relative, found.ulps) == (7, "x", pytest.approx(2**-20), 10.0)
-    assert lockstep.compare(1, "x", a, np.array([np.nan, 0], np.float32)).relative == np.inf
-    assert lockstep.compare(1, "x", 0 * a, 0 * a).relative == 0
-    assert lockstep.compare(1, "x", 0 * a, a).relative == np.inf
+    assert compare.compare(1, "x", a, np.array([np.nan, 0], np.float32)).relative == np.inf
+    assert compare.compare(1, "x", 0 * a, 0 * a).relative == 0
+    assert compare.compare(1, "x", 0 * a, a).relative == np.inf
 
 
 def test_a_device_is_compared() -> None:
@@ -71,7 +69,7 @@ def test_a_device_is_compared() -> None:
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lockstep, "get_backend", lambda *names: planted() if names else get_backend())
+    monkeypatch.setattr(lockstep, "get_ops", lambda *names: planted() if names else get_ops())
     assert exit_code(lockstep.main, "--steps", 1) == 0
     out = capsys.readouterr().out
     assert "generator.adam.v" in out and "no tensor differs by more than 1e-04" in out
@@ -97,14 +95,14 @@ def test_bad_flags_end_in_one_sentence(
 
 def test_compiled_loops_stay_in_step() -> None:
     pytest.importorskip("numba", reason="the extra `fast` is not installed")
-    for dtype, bound in lockstep.BOUNDS.items():
-        other = get_backend("numpy", "numba")
-        found = list(lockstep.run(other, lockstep.settings(dtype, "relativistic", "simultaneous"), 20))
-        assert max(d.relative for d in found if d.tensor != lockstep.NOISE) < bound
-        assert 0 < max(d.relative for d in found if d.tensor == lockstep.NOISE) < lockstep.NOISE_BOUND
+    for dtype, bound in compare.BOUNDS.items():
+        other = get_ops("numpy", "numba")
+        found = list(compare.differences(other, compare.settings(dtype, "relativistic", "simultaneous"), 20))
+        assert max(d.relative for d in found if d.tensor != compare.NOISE) < bound
+        assert 0 < max(d.relative for d in found if d.tensor == compare.NOISE) < compare.NOISE_BOUND
 
 
-@pytest.mark.parametrize("dtype", lockstep.BOUNDS)
+@pytest.mark.parametrize("dtype", compare.BOUNDS)
 def test_the_command_allows_noise_its_own_rounding(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("numba", reason="the extra `fast` is not installed")
     arguments = ("--backend", "numpy", "--kernels", "numba", "--dtype", dtype, "--objective", "hinge", "--steps", 3)
@@ -114,7 +112,7 @@ def test_the_command_allows_noise_its_own_rounding(dtype: str, capsys: pytest.Ca
 
 @pytest.mark.gpu
 def test_a_gpu_stays_in_step() -> None:
-    for dtype, bound in lockstep.BOUNDS.items():
-        config = lockstep.settings(dtype, "non-saturating", "alternating")
-        found = list(lockstep.run(get_backend("cupy"), config, 100))
-        assert max(d.relative for d in found if d.tensor != lockstep.NOISE) < bound
+    for dtype, bound in compare.BOUNDS.items():
+        config = compare.settings(dtype, "non-saturating", "alternating")
+        found = list(compare.differences(get_ops("cupy"), config, 100))
+        assert max(d.relative for d in found if d.tensor != compare.NOISE) < bound

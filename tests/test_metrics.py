@@ -18,7 +18,7 @@ from helpers import exit_code
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigan.backend import Backend, get_backend
+from minigan.backends import Ops, get_ops
 from minigan.data import Data, Space, load
 from minigan.errors import DivergenceError, InputError
 from minigan.metrics import bins, features
@@ -29,7 +29,7 @@ from minigan.metrics.parzen import SIGMAS, log_likelihoods, parzen
 from minigan.metrics.prdc import prdc
 from minigan.metrics.suite import METRICS, Suite, cost, names, primary
 
-HOST = get_backend()
+HOST = get_ops()
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -321,7 +321,7 @@ def test_the_shipped_classifiers_are_small_and_the_ones_in_the_code(name: str) -
     assert network.sizes == features.RECIPES[name].sizes and network.dtype == "float32"
 
 
-def test_the_digits_classifier_is_right_about_images_that_it_has_not_seen(backend: Backend) -> None:
+def test_the_digits_classifier_is_right_about_images_that_it_has_not_seen(backend: Ops) -> None:
     data = load("digits")
     assert data.labels is not None
     classifier = load_classifier("digits", backend)
@@ -549,7 +549,7 @@ def test_the_order_of_samples_does_not_matter(seed: int) -> None:
 # ------------------------------------------------------------------------------------------------------------ on a GPU
 
 
-def stand_in() -> Backend:
+def stand_in() -> Ops:
     """The stand-in for CuPy, with its linear algebra: it refuses host arrays, as CuPy does."""
     device, _ = fake_cupy()
     xp: Any = device.xp
@@ -569,5 +569,5 @@ def test_the_suite_gives_the_same_numbers_on_the_stand_in(name: str) -> None:
 
 @pytest.mark.gpu
 def test_the_suite_gives_the_same_numbers_on_a_gpu() -> None:
-    host, device = (Suite(load("digits"), get_backend(name), 300) for name in ("numpy", "cupy"))
+    host, device = (Suite(load("digits"), get_ops(name), 300) for name in ("numpy", "cupy"))
     assert device.real == pytest.approx(host.real, rel=1e-3, abs=1e-3)

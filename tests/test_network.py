@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from helpers import differences, normal
 
-from minigan.activations import ACTIVATIONS
-from minigan.backend import Array, Backend
-from minigan.gradcheck import relative_error
-from minigan.network import Network, Tape, parameter_count
-from minigan.noise import Noise
+from minigan.backends import Array, Ops
+from minigan.backends.activations import ACTIVATIONS
+from minigan.backends.noise import Noise
+from minigan.nn.gradcheck import relative_error
+from minigan.nn.network import Network, Tape, parameter_count
 
 HIDDEN_AND_OUTPUT = [
     *itertools.product(ACTIVATIONS, ["identity"]),
@@ -24,7 +24,7 @@ TOLERANCE = 1e-8
 
 
 def network(
-    backend: Backend, hidden: str = "tanh", output: str = "identity", sizes: tuple[int, ...] = (3, 5, 4, 2)
+    backend: Ops, hidden: str = "tanh", output: str = "identity", sizes: tuple[int, ...] = (3, 5, 4, 2)
 ) -> Network:
     """A float64 network with random weights and random, non-zero biases."""
     net = Network(sizes, hidden, output, backend, "float64")
@@ -32,7 +32,7 @@ def network(
     return net
 
 
-def test_parameters_are_views_of_one_vector_in_the_documented_order(backend: Backend) -> None:
+def test_parameters_are_views_of_one_vector_in_the_documented_order(backend: Ops) -> None:
     flat = backend.asarray(np.arange(3 * 2 + 2 + 2 * 1 + 1, dtype=np.float64))
     net = Network((3, 2, 1), "tanh", "identity", backend, "float64")
     p = net.parameters(flat)
@@ -47,7 +47,7 @@ def test_parameters_are_views_of_one_vector_in_the_documented_order(backend: Bac
             net.parameters(backend.zeros((wrong,), "float64"))
 
 
-def test_a_network_can_look_at_other_weights(backend: Backend) -> None:
+def test_a_network_can_look_at_other_weights(backend: Ops) -> None:
     net = network(backend)
     other = normal(backend, net.count, seed=9)
     twin = Network(net.sizes, "tanh", "identity", backend, "float64", other)
@@ -56,7 +56,7 @@ def test_a_network_can_look_at_other_weights(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize(("hidden", "output"), HIDDEN_AND_OUTPUT)
-def test_gradients_agree_with_differences(backend: Backend, hidden: str, output: str) -> None:
+def test_gradients_agree_with_differences(backend: Ops, hidden: str, output: str) -> None:
     net = network(backend, hidden, output)
     x, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 2, seed=2)
     tape, into = net.tape(6), net.parameters()
@@ -69,7 +69,7 @@ def test_gradients_agree_with_differences(backend: Backend, hidden: str, output:
         assert relative_error(gradient, differences(loss, array, backend)) < TOLERANCE
 
 
-def test_backward_gives_only_what_is_asked_for(backend: Backend) -> None:
+def test_backward_gives_only_what_is_asked_for(backend: Ops) -> None:
     net = network(backend)
     x, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 2, seed=2)
     tape, into = net.tape(6), net.parameters()
@@ -83,7 +83,7 @@ def test_backward_gives_only_what_is_asked_for(backend: Backend) -> None:
     np.testing.assert_array_equal(backend.to_host(into.flat), weights)  # written, not added to
 
 
-def test_backward_changes_neither_its_upstream_gradient_nor_the_parameters(backend: Backend) -> None:
+def test_backward_changes_neither_its_upstream_gradient_nor_the_parameters(backend: Ops) -> None:
     for hidden, output in HIDDEN_AND_OUTPUT:
         net = network(backend, hidden, output)
         x, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 2, seed=2)
@@ -96,7 +96,7 @@ def test_backward_changes_neither_its_upstream_gradient_nor_the_parameters(backe
 
 
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
-def test_two_tapes_coexist(backend: Backend, hidden: str) -> None:
+def test_two_tapes_coexist(backend: Ops, hidden: str) -> None:
     """A second forward pass must not clobber what the backward pass of the first one reads."""
     net = network(backend, hidden)
     x, other, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 3, seed=5), normal(backend, 6, 2, seed=2)
@@ -114,7 +114,7 @@ def test_two_tapes_coexist(backend: Backend, hidden: str) -> None:
     np.testing.assert_array_equal(backend.to_host(got.flat), backend.to_host(expected.flat))
 
 
-def test_nothing_but_the_parameters_is_kept_on_the_network(backend: Backend) -> None:
+def test_nothing_but_the_parameters_is_kept_on_the_network(backend: Ops) -> None:
     net = network(backend)
     before, of_layers = set(vars(net)), [dict(vars(layer)) for layer in net.layers]
     tape = net.tape(6, tangents=True)
@@ -142,7 +142,7 @@ def arrays(tape: Tape) -> dict[str, Array]:
 
 @pytest.mark.parametrize("hidden", ["leaky-relu", "tanh"])
 @pytest.mark.parametrize("tangents", [False, True])
-def test_rows_of_a_tape_are_views(backend: Backend, hidden: str, tangents: bool) -> None:
+def test_rows_of_a_tape_are_views(backend: Ops, hidden: str, tangents: bool) -> None:
     net = network(backend, hidden)
     tape = net.tape(6, tangents=tangents)
     tape.x = normal(backend, 6, 3)
@@ -155,7 +155,7 @@ def test_rows_of_a_tape_are_views(backend: Backend, hidden: str, tangents: bool)
         assert same_memory(views[name], whole[2:5])
 
 
-def test_a_tape_with_another_output_shares_all_but_that(backend: Backend) -> None:
+def test_a_tape_with_another_output_shares_all_but_that(backend: Ops) -> None:
     net, y = network(backend), normal(backend, 6, 2)
     tape = net.tape(6)
     other = arrays(tape.with_output(y))
@@ -165,7 +165,7 @@ def test_a_tape_with_another_output_shares_all_but_that(backend: Backend) -> Non
 
 
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
-def test_a_tape_holds_what_its_passes_need_and_no_more(backend: Backend, hidden: str) -> None:
+def test_a_tape_holds_what_its_passes_need_and_no_more(backend: Ops, hidden: str) -> None:
     net = network(backend, hidden)
     plain, tape = arrays(net.tape(6)), arrays(net.tape(6, tangents=True))
     assert net.curved == (hidden in ("tanh", "sigmoid"))
@@ -178,18 +178,18 @@ def test_a_tape_holds_what_its_passes_need_and_no_more(backend: Backend, hidden:
 
 
 @pytest.mark.parametrize("hidden", ["leaky-relu", "tanh"])
-def test_every_array_of_a_tape_has_the_networks_precision(backend: Backend, hidden: str) -> None:
+def test_every_array_of_a_tape_has_the_networks_precision(backend: Ops, hidden: str) -> None:
     net = Network((3, 5, 2), hidden, "identity", backend, "float32")
     assert {array.dtype.name for array in arrays(net.tape(6, tangents=True)).values()} == {"float32"}
 
 
-def test_a_tape_of_a_deeper_network_is_refused(backend: Backend) -> None:
+def test_a_tape_of_a_deeper_network_is_refused(backend: Ops) -> None:
     net, deeper = network(backend), network(backend, sizes=(3, 5, 4, 2, 2))
     with pytest.raises(ValueError, match="longer"):
         net.forward(normal(backend, 6, 3), deeper.tape(6))
 
 
-def test_a_pass_over_some_rows_equals_those_rows_of_the_whole_pass(backend: Backend) -> None:
+def test_a_pass_over_some_rows_equals_those_rows_of_the_whole_pass(backend: Ops) -> None:
     net = network(backend, "leaky-relu")
     x, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 2, seed=2)
     tape = net.tape(6)
@@ -201,7 +201,7 @@ def test_a_pass_over_some_rows_equals_those_rows_of_the_whole_pass(backend: Back
 
 
 @pytest.mark.parametrize(("hidden", "output"), HIDDEN_AND_OUTPUT)
-def test_the_tangent_is_the_directional_derivative(backend: Backend, hidden: str, output: str) -> None:
+def test_the_tangent_is_the_directional_derivative(backend: Ops, hidden: str, output: str) -> None:
     net = network(backend, hidden, output)
     x, v, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 3, seed=3), normal(backend, 6, 2, seed=2)
     tape, probe = net.tape(6, tangents=True), net.tape(6)
@@ -217,7 +217,7 @@ def test_the_tangent_is_the_directional_derivative(backend: Backend, hidden: str
 
 
 @pytest.mark.parametrize(("hidden", "one"), [("leaky-relu", True), ("tanh", False)])
-def test_a_part_of_a_tape_has_one_array_where_the_tape_has(backend: Backend, hidden: str, one: bool) -> None:
+def test_a_part_of_a_tape_has_one_array_where_the_tape_has(backend: Ops, hidden: str, one: bool) -> None:
     """CuPy computes in place where operand and result are the same object, and copies where they only share memory."""
     tape = Network((3, 4, 1), hidden, "identity", backend).tape(6, tangents=True)
     for part in (tape, tape.rows(1, 4), tape.rows(1, 4).rows(0, 2)):
@@ -225,7 +225,7 @@ def test_a_part_of_a_tape_has_one_array_where_the_tape_has(backend: Backend, hid
 
 
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
-def test_weighted_gradient_is_the_gradient_with_those_logit_gradients(backend: Backend, hidden: str) -> None:
+def test_weighted_gradient_is_the_gradient_with_those_logit_gradients(backend: Ops, hidden: str) -> None:
     net = network(backend, hidden, sizes=(3, 5, 4, 1))
     x, ds = normal(backend, 6, 3, seed=1), normal(backend, 6, 1, seed=2)
     ds[2:4] = 0  # as the hinge loss has it
@@ -247,7 +247,7 @@ def test_weighted_gradient_is_the_gradient_with_those_logit_gradients(backend: B
         ("identity", 2 / 700),
     ],
 )
-def test_weights_start_with_the_variance_of_he_or_glorot(backend: Backend, activation: str, variance: float) -> None:
+def test_weights_start_with_the_variance_of_he_or_glorot(backend: Ops, activation: str, variance: float) -> None:
     net = Network((300, 400, 300), activation, "identity", backend)
     net.theta.flat.fill(5)
     net.initialise(Noise(1, backend), 1)
@@ -258,7 +258,7 @@ def test_weights_start_with_the_variance_of_he_or_glorot(backend: Backend, activ
     assert abs(np.corrcoef(W1.ravel(), W2.ravel())[0, 1]) < 0.02, "layers draw different numbers"
 
 
-def test_initial_weights_are_a_function_of_seed_and_stream(backend: Backend) -> None:
+def test_initial_weights_are_a_function_of_seed_and_stream(backend: Ops) -> None:
     def weights(seed: int, stream: int) -> np.ndarray:
         net = Network((3, 4, 2), "relu", "tanh", backend)
         net.initialise(Noise(seed, backend), stream)
@@ -268,14 +268,14 @@ def test_initial_weights_are_a_function_of_seed_and_stream(backend: Backend) -> 
     assert (weights(1, 1) != weights(2, 1)).any() and (weights(1, 1) != weights(1, 2)).any()
 
 
-def test_a_network_without_hidden_layers_is_one_dense_step(backend: Backend) -> None:
+def test_a_network_without_hidden_layers_is_one_dense_step(backend: Ops) -> None:
     net = network(backend, "relu", "sigmoid", (3, 2))
     (W, b), x = net.theta.layers[0], normal(backend, 6, 3)
     expected = 1 / (1 + np.exp(-(backend.to_host(x) @ backend.to_host(W) + backend.to_host(b))))
     np.testing.assert_allclose(backend.to_host(net.forward(x, net.tape(6))), expected, rtol=1e-12)
 
 
-def test_parameters_are_counted(backend: Backend) -> None:
+def test_parameters_are_counted(backend: Ops) -> None:
     assert (
         parameter_count((3, 5, 2)) == (3 + 1) * 5 + (5 + 1) * 2 == Network((3, 5, 2), "relu", "identity", backend).count
     )
@@ -283,7 +283,7 @@ def test_parameters_are_counted(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_the_first_layer_that_is_not_finite_is_found(backend: Backend, bad: float) -> None:
+def test_the_first_layer_that_is_not_finite_is_found(backend: Ops, bad: float) -> None:
     parameters = Network((3, 4, 5, 2), "relu", "identity", backend).parameters()
     assert parameters.first_not_finite() is None
     parameters.flat[...] = -3e38  # large is not infinite

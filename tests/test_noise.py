@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigan import noise as streams
-from minigan.backend import Backend
-from minigan.noise import Noise
+from minigan.backends import Ops
+from minigan.backends import noise as streams
+from minigan.backends.noise import Noise
 
 SEEDS = st.integers(0, 2**63 - 1)
 STREAMS = st.integers(0, 2**32)
@@ -124,7 +124,7 @@ def test_the_extreme_uniforms_give_finite_normals(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("shape", [(1,), (3,), (5, 7), (2, 3, 1), (8,)])
 @pytest.mark.parametrize("draw", ["normal", "uniform"])
 def test_every_shape_and_precision_gets_the_same_numbers_on_every_backend(
-    backend: Backend, shape: tuple[int, ...], draw: str
+    backend: Ops, shape: tuple[int, ...], draw: str
 ) -> None:
     narrow, wide = np.empty(math.prod(shape), np.float32), backend.empty(shape, np.float64)
     getattr(Noise(9), draw)(narrow, 2, 4)
@@ -135,7 +135,7 @@ def test_every_shape_and_precision_gets_the_same_numbers_on_every_backend(
     np.testing.assert_array_equal(backend.to_host(single), narrow.reshape(shape))
 
 
-def test_views_of_a_larger_array_are_filled_in_place(backend: Backend) -> None:
+def test_views_of_a_larger_array_are_filled_in_place(backend: Ops) -> None:
     whole = backend.zeros((10,), np.float32)
     Noise(9).normal(whole[2:8].reshape(2, 3), 2, 4)
     host = backend.to_host(whole)

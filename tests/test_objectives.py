@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from helpers import differences, normal
 
-from minigan.backend import Array, Backend
-from minigan.gradcheck import relative_error
-from minigan.objectives import (
+from minigan.backends import Array, Ops
+from minigan.nn.gradcheck import relative_error
+from minigan.nn.objectives import (
     OBJECTIVES,
     NonSaturating,
     binary_cross_entropy,
@@ -53,11 +53,11 @@ DERIVATIVES: dict[str, tuple[Callable[[float, float], float], ...]] = {
 }
 
 
-def make(backend: Backend, name: str, batch: int, dtype: str = "float64", smoothing: float = 0.0) -> NonSaturating:
-    return OBJECTIVES[name](backend.ops, batch, dtype, smoothing)
+def make(backend: Ops, name: str, batch: int, dtype: str = "float64", smoothing: float = 0.0) -> NonSaturating:
+    return OBJECTIVES[name](backend, batch, dtype, smoothing)
 
 
-def pairs(backend: Backend, dtype: str = "float64") -> tuple[Array, Array, np.ndarray, np.ndarray]:
+def pairs(backend: Ops, dtype: str = "float64") -> tuple[Array, Array, np.ndarray, np.ndarray]:
     """Logits around 0, none within 0.01 of the hinge's kinks at 1 and -1."""
     rng = np.random.default_rng(4)
     r, f = (rng.normal(scale=2, size=(7, 1)).astype(dtype) for _ in range(2))
@@ -66,7 +66,7 @@ def pairs(backend: Backend, dtype: str = "float64") -> tuple[Array, Array, np.nd
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_values_are_the_means_of_the_formulas(backend: Backend, name: str) -> None:
+def test_values_are_the_means_of_the_formulas(backend: Ops, name: str) -> None:
     there_r, there_f, r, f = pairs(backend)
     for i, player in enumerate(("discriminator", "generator")):
         expected = np.mean([FORMULAS[name][i](*v) for v in zip(r.ravel(), f.ravel(), strict=True)])
@@ -75,7 +75,7 @@ def test_values_are_the_means_of_the_formulas(backend: Backend, name: str) -> No
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("name", NAMES)
-def test_gradients_are_those_of_the_values(backend: Backend, name: str, smoothing: float) -> None:
+def test_gradients_are_those_of_the_values(backend: Ops, name: str, smoothing: float) -> None:
     r, f, *_ = pairs(backend)
     objective = make(backend, name, 7, smoothing=smoothing)
     dr, df, dg = (normal(backend, 7, 1, seed=i) for i in range(3))  # what stands there must not matter
@@ -91,7 +91,7 @@ def test_gradients_are_those_of_the_values(backend: Backend, name: str, smoothin
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_generators_loss_depends_on_real_logits_only_where_it_says_so(backend: Backend, name: str) -> None:
+def test_the_generators_loss_depends_on_real_logits_only_where_it_says_so(backend: Ops, name: str) -> None:
     r, f, *_ = pairs(backend)
     objective = make(backend, name, 7)
     moves = bool(differences(lambda: objective.generator(r, f), r, backend).any())
@@ -100,7 +100,7 @@ def test_the_generators_loss_depends_on_real_logits_only_where_it_says_so(backen
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NAMES)
-def test_finite_and_accurate_for_logits_up_to_ten_thousand(backend: Backend, name: str, dtype: str) -> None:
+def test_finite_and_accurate_for_logits_up_to_ten_thousand(backend: Ops, name: str, dtype: str) -> None:
     """Relative accuracy in the tails, too: where D is almost sure, the small gradient that is left is right."""
     magnitudes = [0.0, 1e-3, 0.4, 1.5, 3.0, 15.0, 40.0, 1e3, 1e4]
     values = sorted({sign * m for m in magnitudes for sign in (1, -1)})
@@ -124,7 +124,7 @@ def test_finite_and_accurate_for_logits_up_to_ten_thousand(backend: Backend, nam
         np.testing.assert_allclose(backend.to_host(got) * n, expected, rtol=precision, atol=n * tiny)
 
 
-def test_label_smoothing_is_one_sided(backend: Backend) -> None:
+def test_label_smoothing_is_one_sided(backend: Ops) -> None:
     there_r, there_f, r, f = pairs(backend)
     for name in ("minimax", "non-saturating"):
         plain, smooth = make(backend, name, 7), make(backend, name, 7, smoothing=0.25)
@@ -139,23 +139,23 @@ def test_label_smoothing_is_one_sided(backend: Backend) -> None:
         np.testing.assert_allclose(backend.to_host(dr), [[(sigma(v) - 0.75) / 7] for v in r.ravel()], rtol=1e-12)
 
 
-def test_labels_are_not_smoothed_unless_asked_for(backend: Backend) -> None:
+def test_labels_are_not_smoothed_unless_asked_for(backend: Ops) -> None:
     for kind in OBJECTIVES.values():
-        assert kind(backend.ops, 7, "float64").target == 1
+        assert kind(backend, 7, "float64").target == 1
 
 
 @pytest.mark.parametrize("target", [0, 0.3, 0.9, 1])
-def test_binary_cross_entropy_is_the_negative_log_likelihood(backend: Backend, target: float) -> None:
+def test_binary_cross_entropy_is_the_negative_log_likelihood(backend: Ops, target: float) -> None:
     there, _, s, _ = pairs(backend)
     expected = np.mean([-(target * math.log(sigma(v)) + (1 - target) * math.log(1 - sigma(v))) for v in s.ravel()])
-    assert float(binary_cross_entropy(backend.ops, there, target)) == pytest.approx(expected, rel=1e-12)
+    assert float(binary_cross_entropy(backend, there, target)) == pytest.approx(expected, rel=1e-12)
     out, scratch = backend.zeros((7, 1), "float64"), backend.zeros((7, 1), "float64")
-    backend.ops.binary_cross_entropy_gradient(there, target, out, scratch)
-    numerical = differences(lambda: binary_cross_entropy(backend.ops, there, target), there, backend)
+    backend.binary_cross_entropy_gradient(there, target, out, scratch)
+    numerical = differences(lambda: binary_cross_entropy(backend, there, target), there, backend)
     assert relative_error(backend.to_host(out), numerical) < TOLERANCE
 
 
-def test_gradients_change_no_logits(backend: Backend) -> None:
+def test_gradients_change_no_logits(backend: Ops) -> None:
     for name in NAMES:
         there_r, there_f, r, f = pairs(backend)
         r, f = r.copy(), f.copy()
@@ -168,32 +168,32 @@ def test_gradients_change_no_logits(backend: Backend) -> None:
         np.testing.assert_array_equal(backend.to_host(there_f), f)
 
 
-def one_hot(backend: Backend) -> Array:
+def one_hot(backend: Ops) -> Array:
     return backend.asarray(np.eye(4)[[0, 3, 1, 1, 2]])
 
 
-def test_softmax_cross_entropy_and_its_gradient(backend: Backend) -> None:
+def test_softmax_cross_entropy_and_its_gradient(backend: Ops) -> None:
     s, targets = normal(backend, 5, 4, scale=2), one_hot(backend)
     host = backend.to_host(s)
     p = np.exp(host) / np.exp(host).sum(axis=1, keepdims=True)
     expected = -np.log((p * backend.to_host(targets)).sum(axis=1)).mean()
-    assert float(cross_entropy(backend.ops, s, targets)) == pytest.approx(expected, rel=1e-13)
+    assert float(cross_entropy(backend, s, targets)) == pytest.approx(expected, rel=1e-13)
     out = backend.zeros((5, 4), "float64")
-    cross_entropy_gradient(backend.ops, s, targets, out)
-    numerical = differences(lambda: cross_entropy(backend.ops, s, targets), s, backend)
+    cross_entropy_gradient(backend, s, targets, out)
+    numerical = differences(lambda: cross_entropy(backend, s, targets), s, backend)
     assert relative_error(backend.to_host(out), numerical) < TOLERANCE
     assert abs(backend.to_host(out).sum(axis=1)).max() < 1e-15
 
 
-def test_softmax_cross_entropy_is_finite_far_out_and_blind_to_a_common_shift(backend: Backend) -> None:
+def test_softmax_cross_entropy_is_finite_far_out_and_blind_to_a_common_shift(backend: Ops) -> None:
     s, targets = normal(backend, 5, 4, scale=2), one_hot(backend)
     out, shifted = backend.zeros((5, 4), "float64"), backend.zeros((5, 4), "float64")
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        loss = float(cross_entropy(backend.ops, 1e4 * s, targets))
-        cross_entropy_gradient(backend.ops, 1e4 * s, targets, out)
+        loss = float(cross_entropy(backend, 1e4 * s, targets))
+        cross_entropy_gradient(backend, 1e4 * s, targets, out)
     host = 1e4 * backend.to_host(s)
     assert loss == pytest.approx((host.max(axis=1) - (host * backend.to_host(targets)).sum(axis=1)).mean(), rel=1e-12)
     assert np.isfinite(backend.to_host(out)).all()
-    cross_entropy_gradient(backend.ops, s, targets, out)
-    cross_entropy_gradient(backend.ops, s + 1000.0, targets, shifted)
+    cross_entropy_gradient(backend, s, targets, out)
+    cross_entropy_gradient(backend, s + 1000.0, targets, shifted)
     np.testing.assert_allclose(backend.to_host(out), backend.to_host(shifted), atol=1e-12)

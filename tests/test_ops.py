@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from helpers import differences, normal
 
-from minigan.activations import ACTIVATIONS, LEAK
-from minigan.backend import Backend
-from minigan.gradcheck import relative_error
-from minigan.ops import Ops
+from minigan.backends import Ops
+from minigan.backends.activations import ACTIVATIONS, LEAK
+from minigan.nn.gradcheck import relative_error
 
 TOLERANCE = 1e-8
 
@@ -27,16 +26,16 @@ def scalar(name: str, z: float) -> float:
     }[name]
 
 
-def phi(backend: Backend, name: str, z: np.ndarray) -> np.ndarray:
+def phi(backend: Ops, name: str, z: np.ndarray) -> np.ndarray:
     there = backend.asarray(z.copy())
-    backend.ops.activation(name, there, backend.zeros(z.shape, z.dtype))
+    backend.activation(name, there, backend.zeros(z.shape, z.dtype))
     return backend.to_host(there)
 
 
-def from_output(backend: Backend, what: str, name: str, y: np.ndarray) -> np.ndarray:
+def from_output(backend: Ops, what: str, name: str, y: np.ndarray) -> np.ndarray:
     out = backend.zeros(y.shape, y.dtype)
     out.fill(9)
-    getattr(backend.ops, what)(name, backend.asarray(y), out)
+    getattr(backend, what)(name, backend.asarray(y), out)
     return backend.to_host(out)
 
 
@@ -45,14 +44,14 @@ Z = np.concatenate([np.linspace(-6, 6, 40), [-0.01, 0.013]]).reshape(6, 7)
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_activations_are_the_textbooks(backend: Backend, name: str, dtype: str) -> None:
+def test_activations_are_the_textbooks(backend: Ops, name: str, dtype: str) -> None:
     z = Z.astype(dtype)
     expected = np.vectorize(lambda v: scalar(name, v))(z.astype(np.float64))
     np.testing.assert_allclose(phi(backend, name, z), expected, rtol=1e-6 if dtype == "float32" else 1e-14)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_the_slope_is_the_activations_derivative(backend: Backend, name: str) -> None:
+def test_the_slope_is_the_activations_derivative(backend: Ops, name: str) -> None:
     h = 1e-5
     central = (phi(backend, name, Z + h) - phi(backend, name, Z - h)) / (2 * h)
     slope = from_output(backend, "slope", name, phi(backend, name, Z))
@@ -60,7 +59,7 @@ def test_the_slope_is_the_activations_derivative(backend: Backend, name: str) ->
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_the_curvature_is_the_slopes_relative_derivative(backend: Backend, name: str) -> None:
+def test_the_curvature_is_the_slopes_relative_derivative(backend: Ops, name: str) -> None:
     h = 1e-5
 
     def slope(z: np.ndarray) -> np.ndarray:
@@ -73,26 +72,21 @@ def test_the_curvature_is_the_slopes_relative_derivative(backend: Backend, name:
 
 
 @pytest.mark.parametrize(("name", "slope"), [("relu", 0), ("leaky-relu", LEAK)])
-def test_at_the_kink_the_left_slope_is_taken(backend: Backend, name: str, slope: float) -> None:
+def test_at_the_kink_the_left_slope_is_taken(backend: Ops, name: str, slope: float) -> None:
     assert from_output(backend, "slope", name, np.zeros((1, 1))) == pytest.approx(slope)
 
 
-def test_operations_compute_on_the_backend_that_they_are_made_for(backend: Backend) -> None:
-    ops = Ops(backend)
-    assert ops.backend is backend and ops.xp is backend.xp
-
-
-def test_unknown_activations_are_refused(backend: Backend) -> None:
+def test_unknown_activations_are_refused(backend: Ops) -> None:
     x = backend.zeros((1, 1), "float64")
     with pytest.raises(KeyError, match="swish"):
-        backend.ops.activation("swish", x, x)
+        backend.activation("swish", x, x)
     with pytest.raises(KeyError, match="swish"):
-        backend.ops.slope("swish", x, x)
+        backend.slope("swish", x, x)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_dense_step_gradients_agree_with_differences(backend: Backend, name: str) -> None:
-    ops, xp = backend.ops, backend.xp
+def test_dense_step_gradients_agree_with_differences(backend: Ops, name: str) -> None:
+    ops, xp = backend, backend.xp
     x, W = normal(backend, 4, 3, seed=1), normal(backend, 3, 5, seed=2)
     b, dy = normal(backend, 5, seed=3), normal(backend, 4, 5, seed=4)
     y, scratch, slope, dz = (backend.zeros((4, 5), "float64") for _ in range(4))
@@ -113,8 +107,8 @@ def test_dense_step_gradients_agree_with_differences(backend: Backend, name: str
 
 @pytest.mark.parametrize("width", [1, 5])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_a_delta_goes_through_a_layer_and_the_activation_before_it(backend: Backend, name: str, width: int) -> None:
-    ops = backend.ops
+def test_a_delta_goes_through_a_layer_and_the_activation_before_it(backend: Ops, name: str, width: int) -> None:
+    ops = backend
     x, W, dz = normal(backend, 4, 3, seed=1), normal(backend, 3, width, seed=2), normal(backend, 4, width, seed=3)
     y, slope, out, plain = (backend.zeros((4, 3), "float64") for _ in range(4))
     backend.xp.copyto(y, x)
@@ -128,8 +122,8 @@ def test_a_delta_goes_through_a_layer_and_the_activation_before_it(backend: Back
 
 
 @pytest.mark.parametrize("width", [1, 5])
-def test_gradients_of_a_dense_layer_are_their_formulas(backend: Backend, width: int) -> None:
-    ops = backend.ops
+def test_gradients_of_a_dense_layer_are_their_formulas(backend: Ops, width: int) -> None:
+    ops = backend
     x, W, dz, ds = (normal(backend, *s, seed=i) for i, s in enumerate([(4, 3), (3, width), (4, width), (4, 1)]))
     dx, weighted = backend.zeros((4, 3), "float64"), backend.zeros((4, width), "float64")
     dW, db = backend.zeros((3, width), "float64"), backend.zeros((width,), "float64")
@@ -142,8 +136,8 @@ def test_gradients_of_a_dense_layer_are_their_formulas(backend: Backend, width: 
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_dense_tangent_is_the_directional_derivative(backend: Backend, name: str) -> None:
-    ops = backend.ops
+def test_dense_tangent_is_the_directional_derivative(backend: Ops, name: str) -> None:
+    ops = backend
     x, W, b, t = (normal(backend, *s, seed=i) for i, s in enumerate([(4, 3), (3, 5), (5,), (4, 3)]))
     y, scratch, slope, dz, u, t_out = (backend.zeros((4, 5), "float64") for _ in range(6))
 
@@ -169,43 +163,43 @@ def logits(dtype: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_sigmoid_is_accurate_in_both_tails_and_finite_everywhere(backend: Backend, dtype: str) -> None:
+def test_the_sigmoid_is_accurate_in_both_tails_and_finite_everywhere(backend: Ops, dtype: str) -> None:
     s = logits(dtype)
     out, scratch = backend.zeros(s.shape, dtype), backend.zeros(s.shape, dtype)
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        backend.ops.sigmoid(backend.asarray(s), out, scratch)
+        backend.sigmoid(backend.asarray(s), out, scratch)
     expected = [1 / (1 + math.exp(-v)) if v > 0 else math.exp(v) / (1 + math.exp(v)) for v in map(float, s)]
     tiny = float(np.finfo(dtype).tiny)
     np.testing.assert_allclose(backend.to_host(out), expected, rtol=5e-7 if dtype == "float32" else 1e-14, atol=tiny)
     in_place = backend.asarray(s.copy())
-    backend.ops.sigmoid(in_place, in_place, scratch)
+    backend.sigmoid(in_place, in_place, scratch)
     np.testing.assert_array_equal(backend.to_host(in_place), backend.to_host(out))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_softplus_is_accurate_in_both_tails_and_finite_everywhere(backend: Backend, dtype: str) -> None:
+def test_softplus_is_accurate_in_both_tails_and_finite_everywhere(backend: Ops, dtype: str) -> None:
     s = logits(dtype)
     out = backend.zeros(s.shape, dtype)
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        backend.ops.softplus(backend.asarray(s), out)
+        backend.softplus(backend.asarray(s), out)
     expected = [v + math.log1p(math.exp(-v)) if v > 0 else math.log1p(math.exp(v)) for v in map(float, s)]
     tiny = float(np.finfo(dtype).tiny)
     np.testing.assert_allclose(backend.to_host(out), expected, rtol=5e-7 if dtype == "float32" else 1e-14, atol=tiny)
 
 
-def test_softplus_is_the_antiderivative_of_the_sigmoid(backend: Backend) -> None:
+def test_softplus_is_the_antiderivative_of_the_sigmoid(backend: Ops) -> None:
     s, h = np.linspace(-8, 8, 33), 1e-5
     plus, minus, sigmoid, scratch = (backend.zeros(s.shape, "float64") for _ in range(4))
-    backend.ops.softplus(backend.asarray(s + h), plus)
-    backend.ops.softplus(backend.asarray(s - h), minus)
-    backend.ops.sigmoid(backend.asarray(s), sigmoid, scratch)
+    backend.softplus(backend.asarray(s + h), plus)
+    backend.softplus(backend.asarray(s - h), minus)
+    backend.sigmoid(backend.asarray(s), sigmoid, scratch)
     np.testing.assert_allclose(backend.to_host((plus - minus) / (2 * h)), backend.to_host(sigmoid), rtol=1e-6)
 
 
-def test_the_average_moves_by_its_weight(backend: Backend) -> None:
+def test_the_average_moves_by_its_weight(backend: Ops) -> None:
     mean, theta = normal(backend, 7, seed=1), normal(backend, 7, seed=2)
     expected = 0.75 * backend.to_host(mean) + 0.25 * backend.to_host(theta)
-    backend.ops.average(mean, theta, backend.asarray(np.array([0.25])), backend.zeros((7,), "float64"))
+    backend.average(mean, theta, backend.asarray(np.array([0.25])), backend.zeros((7,), "float64"))
     np.testing.assert_allclose(backend.to_host(mean), expected, rtol=1e-14)
 
 
@@ -213,23 +207,23 @@ def test_the_average_moves_by_its_weight(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("stored", ["uint8", "float32", "float64"])
-def test_gathering_picks_rows_subtracts_and_scales(backend: Backend, stored: str) -> None:
+def test_gathering_picks_rows_subtracts_and_scales(backend: Ops, stored: str) -> None:
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 256, (9, 4)).astype(stored)
     chosen, offset, factor = np.array([8, 0, 3, 3]), rng.normal(size=4), rng.normal(size=4)
     for dtype in ("float32", "float64"):
         out, scratch = backend.zeros((4, 4), dtype), backend.zeros((4, 4), stored)
         there = [backend.asarray(a) for a in (rows, chosen, offset.astype(dtype), factor.astype(dtype))]
-        backend.ops.gather(*there, scratch, out)
+        backend.gather(*there, scratch, out)
         expected = (rows[chosen].astype(dtype) - offset.astype(dtype)) * factor.astype(dtype)
         np.testing.assert_array_equal(backend.to_host(out), expected)
 
 
-def test_gathering_keeps_large_values_apart(backend: Backend) -> None:
+def test_gathering_keeps_large_values_apart(backend: Ops) -> None:
     """2001 and 2002 in float32, a standard deviation of 1e-4: scaled before the subtraction they would be rounded."""
     rows, out = backend.asarray(np.array([[2001.0], [2002.0]], np.float32)), backend.zeros((2, 1), "float32")
     there = [
         backend.asarray(a) for a in (np.arange(2), np.array([2001.5], np.float32), np.array([1e4 / 3], np.float32))
     ]
-    backend.ops.gather(rows, *there, None, out)
+    backend.gather(rows, *there, None, out)
     np.testing.assert_array_equal(backend.to_host(out), np.array([[-0.5], [0.5]], np.float32) * np.float32(1e4 / 3))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from helpers import normal
 
-from minigan import optim
-from minigan.backend import Backend
-from minigan.optim import Adam, WeightAverage, schedule
+from minigan.backends import Ops
+from minigan.backends.ops import BLOCK, CupyOps
+from minigan.nn.optim import Adam, WeightAverage, schedule
 
 
 def paper(theta: float, gradients: list[float], lr: float, beta1: float, beta2: float, epsilon: float = 1e-8) -> float:
@@ -30,7 +30,7 @@ def paper(theta: float, gradients: list[float], lr: float, beta1: float, beta2: 
 @pytest.mark.parametrize(
     ("beta1", "beta2"), [(0.9, 0.999), (0.5, 0.999), (0.0, 0.99), (0.0, 0.0), (0.9, 0.0), (0.99, 0.9)]
 )
-def test_adam_is_the_papers(backend: Backend, beta1: float, beta2: float, scale: float, steps: int) -> None:
+def test_adam_is_the_papers(backend: Ops, beta1: float, beta2: float, scale: float, steps: int) -> None:
     """Gradients down to epsilon's size, so that the place of epsilon counts."""
     gradients = np.random.default_rng(0).normal(scale=scale, size=(steps, 5))
     theta = normal(backend, 5)
@@ -43,7 +43,7 @@ def test_adam_is_the_papers(backend: Backend, beta1: float, beta2: float, scale:
     np.testing.assert_allclose(moved, np.array(expected) - start, rtol=1e-8)
 
 
-def test_the_first_step_is_the_learning_rate_whatever_the_gradient_and_the_betas(backend: Backend) -> None:
+def test_the_first_step_is_the_learning_rate_whatever_the_gradient_and_the_betas(backend: Ops) -> None:
     """Holds only with bias correction by 1 - beta^t."""
     for beta1, beta2 in ((0.9, 0.999), (0.0, 0.99), (0.5, 0.9)):
         theta = backend.zeros((3,), "float64")
@@ -53,20 +53,20 @@ def test_the_first_step_is_the_learning_rate_whatever_the_gradient_and_the_betas
 
 
 def test_late_updates_are_not_corrected_any_more() -> None:
-    from minigan.backend import get_backend
+    from minigan.backends import get_ops
 
-    adam = Adam(1, get_backend(), "float64", 0.9, 0.999)
+    adam = Adam(1, get_ops(), "float64", 0.9, 0.999)
     step_size, epsilon = adam.factors(10**9, 0.01)
     assert step_size == pytest.approx(0.01 * (1 - 0.9) / math.sqrt(1 - 0.999), rel=1e-12)
     assert epsilon == pytest.approx(1e-8 / math.sqrt(1 - 0.999), rel=1e-12)
 
 
 @pytest.mark.parametrize("count", [1, 9, 10, 11, 20, 37])
-def test_blocks_give_the_same_bits_as_one_block(backend: Backend, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+def test_blocks_give_the_same_bits_as_one_block(backend: Ops, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """SIMD remainders would show here, too: elementwise operations do not depend on where a block ends."""
 
     def trained(block: int) -> tuple[np.ndarray, ...]:
-        monkeypatch.setattr(optim, "BLOCK", block)
+        monkeypatch.setattr(backend, "block", block)
         theta, adam = normal(backend, count, dtype="float32"), Adam(count, backend, "float32", 0.9, 0.99)
         average = WeightAverage(theta, 0.9, backend)
         for t in range(1, 6):
@@ -78,8 +78,8 @@ def test_blocks_give_the_same_bits_as_one_block(backend: Backend, monkeypatch: p
         np.testing.assert_array_equal(whole, blocked)
 
 
-def test_a_vector_longer_than_a_real_block_is_updated_to_its_end(backend: Backend) -> None:
-    count = 2 * optim.BLOCK + 5
+def test_a_vector_longer_than_a_real_block_is_updated_to_its_end(backend: Ops) -> None:
+    count = 2 * BLOCK + 5
     theta, adam = backend.zeros((count,), "float32"), Adam(count, backend, "float32", 0.0, 0.99)
     assert adam.slices[-1].stop == count
     assert sum(s.stop - s.start for s in adam.slices) == count
@@ -88,7 +88,7 @@ def test_a_vector_longer_than_a_real_block_is_updated_to_its_end(backend: Backen
     average = WeightAverage(theta, 0.5, backend)
     if backend.name == "numpy":
         for blocked in (adam, average):
-            assert len(blocked.slices) == 3 and blocked.scratch.size == optim.BLOCK
+            assert len(blocked.slices) == 3 and blocked.scratch.size == BLOCK
     adam.update(theta, ones, 1, 0.25)
     average.update(theta, 1)
     np.testing.assert_allclose(backend.to_host(theta), -0.25, rtol=1e-5)
@@ -97,14 +97,14 @@ def test_a_vector_longer_than_a_real_block_is_updated_to_its_end(backend: Backen
 
 def test_on_a_gpu_the_whole_vector_is_one_block() -> None:
     """Blocks serve the CPU's cache; on a GPU each would be kernel launches of its own."""
-    count = 2 * optim.BLOCK + 5
-    gpu = Backend("cupy", np, "NumPy under CuPy's name")
+    count = 2 * BLOCK + 5
+    gpu = CupyOps(np, "NumPy under CuPy's name")
     for whole in (Adam(count, gpu, "float32", 0.5, 0.9), WeightAverage(np.zeros(count, np.float32), 0.5, gpu)):
         assert whole.slices == [slice(0, count)]
         assert whole.scratch.size == count
 
 
-def test_moments_and_scratch_have_the_precision_of_the_weights(backend: Backend) -> None:
+def test_moments_and_scratch_have_the_precision_of_the_weights(backend: Ops) -> None:
     for dtype in ("float32", "float64"):
         adam = Adam(3, backend, dtype, 0.5, 0.9)
         average = WeightAverage(backend.zeros((3,), dtype), 0.5, backend)
@@ -112,7 +112,7 @@ def test_moments_and_scratch_have_the_precision_of_the_weights(backend: Backend)
         assert {a.dtype.name for a in arrays} == {dtype}
 
 
-def test_adam_changes_no_gradient(backend: Backend) -> None:
+def test_adam_changes_no_gradient(backend: Ops) -> None:
     theta, gradient = normal(backend, 8, seed=1), normal(backend, 8, seed=2)
     kept = backend.to_host(gradient).copy()
     Adam(8, backend, "float64", 0.9, 0.99).update(theta, gradient, 1, 0.1)
@@ -120,7 +120,7 @@ def test_adam_changes_no_gradient(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.999])
-def test_the_weight_average_follows_its_formula(backend: Backend, decay: float) -> None:
+def test_the_weight_average_follows_its_formula(backend: Ops, decay: float) -> None:
     theta = normal(backend, 6)
     average = WeightAverage(theta, decay, backend)
     mean = backend.to_host(theta).copy()
@@ -135,7 +135,7 @@ def test_the_weight_average_follows_its_formula(backend: Backend, decay: float) 
         np.testing.assert_allclose(backend.to_host(average.mean), backend.to_host(theta), rtol=1e-12, atol=1e-14)
 
 
-def test_the_weight_average_is_a_copy_of_the_start(backend: Backend) -> None:
+def test_the_weight_average_is_a_copy_of_the_start(backend: Ops) -> None:
     theta = normal(backend, 6)
     average = WeightAverage(theta, 0.9, backend)
     kept = backend.to_host(average.mean).copy()

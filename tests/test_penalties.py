@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from helpers import differences, normal, tiny_gan
 
-from minigan import noise as streams
-from minigan.activations import ACTIVATIONS
-from minigan.backend import Array, Backend
-from minigan.gan import GAN
-from minigan.gradcheck import relative_error
-from minigan.network import Network
-from minigan.penalties import (
+from minigan.backends import Array, Ops
+from minigan.backends import noise as streams
+from minigan.backends.activations import ACTIVATIONS
+from minigan.nn.gan import GAN
+from minigan.nn.gradcheck import relative_error
+from minigan.nn.network import Network
+from minigan.nn.penalties import (
     interpolate,
     one_centred,
     one_centred_direction,
@@ -43,7 +43,7 @@ def squares(g: np.ndarray) -> np.ndarray:
 
 def discriminator_loss(gan: GAN, strength: float = 1.0) -> float:
     """L_D with its penalties, from separate passes and the formulas as the papers have them; fakes held fixed."""
-    c, d, backend = gan.config, gan.discriminator, gan.backend
+    c, d, backend = gan.config, gan.discriminator, gan.ops
     tape = d.tape(c.batch_size)
 
     def logits_and_gradient(x: Array) -> tuple[Array, np.ndarray]:
@@ -67,14 +67,14 @@ def whole_gradient(gan: GAN, fill: Any, monkeypatch: pytest.MonkeyPatch) -> np.n
     monkeypatch.setattr(gan.adam_d, "apply", lambda *_: None)
     monkeypatch.setattr(gan.adam_g, "apply", lambda *_: None)
     gan.train_step(fill)
-    return gan.backend.to_host(gan.grad_d.flat).copy()
+    return gan.ops.to_host(gan.grad_d.flat).copy()
 
 
 @pytest.mark.parametrize("update", ["alternating", "simultaneous"])
 @pytest.mark.parametrize("penalties", PENALTIES, ids=LABELS)
 @pytest.mark.parametrize("activation", ["relu", "leaky-relu", "tanh", "sigmoid"])
 def test_the_whole_discriminator_gradient_agrees_with_differences(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, activation: str, penalties: dict[str, float], update: str
+    backend: Ops, monkeypatch: pytest.MonkeyPatch, activation: str, penalties: dict[str, float], update: str
 ) -> None:
     gan, fill = tiny_gan(backend, activation=activation, update=update, **penalties)
     analytic = whole_gradient(gan, fill, monkeypatch)
@@ -86,7 +86,7 @@ def test_the_whole_discriminator_gradient_agrees_with_differences(
 
 
 def test_lazy_penalties_are_as_many_times_stronger_as_they_are_rarer(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
+    backend: Ops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gan, fill = tiny_gan(backend, r1=0.5, r2=0.3, gradient_penalty=0.1, penalty_every=5)
     analytic = whole_gradient(gan, fill, monkeypatch)
@@ -96,7 +96,7 @@ def test_lazy_penalties_are_as_many_times_stronger_as_they_are_rarer(
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_penalised_gradient_of_every_activation_and_depth(backend: Backend, name: str, depth: int) -> None:
+def test_penalised_gradient_of_every_activation_and_depth(backend: Ops, name: str, depth: int) -> None:
     """sum_i ds_i D(x_i) + v . dD/dx over some of the rows, for arbitrary ds and v: also for the identity."""
     net = Network((3, *[5] * depth, 1), name, "identity", backend, "float64")
     net.theta.flat[...] = normal(backend, net.count, seed=2, scale=0.8)
@@ -122,43 +122,43 @@ def test_penalised_gradient_of_every_activation_and_depth(backend: Backend, name
     assert relative_error(backend.to_host(into.flat), numerical) < TOLERANCE
 
 
-def test_values_are_the_formulas(backend: Backend) -> None:
+def test_values_are_the_formulas(backend: Ops) -> None:
     g = normal(backend, 5, 3)
     norms = np.linalg.norm(backend.to_host(g), axis=1)
     assert float(zero_centred(g, 1.7)) == pytest.approx(1.7 / 2 * (norms**2).mean(), rel=1e-13)
-    assert float(one_centred(backend.ops, g, 1.7)) == pytest.approx(1.7 * ((norms - 1) ** 2).mean(), rel=1e-13)
+    assert float(one_centred(backend, g, 1.7)) == pytest.approx(1.7 * ((norms - 1) ** 2).mean(), rel=1e-13)
 
 
-def test_directions_are_the_values_derivatives(backend: Backend) -> None:
+def test_directions_are_the_values_derivatives(backend: Ops) -> None:
     g = normal(backend, 5, 3)
     v, norm = backend.zeros((5, 3), "float64"), backend.zeros((5, 1), "float64")
-    zero_centred_direction(backend.ops, g, 1.7 / 5, v)
+    zero_centred_direction(backend, g, 1.7 / 5, v)
     assert relative_error(backend.to_host(v), differences(lambda: zero_centred(g, 1.7), g, backend)) < 1e-9
-    one_centred_direction(backend.ops, g, 2 * 1.7 / 5, v, norm)
-    numerical = differences(lambda: one_centred(backend.ops, g, 1.7), g, backend)
+    one_centred_direction(backend, g, 2 * 1.7 / 5, v, norm)
+    numerical = differences(lambda: one_centred(backend, g, 1.7), g, backend)
     assert relative_error(backend.to_host(v), numerical) < 1e-9
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_gradient_of_norm_zero_gives_zero_and_no_nan(backend: Backend, dtype: str) -> None:
+def test_a_gradient_of_norm_zero_gives_zero_and_no_nan(backend: Ops, dtype: str) -> None:
     """The square root's derivative at 0 is infinite: the classic NaN of WGAN-GP."""
     g = backend.asarray(np.array([[0, 0], [3, 4], [-0.0, 0]], dtype))
     v, norm = backend.zeros((3, 2), dtype), backend.zeros((3, 1), dtype)
     with np.errstate(all="raise"):
-        one_centred_direction(backend.ops, g, 2 * 3.0 / 3, v, norm)
+        one_centred_direction(backend, g, 2 * 3.0 / 3, v, norm)
     expected = 2 * 3 / 3 * (1 - 1 / 5) * np.array([3, 4])
     np.testing.assert_allclose(backend.to_host(v), [[0, 0], expected, [0, 0]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("exponent", range(-44, -12))
-def test_tiny_gradients_are_never_blown_up(backend: Backend, exponent: int) -> None:
+def test_tiny_gradients_are_never_blown_up(backend: Ops, exponent: int) -> None:
     """Where squares underflow the norm is wrong, but the direction keeps a length of at most 2 lambda / B.
 
     Down to there the direction has that length: the floor is no larger than it must be.
     """
     g = backend.asarray(np.full((1, 4), 10.0**exponent, np.float32))
     v, norm = backend.zeros((1, 4), "float32"), backend.zeros((1, 1), "float32")
-    one_centred_direction(backend.ops, g, 2.0, v, norm)
+    one_centred_direction(backend, g, 2.0, v, norm)
     length = np.linalg.norm(backend.to_host(v))
     assert length <= 2 * (1 + 1e-6)
     if exponent >= -18:
@@ -167,7 +167,7 @@ def test_tiny_gradients_are_never_blown_up(backend: Backend, exponent: int) -> N
 
 @pytest.mark.parametrize("update", ["alternating", "simultaneous"])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_a_discriminator_that_is_flat_trains_without_nan(backend: Backend, activation: str, update: str) -> None:
+def test_a_discriminator_that_is_flat_trains_without_nan(backend: Ops, activation: str, update: str) -> None:
     gan, fill = tiny_gan(backend, activation=activation, update=update, r1=1.0, r2=1.0, gradient_penalty=10.0)
     gan.discriminator.theta.flat.fill(0)
     for _ in range(3):
@@ -176,16 +176,16 @@ def test_a_discriminator_that_is_flat_trains_without_nan(backend: Backend, activ
         assert np.isfinite(backend.to_host(array)).all()
 
 
-def test_interpolates_lie_between_their_pair(backend: Backend) -> None:
+def test_interpolates_lie_between_their_pair(backend: Ops) -> None:
     real, fake = normal(backend, 4, 3, seed=1), normal(backend, 4, 3, seed=2)
     out = backend.zeros((4, 3), "float64")
     mix = backend.asarray(np.array([[0.0], [0.25], [0.5], [1.0]]))
-    interpolate(backend.ops, real, fake, mix, out)
+    interpolate(backend, real, fake, mix, out)
     expected = backend.to_host(mix) * backend.to_host(real) + (1 - backend.to_host(mix)) * backend.to_host(fake)
     np.testing.assert_allclose(backend.to_host(out), expected, rtol=1e-12)
 
 
-def test_the_penalties_are_due_when_they_should_be(backend: Backend) -> None:
+def test_the_penalties_are_due_when_they_should_be(backend: Ops) -> None:
     gan, _ = tiny_gan(backend, r1=1.0, penalty_every=3)
     assert [gan.phase(i).penalise for i in range(7)] == [True, False, False, True, False, False, True]
     never, _ = tiny_gan(backend, penalty_every=3)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from helpers import tiny_gan
 
-from minigan import noise as streams
 from minigan import plain
-from minigan.activations import ACTIVATIONS
-from minigan.backend import Backend
+from minigan.backends import Ops
+from minigan.backends import noise as streams
+from minigan.backends.activations import ACTIVATIONS
 from minigan.config import OBJECTIVES, UPDATES
-from minigan.gan import GAN
-from minigan.gradcheck import numerical_gradient, relative_error
+from minigan.nn.gan import GAN
+from minigan.nn.gradcheck import numerical_gradient, relative_error
 
 TOLERANCE = 1e-7
 B = 5
@@ -110,7 +110,7 @@ def player(gan: GAN, name: str) -> plain.Player:
     """A host copy of one of the networks and of its Adam, as the page writes them."""
     network, adam = getattr(gan, name), getattr(gan, f"adam_{name[0]}")
     theta, m, v = (
-        [np.array(gan.backend.to_host(a)) for pair in network.parameters(flat).layers for a in pair]
+        [np.array(gan.ops.to_host(a)) for pair in network.parameters(flat).layers for a in pair]
         for flat in (network.theta.flat, adam.m, adam.v)
     )
     # the package keeps the moments without their factors (see `optim.Adam`)
@@ -126,7 +126,7 @@ PENALISED: dict[str, Any] = {"r1": 0.4, "r2": 0.9, "gradient_penalty": 1.1, "pen
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_training_steps_are_those_of_the_page(
-    backend: Backend, objective: str, update: str, activation: str, penalties: dict[str, Any]
+    backend: Ops, objective: str, update: str, activation: str, penalties: dict[str, Any]
 ) -> None:
     """Weights and average after four steps, penalties in every second."""
     smoothing = 0.1 if objective in ("minimax", "non-saturating") else 0.0

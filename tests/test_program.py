@@ -13,17 +13,18 @@ import psutil
 import pytest
 from helpers import agree, flats, start
 
-from minigan.activations import ACTIVATIONS
-from minigan.backend import get_backend
+from minigan.backends import get_ops
+from minigan.backends.activations import ACTIVATIONS
+from minigan.backends.noise import Noise
 from minigan.config import OBJECTIVES, UPDATES, Config
-from minigan.gan import GAN
-from minigan.noise import Noise
+from minigan.nn.gan import GAN
 
 pytest.importorskip("numba", reason="the extra `fast` is not installed")
 
-from minigan.kernels import compiled, program, team
-from minigan.kernels.cpu import NumbaOps
-from minigan.kernels.program import Program, Recorder, reads, reads_all, writes, writes_all
+from minigan.backends.numba import program, team
+from minigan.backends.numba import vm as compiled
+from minigan.backends.numba.ops import NumbaOps
+from minigan.backends.numba.program import Program, Recorder, reads, reads_all, writes, writes_all
 
 pytestmark = pytest.mark.skipif(team.blas() is None, reason="NumPy has another BLAS than OpenBLAS")
 
@@ -46,7 +47,7 @@ def trained(kernels: str, threads: int, steps: int = 5, size: int = 6, **setting
         "steps": 50,
     }
     config = Config(**{**given, **settings})
-    gan = GAN(config, size, get_backend("numpy", kernels))
+    gan = GAN(config, size, get_ops("numpy", kernels))
     if gan.ops.threads is not None:
         gan.ops.threads = threads
     gan.noise = noise = Noise(config.seed)
@@ -234,7 +235,7 @@ def test_sums_over_rows_are_whole_for_whoever_needs_them(threads: int, rows: int
     """Each thread has a part of such a sum: the rest is added before something else reads, or writes, any of it."""
     rng = np.random.default_rng(3)
     x, y, z = rng.normal(size=(rows, 5)), rng.normal(size=(rows, 20)), rng.normal(size=(rows, 4))
-    ops, both, third, copy = get_backend("numpy", "numba").ops, np.empty(100 + 20), np.empty((5, 4)), np.empty((1, 20))
+    ops, both, third, copy = get_ops("numpy", "numba"), np.empty(100 + 20), np.empty((5, 4)), np.empty((1, 20))
     ops.threads = threads
     dW, db = both[:100].reshape(5, 20), both[100:]
 
@@ -285,18 +286,18 @@ def test_nan_is_not_hidden_by_a_maximum() -> None:
 
 
 def test_what_no_instruction_exists_for_is_refused_while_a_program_is_taken_down() -> None:
-    backend = get_backend("numpy", "numba")
+    backend = get_ops("numpy", "numba")
     x = np.zeros((2, 2))
     with pytest.raises(NotImplementedError, match="xp.cumsum cannot be part of a program"):
-        backend.ops.program(lambda: backend.ops.xp.cumsum(x, out=x))
-    assert backend.ops.xp.cumsum is np.cumsum, "and done as ever outside"
+        backend.program(lambda: backend.xp.cumsum(x, out=x))
+    assert backend.xp.cumsum is np.cumsum, "and done as ever outside"
     with pytest.raises(TypeError, match="float32 in a program of float64"):
-        backend.ops.program(lambda: backend.ops.xp.add(x, x.astype(np.float32), out=x))
+        backend.program(lambda: backend.xp.add(x, x.astype(np.float32), out=x))
 
 
 def test_what_memory_cannot_do_is_refused() -> None:
-    backend = get_backend("numpy", "numba")
-    xp, x, y, z = backend.ops.xp, np.zeros((4, 6)), np.zeros((4, 3)), np.zeros((6, 3))
+    backend = get_ops("numpy", "numba")
+    xp, x, y, z = backend.xp, np.zeros((4, 6)), np.zeros((4, 3)), np.zeros((6, 3))
     for message, passes in {
         "row by row, without gaps": lambda: xp.add(x[:, :3], y, out=y),
         "in memory row by row": lambda: xp.dot(x.T, y, out=np.asfortranarray(z)),
@@ -306,12 +307,12 @@ def test_what_memory_cannot_do_is_refused() -> None:
         r"a product of \(4, 6\) and \(4, 3\) is not": lambda: xp.dot(x, y, out=z),
     }.items():
         with pytest.raises(ValueError, match=message):
-            backend.ops.program(passes)
+            backend.program(passes)
 
 
 def test_without_products_to_call_the_passes_are_done_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = flats(trained("numba", 1, r1=0.5))
-    monkeypatch.setattr("minigan.kernels.cpu.blas", lambda: None)
+    monkeypatch.setattr("minigan.backends.numba.ops.blas", lambda: None)
     gan = trained("numba", 1, r1=0.5)
     assert isinstance(gan.ops, NumbaOps) and gan.ops.threads is None
     assert not any(isinstance(p, Program) for p in gan.programs.values())

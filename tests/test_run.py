@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from helpers import ROOT
 
-from minigan.backend import Backend
+from minigan.backends import Ops
 from minigan.config import Config
 from minigan.errors import InputError
-from minigan.run import Run, load_config, versions
+from minigan.runs.directory import Run, load_config, versions
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def test_a_place_where_no_directory_can_be_made_is_refused() -> None:
 def test_one_process_at_a_time() -> None:
     run = opened("a")
     run.lock()
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from minigan.run import Run; Run.open('a')"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from minigan.runs.directory import Run; Run.open('a')"
     second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert second.returncode == 1
     assert "InputError: a: another process is training there" in second.stderr
@@ -82,7 +82,7 @@ def test_one_process_at_a_time() -> None:
 
 def test_the_lock_ends_with_the_process_that_held_it() -> None:
     opened("a")
-    code = f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); from minigan.run import Run; Run.open('a'); os._exit(9)"
+    code = f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); from minigan.runs.directory import Run; Run.open('a'); os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 9
     Run.open("a").release()
 
@@ -112,7 +112,7 @@ def test_opening_leaves_nothing_behind() -> None:
     assert sorted(os.listdir("a")) == before
 
 
-def test_the_configuration_comes_back_with_versions_beside_it(backend: Backend) -> None:
+def test_the_configuration_comes_back_with_versions_beside_it(backend: Ops) -> None:
     run, config = Run.create("a", "x"), Config(seed=5, hidden=(3, 4), data_dir="/somewhere")
     run.write_config(config, backend)
     assert run.read_config() == load_config("a/config.json") == config

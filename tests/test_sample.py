@@ -13,8 +13,9 @@ import pytest
 from helpers import TINY, exit_code, start, tree
 from PIL import Image
 
-from minigan import checkpoint, sample, train
-from minigan.backend import get_backend
+from minigan import sample, train
+from minigan.backends import get_ops
+from minigan.runs import checkpoint
 from minigan.sample import interpolation
 
 
@@ -67,7 +68,7 @@ def test_raw_samples_the_last_weights(runs: Path, capsys: pytest.CaptureFixture[
     average, raw = drawn(runs / "digits"), drawn(runs / "digits", "--raw")
     assert (average != raw).any()
     saved = checkpoint.load(runs / "digits")
-    np.testing.assert_array_equal(raw.reshape(64, -1), saved.sample(64, get_backend(), seed=0, raw=True))
+    np.testing.assert_array_equal(raw.reshape(64, -1), saved.sample(64, get_ops(), seed=0, raw=True))
     out = capsys.readouterr().out
     assert "64 samples of digits from the weight average of step 4" in out and "from the last weights of step 4" in out
 

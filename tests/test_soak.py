@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from minigan import checkpoint
+from minigan.runs import checkpoint
 
 SECONDS = float(os.environ.get("MINIGAN_SOAK_SECONDS", "1800"))
 WARM = 0.1  # of the time: caches of fonts, colour maps and file buffers fill

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from minigan.config import Config
-from minigan.gan import GAN
+from minigan.nn.gan import GAN
 
 
 def dirac(backend, update: str, h: float, gamma: float = 0.0):

@@ -21,12 +21,14 @@ from fakecuda import on_cpu, stand_in
 from helpers import TINY, exit_code, start, tree
 from PIL import Image
 
-from minigan import checkpoint, get_backend, train, training
-from minigan.backend import Backend
-from minigan.gan import GAN, Measurement
-from minigan.kernels.gpu import Graph
-from minigan.launch import Launch
-from minigan.run import Run, load_config
+from minigan import get_ops, train
+from minigan.backends import Ops
+from minigan.backends.cuda.ops import Graph
+from minigan.nn.gan import GAN, Measurement
+from minigan.runs import checkpoint
+from minigan.runs import loop as training
+from minigan.runs.directory import Run, load_config
+from minigan.runs.steps import Launch
 
 FILES = [
     "checkpoint.safetensors",
@@ -185,7 +187,7 @@ def test_small_products_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None
         size = {"digits": 64, "mnist": 784}[config.data]
         with monkeypatch.context() as patch:
             patch.setattr("threadpoolctl.threadpool_limits", lambda limits, user_api: asked.append((limits, user_api)))
-            training.limited_threads(GAN(config, size, get_backend()))
+            training.limited_threads(GAN(config, size, get_ops()))
         return asked[-1]
 
     assert threads() == (1, "blas")
@@ -201,13 +203,13 @@ def test_small_products_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )  # fmt: skip
 def test_a_programs_threads_leave_the_blas_one(monkeypatch: pytest.MonkeyPatch, argv: list[str], expected: int) -> None:
-    team = pytest.importorskip("minigan.kernels.team", reason="the extra `fast` is not installed")
+    team = pytest.importorskip("minigan.backends.numba.team", reason="the extra `fast` is not installed")
     if team.blas() is None:
         pytest.skip("NumPy has another BLAS than OpenBLAS")
     asked = []
     monkeypatch.setattr("threadpoolctl.threadpool_limits", lambda limits, user_api: asked.append((limits, user_api)))
     monkeypatch.setattr(training, "processors", lambda: 8)
-    gan = GAN(train.parse(["--kernels", "numba", *argv])[0], 64, get_backend("numpy", "numba"))
+    gan = GAN(train.parse(["--kernels", "numba", *argv])[0], 64, get_ops("numpy", "numba"))
     training.limited_threads(gan)
     assert gan.ops.threads == expected
     assert asked == [(1, "blas")]
@@ -723,15 +725,15 @@ ODD = ["--backend", "cupy", "--kernels", "cuda", "--log-every", 9, "--sample-eve
 
 
 @pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> Backend:
+def card(monkeypatch: pytest.MonkeyPatch) -> Ops:
     """Training gets a stand-in for a card."""
     card = stand_in()
-    monkeypatch.setattr("minigan.training.get_backend", lambda *_: card)
+    monkeypatch.setattr("minigan.runs.loop.get_ops", lambda *_: card)
     return card
 
 
 @on_cpu
-def test_steps_per_launch_change_no_number(card: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_per_launch_change_no_number(card: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     """Log, pictures, measures and checkpoints fall on their steps, and a run may be resumed with another number of them."""
     events: list[tuple[str, int]] = []
     for name in ("save", "measure", "draw_progress"):
@@ -768,7 +770,7 @@ def test_steps_per_launch_change_no_number(card: Backend, monkeypatch: pytest.Mo
 
 @on_cpu
 def test_the_bar_counts_steps_and_a_step_that_cannot_be_recorded_is_said(
-    card: Backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    card: Ops, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(self: Graph) -> None:
         raise RuntimeError("no recordings on this card")
@@ -784,7 +786,7 @@ def test_the_bar_counts_steps_and_a_step_that_cannot_be_recorded_is_said(
 
 
 @on_cpu
-def test_explain_times_launches_as_they_are_made(card: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_times_launches_as_they_are_made(card: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     make = Launch.make
     monkeypatch.setattr(Launch, "make", lambda self, steps: (made.append(steps), make(self, steps))[1])
@@ -793,11 +795,11 @@ def test_explain_times_launches_as_they_are_made(card: Backend, monkeypatch: pyt
 
 
 @on_cpu
-def test_a_clock_waits_for_the_device_before_it_is_paused(card: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_waits_for_the_device_before_it_is_paused(card: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(card, "synchronize", lambda: now.__setitem__(0, now[0] + 4))
-    gan = SimpleNamespace(step=0, backend=card)
+    gan = SimpleNamespace(step=0, ops=card)
     clock = training.Clock(gan)  # type: ignore[arg-type]
     gan.step = 8
     with clock.paused():

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from minigan.backends.noise import SPLIT, Noise
 from minigan.config import DATA_SETS
 from minigan.data import mixtures, mnist, own
 from minigan.errors import InputError, reason, short
-from minigan.noise import SPLIT, Noise
 
 __all__ = ["Data", "Space", "load"]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import Array, Backend
+from minigan.backends import Array, Ops
+from minigan.backends.noise import ORDER, Noise
 from minigan.data.scaling import Scaler
 from minigan.errors import InputError
-from minigan.noise import ORDER, Noise
 
 
 class Batches:
@@ -19,7 +19,7 @@ class Batches:
     """
 
     def __init__(
-        self, rows: np.ndarray, unit: float, scaler: Scaler, batch_size: int, seed: int, backend: Backend, dtype: Any
+        self, rows: np.ndarray, unit: float, scaler: Scaler, batch_size: int, seed: int, ops: Ops, dtype: Any
     ) -> None:
         """rows: (n, d), of which rows * unit are data values. Raises: InputError for a batch larger than n."""
         self.n, d = rows.shape
@@ -27,12 +27,12 @@ class Batches:
             raise InputError(f"--batch-size {batch_size} is larger than the training part, which has {self.n} samples.")
         self.batch_size = batch_size
         self.per_epoch = self.n // batch_size
-        self.rows = backend.asarray(np.ascontiguousarray(rows))
-        self._gathered = backend.empty((batch_size, d), rows.dtype) if rows.dtype != dtype else None
+        self.rows = ops.asarray(np.ascontiguousarray(rows))
+        self._gathered = ops.empty((batch_size, d), rows.dtype) if rows.dtype != dtype else None
         # (stored * unit - offset) / scale, as (stored - offset / unit) * (unit / scale)
-        self.offset = backend.asarray((scaler.offset / unit).astype(dtype))
-        self.factor = backend.asarray((unit / scaler.scale).astype(dtype))
-        self._noise, self._backend = Noise(seed), backend
+        self.offset = ops.asarray((scaler.offset / unit).astype(dtype))
+        self.factor = ops.asarray((unit / scaler.scale).astype(dtype))
+        self._noise, self._ops = Noise(seed), ops
         self._epoch, self._order = -1, np.empty(0, np.int64)
         self._resident_epoch, self._resident = -1, None
 
@@ -42,15 +42,15 @@ class Batches:
         return self._part(self._order_of(epoch), i)
 
     def resident(self, step: int) -> Array:
-        """The same on the backend, to which the order goes once an epoch."""
+        """The same on the ops, to which the order goes once an epoch."""
         epoch, i = divmod(step, self.per_epoch)
         if epoch != self._resident_epoch:
-            self._resident, self._resident_epoch = self._backend.asarray(self._order_of(epoch)), epoch
+            self._resident, self._resident_epoch = self._ops.asarray(self._order_of(epoch)), epoch
         return self._part(self._resident, i)
 
     def fill(self, out: Array, step: int) -> None:
         """out (batch_size, d) = minibatch number `step`, in model units; out has the type given at construction."""
-        self._backend.ops.gather(self.rows, self.resident(step), self.offset, self.factor, self._gathered, out)
+        self._ops.gather(self.rows, self.resident(step), self.offset, self.factor, self._gathered, out)
 
     def _order_of(self, epoch: int) -> np.ndarray:
         if epoch != self._epoch:

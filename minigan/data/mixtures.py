@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigan.backends.noise import DATA, Noise
 from minigan.errors import InputError
-from minigan.noise import DATA, Noise
 
 SIGMA = {"ring": 0.01, "grid": 0.05}
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigan.backend import Array, Backend
+from minigan.backends import Array, Ops
+from minigan.backends.noise import METRIC, Noise
 from minigan.metrics.neighbours import nearest
-from minigan.noise import METRIC, Noise
 
 BINS = 100
 ROUNDS = 30
@@ -23,7 +23,7 @@ ROUNDS = 30
 SIGNIFICANT = 1.96
 
 
-def k_means(x: Array, k: int, backend: Backend) -> Array:
+def k_means(x: Array, k: int, backend: Ops) -> Array:
     """k centres (k, d) of x (n, d), n >= k, by Lloyd's algorithm from k rows that are the same for every run.
 
     A centre that no row is nearest to stays where it is.
@@ -43,7 +43,7 @@ def k_means(x: Array, k: int, backend: Backend) -> Array:
     return centres.astype(x.dtype)
 
 
-def shares(x: Array, centres: Array, backend: Backend) -> np.ndarray:
+def shares(x: Array, centres: Array, backend: Ops) -> np.ndarray:
     """How many rows of x fall to each centre, (k,), on the host."""
     return np.bincount(backend.to_host(nearest(x, centres, backend)[0]), minlength=len(centres))
 

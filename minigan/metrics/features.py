@@ -20,16 +20,16 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from minigan.backend import BACKENDS, Array, Backend, get_backend
+from minigan.backends import BACKENDS, Array, Ops, get_ops
+from minigan.backends.noise import CLASSIFIER, Noise
 from minigan.data import Data, load
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.errors import InputError
 from minigan.files import write_bytes
-from minigan.network import Network
-from minigan.noise import CLASSIFIER, Noise
-from minigan.objectives import cross_entropy_gradient
-from minigan.optim import Adam, WeightAverage, schedule
+from minigan.nn.network import Network
+from minigan.nn.objectives import cross_entropy_gradient
+from minigan.nn.optim import Adam, WeightAverage, schedule
 
 KINDS = 10
 """Digits 0 to 9."""
@@ -65,17 +65,17 @@ class Classifier:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.backend = network.backend
+        self.ops = network.ops
 
     def features(self, x: np.ndarray) -> tuple[Array, Array]:
         """The last hidden layer (n, F), float64, and the most likely digit (n,) of images x (n, d): backend arrays."""
-        xp, tape = self.backend.xp, self.network.tape(BLOCK)
+        xp, tape = self.ops.xp, self.network.tape(BLOCK)
         hidden = xp.empty((len(x), self.network.sizes[-2]), xp.float64)
         kinds = xp.empty(len(x), xp.int64)
-        rows = self.backend.zeros((BLOCK, x.shape[1]), self.network.dtype)
+        rows = self.ops.zeros((BLOCK, x.shape[1]), self.network.dtype)
         for lo in range(0, len(x), BLOCK):
             n = min(BLOCK, len(x) - lo)
-            rows[:n] = self.backend.asarray(x[lo : lo + n])
+            rows[:n] = self.ops.asarray(x[lo : lo + n])
             logits = self.network.forward(rows, tape)
             hidden[lo : lo + n] = tape.layers[-2].y[:n]
             kinds[lo : lo + n] = logits[:n].argmax(axis=1)
@@ -83,10 +83,10 @@ class Classifier:
 
     def accuracy(self, x: np.ndarray, labels: np.ndarray) -> float:
         """The share of images that are told right."""
-        return float((self.backend.to_host(self.features(x)[1]) == labels).mean())
+        return float((self.ops.to_host(self.features(x)[1]) == labels).mean())
 
 
-def load_classifier(name: str, backend: Backend) -> Classifier:
+def load_classifier(name: str, backend: Ops) -> Classifier:
     """The shipped classifier of "digits" or "mnist".
 
     Raises: InputError where its file is missing or is not the one that was shipped.
@@ -102,7 +102,7 @@ def load_classifier(name: str, backend: Backend) -> Classifier:
     return Classifier(_network(recipe, backend, backend.asarray(theta)))
 
 
-def train_classifier(data: Data, recipe: Recipe, backend: Backend, seed: int = 0) -> np.ndarray:
+def train_classifier(data: Data, recipe: Recipe, backend: Ops, seed: int = 0) -> np.ndarray:
     """The weights (float16, flat) of a classifier trained on the training part of digits or MNIST.
 
     Minimises softmax cross-entropy; the weights returned are the average over the last thousand steps or so.
@@ -153,7 +153,7 @@ def digit_kl(generated: np.ndarray, real: np.ndarray) -> float:
         return float(np.sum(q[q > 0] * np.log(q[q > 0] / p[q > 0])))
 
 
-def _network(recipe: Recipe, backend: Backend, flat: Array | None = None) -> Network:
+def _network(recipe: Recipe, backend: Ops, flat: Array | None = None) -> Network:
     return Network(recipe.sizes, "leaky-relu", "identity", backend, "float32", flat)
 
 
@@ -169,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     values: argparse.Namespace = parser.parse(argv)
     if values.out.exists():
         raise InputError(f"-o {values.out} already exists; choose another name, or remove it first.")
-    backend, data = get_backend(values.backend), load(values.data, values.data_dir)
+    backend, data = get_ops(values.backend), load(values.data, values.data_dir)
     assert data.labels is not None
     recipe = RECIPES[values.data]
     theta = train_classifier(data, recipe, backend)

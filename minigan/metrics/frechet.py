@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 
-from minigan.backend import Array, Backend
+from minigan.backends import Array, Ops
 from minigan.metrics.neighbours import BLOCK
 
 
-def frechet_distance(a: Array, b: Array, backend: Backend) -> float:
+def frechet_distance(a: Array, b: Array, backend: Ops) -> float:
     """Frechet distance between Gaussians with the moments of a (n, d) and b (m, d), n, m >= 2 (Heusel et al. 2017).
 
         |mu_a - mu_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2)
@@ -38,7 +38,7 @@ def frechet_distance(a: Array, b: Array, backend: Backend) -> float:
     return float(shift @ shift + variance - 2 * xp.sqrt(xp.maximum(eigenvalues, 0)).sum())
 
 
-def kernel_distance(a: Array, b: Array, backend: Backend, *, within_b: float | None = None) -> float:
+def kernel_distance(a: Array, b: Array, backend: Ops, *, within_b: float | None = None) -> float:
     """Kernel (inception) distance of a (n, d) and b (m, d), n, m >= 2: the unbiased squared MMD (Binkowski et al. 2018).
 
         k(x, y) = (x . y / d + 1)^3
@@ -50,14 +50,14 @@ def kernel_distance(a: Array, b: Array, backend: Backend, *, within_b: float | N
     return within(a, backend) + own - 2 * _sum(a, b, backend) / (len(a) * len(b))
 
 
-def within(x: Array, backend: Backend) -> float:
+def within(x: Array, backend: Ops) -> float:
     """The mean kernel of all pairs of different rows of x (n, d)."""
     xp, n = backend.xp, len(x)
     own = float(_cubed(xp.einsum("ij,ij->i", x, x), x.shape[1]).sum())
     return (_sum(x, x, backend) - own) / (n * (n - 1))
 
 
-def _sum(a: Array, b: Array, backend: Backend) -> float:
+def _sum(a: Array, b: Array, backend: Ops) -> float:
     """sum_ij k(a_i, b_j), in blocks."""
     step = max(1, BLOCK // max(1, *b.shape))
     return sum(float(_cubed(a[lo : lo + step] @ b.T, a.shape[1]).sum()) for lo in range(0, len(a), step))

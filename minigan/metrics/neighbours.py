@@ -13,13 +13,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minigan.backend import Array, Backend
+from minigan.backends import Array, Ops
 
 BLOCK = 1 << 22
 """Distances held at a time; a block of them and its temporaries stay below 200 MB."""
 
 
-def squared_distances(a: Array, b: Array, backend: Backend) -> Iterator[tuple[slice, Array]]:
+def squared_distances(a: Array, b: Array, backend: Ops) -> Iterator[tuple[slice, Array]]:
     """Blocks (rows, D) of all squared distances: D[i, j] = |a[rows][i] - b[j]|^2, for a (n, d) and b (m, d).
 
     D is the caller's to overwrite until the next block is asked for.
@@ -39,7 +39,7 @@ def squared_distances(a: Array, b: Array, backend: Backend) -> Iterator[tuple[sl
         yield rows, xp.maximum(D, 0, out=D)
 
 
-def squared_radii(x: Array, k: int, backend: Backend) -> Array:
+def squared_radii(x: Array, k: int, backend: Ops) -> Array:
     """Squared distance (n,) of each row of x (n, d), n > k, to its k-th nearest other row."""
     xp = backend.xp
     radii = xp.empty(len(x), x.dtype)
@@ -50,7 +50,7 @@ def squared_radii(x: Array, k: int, backend: Backend) -> Array:
     return radii
 
 
-def nearest(a: Array, b: Array, backend: Backend) -> tuple[Array, Array]:
+def nearest(a: Array, b: Array, backend: Ops) -> tuple[Array, Array]:
     """For each row of a (n, d) its nearest row of b (m, d), m >= 1: its number (n,) and its distance (n,), float64.
 
     The distance to the row found is computed again by subtraction, so a copy has distance exactly 0.
@@ -64,13 +64,13 @@ def nearest(a: Array, b: Array, backend: Backend) -> tuple[Array, Array]:
     return found, distance
 
 
-def nearest_few(a: Array, b: Array, k: int, backend: Backend) -> np.ndarray:
+def nearest_few(a: Array, b: Array, k: int, backend: Ops) -> np.ndarray:
     """The numbers (n, min(k, m)) of the nearest rows of b (m, d) to each row of a (n, d), nearest first; a host array."""
     orders = [backend.to_host(D.argsort(axis=1)[:, :k]) for _, D in squared_distances(a, b, backend)]
     return np.concatenate(orders) if orders else np.empty((0, min(k, len(b))), np.int64)
 
 
-def memorisation(x: Array, training: Array, held_out: Array, backend: Backend) -> float:
+def memorisation(x: Array, training: Array, held_out: Array, backend: Ops) -> float:
     """Mean distance to the nearest of N training rows over that to the nearest of N held-out rows, for samples x (n, d).
 
         r = mean_i min_j |x_i - t_j| / mean_i min_j |x_i - h_j|

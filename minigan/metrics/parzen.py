@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigan.backend import Array, Backend
+from minigan.backends import Array, Ops
 from minigan.metrics.neighbours import squared_distances
 
 SIGMAS = np.logspace(-1, 0, 10)
@@ -32,7 +32,7 @@ class Parzen:
     sigma: float
 
 
-def parzen(samples: Array, validation: Array, test: Array, backend: Backend) -> Parzen:
+def parzen(samples: Array, validation: Array, test: Array, backend: Ops) -> Parzen:
     """Score `test` (t, d) under `samples` (n, d), with sigma by the first 1,000 rows of `validation`; pixels in [0, 1]."""
     tuning = log_likelihoods(samples, validation[:TUNING], SIGMAS, backend).mean(axis=1)
     sigma = float(SIGMAS[int(tuning.argmax())])
@@ -40,7 +40,7 @@ def parzen(samples: Array, validation: Array, test: Array, backend: Backend) -> 
     return Parzen(float(scores.mean()), float(scores.std() / math.sqrt(len(scores))), sigma)
 
 
-def log_likelihoods(samples: Array, x: Array, sigmas: np.ndarray, backend: Backend) -> np.ndarray:
+def log_likelihoods(samples: Array, x: Array, sigmas: np.ndarray, backend: Ops) -> np.ndarray:
     """log p(x_j) in nats for every width and row of x (m, d): (len(sigmas), m), float64 on the host."""
     xp = backend.xp
     result = xp.empty((len(sigmas), len(x)), xp.float64)

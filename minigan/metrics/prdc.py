@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minigan.backend import Array, Backend
+from minigan.backends import Array, Ops
 from minigan.metrics.neighbours import squared_distances, squared_radii
 
 K = 5
@@ -29,7 +29,7 @@ class PRDC:
     coverage: float
 
 
-def prdc(real: Array, generated: Array, backend: Backend, *, k: int = K, real_radii: Array | None = None) -> PRDC:
+def prdc(real: Array, generated: Array, backend: Ops, *, k: int = K, real_radii: Array | None = None) -> PRDC:
     """Of features real (n, d) and generated (m, d), n, m > k, on the backend; inside means strictly nearer than the radius.
 
     real_radii: `squared_radii(real, k, backend)`, where it is known already.

@@ -19,7 +19,8 @@ from functools import cached_property
 
 import numpy as np
 
-from minigan.backend import Array, Backend
+from minigan.backends import Array, Ops
+from minigan.backends.noise import METRIC, Noise
 from minigan.data import Data
 from minigan.data.mixtures import SIGMA, centres
 from minigan.errors import DivergenceError, InputError
@@ -29,7 +30,6 @@ from minigan.metrics.frechet import frechet_distance, kernel_distance, within
 from minigan.metrics.mixtures import mode_coverage
 from minigan.metrics.neighbours import memorisation, squared_radii
 from minigan.metrics.parzen import parzen
-from minigan.noise import METRIC, Noise
 
 GROUPS = 10
 """Groups of samples measured at most, where the real ones are few."""
@@ -118,10 +118,10 @@ class Suite:
     Raises: InputError where the data hold too few rows out.
     """
 
-    def __init__(self, data: Data, backend: Backend, n: int = 10_000, *, all_data: bool = False) -> None:
+    def __init__(self, data: Data, backend: Ops, n: int = 10_000, *, all_data: bool = False) -> None:
         tested = len(data.test) > 0
         held = data.test if tested else data.validation
-        self.data, self.backend = data, backend
+        self.data, self.ops = data, backend
         self.m = m = min(n, len(held), len(data.validation), len(data.train) // 2)
         if m < LEAST:
             raise InputError(
@@ -169,9 +169,9 @@ class Suite:
                     counts = np.diff(edges, append=side).astype(np.float32)
                     images = np.add.reduceat(images, edges, axis=axis)
                     images /= counts[:, None] if axis == 1 else counts
-            return self.backend.asarray(images.reshape(len(x), -1))
+            return self.ops.asarray(images.reshape(len(x), -1))
         mean, deviation = self._scale
-        return self.backend.asarray(np.clip((x - mean) / deviation, -1e9, 1e9))
+        return self.ops.asarray(np.clip((x - mean) / deviation, -1e9, 1e9))
 
     def features(self, x: np.ndarray) -> tuple[Array, np.ndarray]:
         """What distances and neighbourhoods are measured in (k, F), float64, and the digits seen (k,), if there are any.
@@ -181,14 +181,14 @@ class Suite:
         """
         if self.classifier is not None:
             features, kinds = self.classifier.features(x)
-            return features, self.backend.to_host(kinds)
-        rows, none = self.plain(x).astype(self.backend.xp.float64), np.empty(0, np.int64)
+            return features, self.ops.to_host(kinds)
+        rows, none = self.plain(x).astype(self.ops.xp.float64), np.empty(0, np.int64)
         d = rows.shape[1]
         if d <= COLUMNS:
             return rows, none
         signs = (Noise(0).integers(d, METRIC, 1) % np.uint64(2)).astype(np.float64) * 2 - 1
-        rows *= self.backend.asarray(signs)
-        folded = self.backend.zeros((len(rows), COLUMNS), rows.dtype)
+        rows *= self.ops.asarray(signs)
+        folded = self.ops.zeros((len(rows), COLUMNS), rows.dtype)
         for lo in range(0, d, COLUMNS):
             part = rows[:, lo : lo + COLUMNS]
             folded[:, : part.shape[1]] += part
@@ -196,18 +196,18 @@ class Suite:
 
     @cached_property
     def _radii(self) -> Array:
-        return squared_radii(self._real_features, prdc.K, self.backend)
+        return squared_radii(self._real_features, prdc.K, self.ops)
 
     @cached_property
     def _within(self) -> float:
-        return within(self._real_features, self.backend)
+        return within(self._real_features, self.ops)
 
     @cached_property
     def _bins(self) -> tuple[Array, np.ndarray]:
         """Centres of the bins, and how many training rows fall into each; few rows make fewer bins."""
         rows = self.plain(self.training)
-        centres = bins.k_means(rows, max(1, min(bins.BINS, self.m // 20)), self.backend)
-        return centres, bins.shares(rows, centres, self.backend)
+        centres = bins.k_means(rows, max(1, min(bins.BINS, self.m // 20)), self.ops)
+        return centres, bins.shares(rows, centres, self.ops)
 
     # ------------------------------------------------------------------------------------------------- measuring
 
@@ -241,7 +241,7 @@ class Suite:
         return {name: math.fsum(g[name] for g in groups) / len(groups) for name in wanted}
 
     def _group(self, x: np.ndarray, quick: bool) -> dict[str, float]:
-        backend = self.backend
+        backend = self.ops
         features, kinds = self.features(x)
         found = prdc.prdc(self._real_features, features, backend, real_radii=self._radii)
         result = {
@@ -272,11 +272,11 @@ class Suite:
 
     def _different_bins(self, x: np.ndarray) -> float:
         centres, counts = self._bins
-        return bins.different_bins(counts, bins.shares(self.plain(x), centres, self.backend)) / len(counts)
+        return bins.different_bins(counts, bins.shares(self.plain(x), centres, self.ops)) / len(counts)
 
     def _parzen(self, x: np.ndarray) -> float:
         tuning = self.units(self.data.validation)
-        return parzen(self.plain(x), self.plain(tuning), self.plain(self.reference), self.backend).nats
+        return parzen(self.plain(x), self.plain(tuning), self.plain(self.reference), self.ops).nats
 
     def _contrast(self, x: np.ndarray) -> float:
         """Mean squared difference of pixels that are neighbours in a row or a column."""

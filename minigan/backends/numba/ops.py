@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from minigan.activations import LEAK
-from minigan.backend import Array, Backend
-from minigan.kernels import compiled
-from minigan.kernels.compiled import (
+from minigan.backends.activations import LEAK
+from minigan.backends.noise import Noise
+from minigan.backends.numba import vm
+from minigan.backends.numba.program import Recorder, reads, reads_all, writes
+from minigan.backends.numba.team import blas
+from minigan.backends.numba.vm import (
     ADAM,
     AVERAGE,
     BIAS_LEAKY_RELU,
@@ -23,9 +25,7 @@ from minigan.kernels.compiled import (
     LEAKY_RELU_BACKWARD,
     TANH_BACKWARD,
 )
-from minigan.kernels.program import Recorder, reads, reads_all, writes
-from minigan.kernels.team import blas
-from minigan.ops import Ops
+from minigan.backends.ops import Array, Ops
 
 
 @cache
@@ -37,12 +37,20 @@ def leak(name: str, dtype: Any) -> Array:
 class NumbaOps(Ops):
     """`Ops` with the loops of compiled.py where they pay; everything else is the reference."""
 
-    def __init__(self, backend: Backend) -> None:
-        super().__init__(backend)
-        self.recorder = Recorder(backend.xp)
-        self.xp: Any = self.recorder
+    kernels = "numba"
+    block = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recorder = Recorder(self.xp)
+        self.xp = self.recorder
         self.do = self.recorder.do
         self.threads = None if blas() is None else 1
+
+    def versions(self) -> dict[str, str]:
+        import numba
+
+        return {"numba": numba.__version__}
 
     def program(self, passes: Callable[[], None]) -> Callable[[], None]:
         """`passes` taken down. Without products that compiled code can call (see `blas`), passes itself.
@@ -89,9 +97,11 @@ class NumbaOps(Ops):
     def average(self, mean: Array, theta: Array, weight: Array, scratch: Array) -> None:
         self.do(AVERAGE, (mean.size, 1), writes(mean), reads(theta), reads_all(weight))
 
-    def box_muller(self, words: Array, radii: Array, out: Array) -> None:
-        """What `Noise.normal` makes of raw words of 64 bits: out (2 n,) from words (n,); radii (n,) is overwritten."""
-        compiled.box_muller(words.view(np.uint32), radii, out)
+    def normal(self, out: Array, noise: Noise, stream: int, step: int) -> None:
+        half = (out.size + 1) // 2
+        radii, normal = noise.scratch(2 * half)
+        vm.box_muller(noise.integers(half, stream, step).view(np.uint32), radii[:half], normal)
+        self.fill(out, normal[: out.size])
 
     def gather(self, rows: Array, chosen: Array, offset: Array, factor: Array, scratch: Array, out: Array) -> None:
-        compiled.gather(rows, chosen, offset, factor, out)
+        vm.gather(rows, chosen, offset, factor, out)

@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from minigan.activations import ACTIVATIONS
-from minigan.backend import Array, Backend
-from minigan.noise import Noise
+from minigan.backends import Array, Ops
+from minigan.backends.activations import ACTIVATIONS
+from minigan.backends.noise import Noise
 
 Parameters = tuple[Array, Array]
 """W (I, O) and b (O,), or their gradients."""
@@ -48,13 +48,12 @@ class DenseTape:
 class Dense:
     """Y = phi(X W + b), X (B, I), W (I, O), b (O,), with the activation phi called `activation`."""
 
-    def __init__(self, fan_in: int, fan_out: int, activation: str, backend: Backend) -> None:
+    def __init__(self, fan_in: int, fan_out: int, activation: str, ops: Ops) -> None:
         self.fan_in, self.fan_out = fan_in, fan_out
         self.activation = activation
         self.curved = ACTIVATIONS[activation].curvature is not None
         self.count = (fan_in + 1) * fan_out
-        self.backend = backend
-        self.ops = backend.ops
+        self.ops = ops
 
     def __repr__(self) -> str:
         return f"Dense({self.fan_in}, {self.fan_out}, {self.activation!r})"
@@ -78,7 +77,7 @@ class Dense:
         activations. y: where the output goes, if not to an array of the tape's own."""
 
         def rows(width: int, wanted: bool = True) -> Array:
-            return self.backend.zeros((batch, width), dtype) if wanted else None
+            return self.ops.zeros((batch, width), dtype) if wanted else None
 
         out = self.fan_out
         t = rows(out, tangents)

@@ -1,36 +1,114 @@
-"""The mathematics, and the reference that every faster kernel is held to.
+"""The operations on arrays, and the reference that every faster kernel is held to.
+
+`Ops` owns all that computing needs: the array module `xp`, arrays and their moves between host and device, random numbers,
+and the mathematics of a training step. It computes with NumPy; subclasses override what differs: `CupyOps` the moves,
+`numba.ops.NumbaOps` and `cuda.ops.CudaOps` the operations that they have kernels for. `get_ops` chooses one, which is passed
+explicitly to whatever computes: there is no global state and no silent fall-back. Nobody asks which it is; what differs is
+a method.
 
 Notation (docs/math.md derives each line): batch B, layer widths I (in) and O (out); row vectors, so one dense step is
-`Y = phi(X W + b)` with X (B, I), W (I, O), b (O,). `dname` is dLoss/dname and has name's shape. Every function writes to
-`out` arrays that the caller owns and allocates nothing.
-
-phi is one of activations.py, called by its name.
+`Y = phi(X W + b)` with X (B, I), W (I, O), b (O,). `dname` is dLoss/dname and has name's shape. Every operation writes to
+`out` arrays that the caller owns and allocates nothing. phi is one of activations.py, called by its name.
 """
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from minigan.activations import ACTIVATIONS
-from minigan.backend import Array, Backend
+import numpy as np
+
+from minigan.backends.activations import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from minigan.backends.noise import Noise
+
+Array = Any
+"""A numpy.ndarray or a cupy.ndarray: the two share no common type to name here."""
+
+BLOCK = 131072
+"""Floats that an optimiser takes at a time on the CPU: five arrays of this length stay in a core's part of the last cache
+through Adam's ten passes. Smaller ones, for the cache before that, were slower by what their calls cost."""
 
 
 class Ops:
-    """The operations on one backend's arrays. A backend may override some with fused kernels, held to these by a test."""
+    """The operations with NumPy, on the CPU.
+
+    name: "numpy" or "cupy". kernels: which implementation of the operations (`--kernels`). device: a description for people.
+    """
+
+    name = "numpy"
+    kernels = "reference"
 
     threads: int | None = None
-    """How many threads run a program taken down from now on; None where `program` takes nothing down."""
+    """Threads for programs recorded from now on; None where this backend does not record for several."""
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-        self.xp = backend.xp
+    block: int | None = BLOCK
+    """Floats that element-wise passes over a long vector should take at a time; None for all."""
+
+    launches = False
+    """Whether whole training steps, minibatch and noise included, can be recorded (`runs.steps.Launch`)."""
+
+    def __init__(self, xp: Any = np, device: str = "") -> None:
+        self.xp = xp
+        self.device = device or f"CPU ({platform.machine() or 'unknown machine'})"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}, {self.kernels} kernels, {self.device})"
+
+    def reference(self, xp: Any = None) -> Ops:
+        """The reference operations on the same arrays, through the array module `xp` (default: this one's)."""
+        return Ops(self.xp if xp is None else xp, self.device)
+
+    def versions(self) -> dict[str, str]:
+        """The packages, besides NumPy, that decide what is computed."""
+        return {}
+
+    # ------------------------------------------------------------------------------------------------- arrays
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        return self.xp.empty(shape, dtype)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        return self.xp.zeros(shape, dtype)
+
+    def asarray(self, host: np.ndarray) -> Array:
+        """A host array on this backend (NumPy: the array itself)."""
+        return self.xp.asarray(host)
+
+    def to_host(self, array: Array) -> np.ndarray:
+        """A NumPy copy of `array` (NumPy: the array itself); waits until the device has finished it."""
+        return array
+
+    def fill(self, array: Array, values: Any) -> None:
+        """array = values, numbers or a host array; does not wait for the device."""
+        np.copyto(array, np.asarray(values).reshape(array.shape), casting="unsafe")
+
+    def take(self, array: Array, rows: Array, out: Array) -> None:
+        """out[i] = array[rows[i]]; the rows must be valid."""
+        # mode="clip" writes straight into `out`; the default mode would go through a hidden buffer
+        np.take(array, rows, axis=0, out=out, mode="clip")
+
+    def synchronize(self) -> None:
+        """Wait until everything queued on the device is done (NumPy: nothing to wait for)."""
+
+    # ----------------------------------------------------------------------------------------- random numbers
+
+    def uniform(self, out: Array, noise: Noise, stream: int, step: int) -> None:
+        """Fill `out` with uniforms on [0, 1), a function of (noise.seed, stream, step)."""
+        self.fill(out, noise.host_uniform(out.size, stream, step))
+
+    def normal(self, out: Array, noise: Noise, stream: int, step: int) -> None:
+        """Fill `out` with N(0, 1), a function of (noise.seed, stream, step)."""
+        self.fill(out, noise.host_normal(out.size, stream, step))
+
+    # -------------------------------------------------------------------------------------- recorded programs
 
     def program(self, passes: Callable[[], None]) -> Callable[[], None]:
-        """What does the same as `passes()` every time it is called; here, `passes` itself.
+        """A callable equivalent to `passes`. The reference returns it unchanged; a backend may record and replay it.
 
-        A backend may take down what passes() does and replay it. So passes must do the same operations on the same arrays
-        whenever it is called, and get from arrays what varies.
+        So passes must do the same operations on the same arrays whenever it is called, and read from arrays what varies.
         """
         return passes
 
@@ -152,9 +230,9 @@ class Ops:
         """
         xp = self.xp
         if rows.dtype == out.dtype:
-            self.backend.take(rows, chosen, out)
+            self.take(rows, chosen, out)
         else:
-            self.backend.take(rows, chosen, scratch)
+            self.take(rows, chosen, scratch)
             xp.copyto(out, scratch)
         xp.subtract(out, offset, out=out)
         xp.multiply(out, factor, out=out)
@@ -193,3 +271,30 @@ class Ops:
         xp.subtract(theta, mean, out=scratch)
         xp.multiply(scratch, weight, out=scratch)
         xp.add(mean, scratch, out=mean)
+
+
+class CupyOps(Ops):
+    """The operations with CuPy, on a GPU."""
+
+    name = "cupy"
+    block = None
+
+    def reference(self, xp: Any = None) -> Ops:
+        return CupyOps(self.xp if xp is None else xp, self.device)
+
+    def versions(self) -> dict[str, str]:
+        return {"cupy": self.xp.__version__}
+
+    def to_host(self, array: Array) -> np.ndarray:
+        return array.get()
+
+    def fill(self, array: Array, values: Any) -> None:
+        host = np.asarray(values, array.dtype).reshape(array.shape)
+        # not array.set(host), which waits for what the device has yet to do; asarray goes through pinned memory
+        self.xp.copyto(array, self.xp.asarray(host))
+
+    def take(self, array: Array, rows: Array, out: Array) -> None:
+        self.xp.take(array, rows, axis=0, out=out)
+
+    def synchronize(self) -> None:
+        self.xp.cuda.get_current_stream().synchronize()

@@ -17,9 +17,9 @@ docs/math.md derives both.
 
 from __future__ import annotations
 
-from minigan.backend import Array
-from minigan.network import Network, Parameters, Tape
-from minigan.ops import Ops
+from minigan.backends import Array
+from minigan.backends.ops import Ops
+from minigan.nn.network import Network, Parameters, Tape
 
 TINY = 1e-18
 """Floor of |g| in WGAN-GP's division: below it the squares leave float32, and g / |g| must not exceed a unit vector."""

@@ -20,14 +20,14 @@ import numpy as np
 import safetensors.numpy
 
 from minigan import __version__
-from minigan.backend import Backend
+from minigan.backends import Ops
 from minigan.config import Config
 from minigan.data import Data, Space
 from minigan.data.scaling import Scaler
 from minigan.errors import DivergenceError, InputError, short
 from minigan.files import reading, replacing
-from minigan.gan import GAN, sample
-from minigan.network import Network, parameter_count
+from minigan.nn.gan import GAN, sample
+from minigan.nn.network import Network, parameter_count
 
 FORMAT = 1
 KEY = "minigan"
@@ -52,7 +52,7 @@ class Checkpoint:
     tensors: dict[str, np.ndarray]
     path: Path
 
-    def generator(self, backend: Backend, *, raw: bool = False) -> Network:
+    def generator(self, backend: Ops, *, raw: bool = False) -> Network:
         """The trained generator: its weight average, or the weights of the last step if `raw`."""
         flat = self.tensors["generator" if raw else "generator.average"]
         return Network(
@@ -64,14 +64,14 @@ class Checkpoint:
             backend.asarray(flat),
         )
 
-    def sample(self, n: int, backend: Backend, *, seed: int, raw: bool = False) -> np.ndarray:
+    def sample(self, n: int, backend: Ops, *, seed: int, raw: bool = False) -> np.ndarray:
         """n generated samples (n, size) in data units, float32."""
         return self.scaler.to_data(sample(self.generator(backend, raw=raw), n, seed), self.space)
 
     def restore(self, gan: GAN) -> None:
         """Put the state into a GAN of the same configuration."""
         for name, array in gan.state().items():
-            array[...] = gan.backend.asarray(self.tensors[name])
+            array[...] = gan.ops.asarray(self.tensors[name])
         gan.step = self.step
 
 
@@ -91,7 +91,7 @@ def save(path: Path, gan: GAN, space: Space, scaler: Scaler, data: dict[str, Any
     Raises: DivergenceError when a value is not finite (nothing is written), OSError.
     """
     # safetensors writes the memory of an array whatever its strides: it must be contiguous
-    tensors = {name: np.ascontiguousarray(gan.backend.to_host(array)) for name, array in gan.state().items()}
+    tensors = {name: np.ascontiguousarray(gan.ops.to_host(array)) for name, array in gan.state().items()}
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             player = name.partition(".")[0]

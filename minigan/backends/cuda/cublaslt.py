@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan.backend import Array
+from minigan.backends import Array
 from minigan.errors import MiniganError, reason
 
 WORKSPACE = 32 << 20

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 
-from minigan.backend import Array, Backend
+from minigan.backends import Array, Ops
 
 EPSILON = 1e-8
 """Adam's epsilon, the paper's value."""
-
-BLOCK = 131072
-"""Floats per block on the CPU: five arrays of this length stay in a core's part of the last cache through Adam's ten passes.
-Smaller ones, for the cache before that, were slower by what their calls cost."""
 
 
 class Adam:
@@ -31,16 +27,15 @@ class Adam:
     apart so that a program can do the second (see `Ops.program`); prepared: where, if not in an array of its own.
     """
 
-    def __init__(self, count: int, backend: Backend, dtype: str, beta1: float, beta2: float,
+    def __init__(self, count: int, ops: Ops, dtype: str, beta1: float, beta2: float,
                  coefficients: Array | None = None) -> None:  # fmt: skip
-        self.ops = backend.ops
-        self.backend = backend
+        self.ops = ops
         self.beta1 = beta1
         self.beta2 = beta2
-        self.m = backend.zeros((count,), dtype)
-        self.v = backend.zeros((count,), dtype)
-        self.prepared = backend.zeros((4,), dtype) if coefficients is None else coefficients
-        self.scratch, self.slices = _blocks(count, backend, dtype)
+        self.m = ops.zeros((count,), dtype)
+        self.v = ops.zeros((count,), dtype)
+        self.prepared = ops.zeros((4,), dtype) if coefficients is None else coefficients
+        self.scratch, self.slices = _blocks(count, ops, dtype)
 
     def factors(self, t: int, lr: float) -> tuple[float, float]:
         """(step_size, epsilon) of the t-th update, t = 1, 2, ..."""
@@ -53,7 +48,7 @@ class Adam:
 
     def prepare(self, t: int, lr: float) -> None:
         """Put the t-th update's numbers where `apply` reads them."""
-        self.backend.fill(self.prepared, self.coefficients(t, lr))
+        self.ops.fill(self.prepared, self.coefficients(t, lr))
 
     def apply(self, theta: Array, grad: Array, average: WeightAverage | None = None) -> None:
         """theta <- theta - lr mhat / (sqrt(vhat) + eps), in place: the update prepared. The average takes in the result,
@@ -70,10 +65,10 @@ class Adam:
         self.apply(theta, grad)
 
 
-def _blocks(count: int, backend: Backend, dtype: str) -> tuple[Array, list[slice]]:
+def _blocks(count: int, ops: Ops, dtype: str) -> tuple[Array, list[slice]]:
     """Scratch for a vector of `count` numbers, and the slices in which to go through it: NumPy's many passes pay in blocks."""
-    block = min(count, BLOCK) if backend.kernels == "reference" and backend.name == "numpy" else count
-    return backend.empty((block,), dtype), [slice(lo, min(lo + block, count)) for lo in range(0, count, block)]
+    block = min(count, ops.block or count)
+    return ops.empty((block,), dtype), [slice(lo, min(lo + block, count)) for lo in range(0, count, block)]
 
 
 class WeightAverage:
@@ -84,13 +79,12 @@ class WeightAverage:
     The ramp d_t lets the average forget the random start at once (as TensorFlow's ExponentialMovingAverage does).
     """
 
-    def __init__(self, theta: Array, decay: float, backend: Backend, prepared: Array | None = None) -> None:
-        self.ops = backend.ops
-        self.backend = backend
+    def __init__(self, theta: Array, decay: float, ops: Ops, prepared: Array | None = None) -> None:
+        self.ops = ops
         self.decay = decay
         self.mean = theta.copy()
-        self.prepared = backend.zeros((1,), theta.dtype) if prepared is None else prepared
-        self.scratch, self.slices = _blocks(theta.size, backend, theta.dtype)
+        self.prepared = ops.zeros((1,), theta.dtype) if prepared is None else prepared
+        self.scratch, self.slices = _blocks(theta.size, ops, theta.dtype)
 
     def weight(self, t: int) -> float:
         """1 - d_t, how far the average moves after step t = 1, 2, ..."""
@@ -98,7 +92,7 @@ class WeightAverage:
 
     def prepare(self, t: int) -> None:
         """Put the weight of step t where `apply` reads it."""
-        self.backend.fill(self.prepared, (self.weight(t),))
+        self.ops.fill(self.prepared, (self.weight(t),))
 
     def apply(self, theta: Array) -> None:
         """Take in the weights after the step prepared."""

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from minigan import noise as streams
-from minigan.backend import Backend
+from minigan.backends import noise as streams
 from minigan.data.batches import Batches
-from minigan.gan import GAN, Phase
+from minigan.nn.gan import GAN, Phase
 
 AHEAD = 1 << 17
 """Samples for which the tables are laid out (1 MiB of indices), or as many as one launch takes, if that is more."""
@@ -27,14 +26,9 @@ Phases = tuple[Phase, ...]
 """`GAN.phase` of each minibatch of a launch."""
 
 
-def launches(backend: Backend) -> bool:
-    """Whether whole steps can be launched: by operations that draw noise and gather minibatches by a counter of theirs."""
-    return backend.kernels.startswith("cuda")
-
-
 def steps_of(gan: GAN, batches: Batches, most: int = 1) -> Steps:
     """Training steps of `gan` on `batches` as its backend makes them best; at most so many at once."""
-    return Launch(gan, batches, most) if launches(gan.backend) else Steps(gan, batches)
+    return Launch(gan, batches, most) if gan.ops.launches else Steps(gan, batches)
 
 
 class Steps:
@@ -65,7 +59,7 @@ class Launch(Steps):
 
     def __init__(self, gan: GAN, batches: Batches, most: int = 1) -> None:
         super().__init__(gan, batches)
-        backend, batch = gan.backend, gan.config.batch_size
+        backend, batch = gan.ops, gan.config.batch_size
         self.most = most
         self.ops: Any = gan.ops
         self.each = gan.config.discriminator_steps
@@ -101,7 +95,7 @@ class Launch(Steps):
 
     def lay_out(self, first: int) -> None:
         """Put the tables for minibatch `first` and those after it on the device, and set its counter to it."""
-        backend = self.gan.backend
+        backend = self.gan.ops
         backend.fill(self.chosen, self.next_chosen)
         backend.fill(self.table, self.next_table)
         backend.fill(self.counter, (first,))

@@ -9,18 +9,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from minigan import noise as streams
-from minigan.backend import Array, Backend
-from minigan.config import Config
-from minigan.network import Network, Tape
-from minigan.noise import Noise
-from minigan.objectives import OBJECTIVES
-from minigan.optim import Adam, WeightAverage, schedule
-from minigan.penalties import interpolate, one_centred_direction, penalised_gradient, zero_centred_direction
+from minigan.backends import Array, Ops
+from minigan.backends import noise as streams
+from minigan.backends.noise import Noise
+from minigan.nn.network import Network, Tape
+from minigan.nn.objectives import OBJECTIVES
+from minigan.nn.optim import Adam, WeightAverage, schedule
+from minigan.nn.penalties import interpolate, one_centred_direction, penalised_gradient, zero_centred_direction
+
+if TYPE_CHECKING:
+    from minigan.config import Config
 
 CHUNK = 256
 """Latents to sample from are drawn in chunks of this many rows: sample i does not depend on how many are asked for."""
@@ -52,8 +54,8 @@ class Coefficients:
     SLOTS: ClassVar = {"adam_d": 4, "adam_g": 4, "average": 1, "r1": 1, "r2": 1, "gradient_penalty": 1}
     """How many numbers each reader has (`Adam.coefficients`, `WeightAverage.weight`, one strength a penalty), in order."""
 
-    def __init__(self, backend: Backend, dtype: str) -> None:
-        self.array = backend.zeros((sum(self.SLOTS.values()),), dtype)
+    def __init__(self, ops: Ops, dtype: str) -> None:
+        self.array = ops.zeros((sum(self.SLOTS.values()),), dtype)
         ends = itertools.accumulate(self.SLOTS.values())
         views = (self.array[end - n : end] for n, end in zip(self.SLOTS.values(), ends, strict=True))
         self.adam_d, self.adam_g, self.average, self.r1, self.r2, self.gradient_penalty = views
@@ -92,39 +94,38 @@ class GAN:
     (compiled noise: its raw words).
     """
 
-    def __init__(self, config: Config, size: int, backend: Backend) -> None:
+    def __init__(self, config: Config, size: int, ops: Ops) -> None:
         batch, dtype = config.batch_size, config.dtype
         self.config = config
-        self.backend = backend
-        self.ops = backend.ops
+        self.ops = ops
         self.step = 0
-        self.noise = Noise(config.seed, backend)
-        self.coefficients = Coefficients(backend, dtype)
+        self.noise = Noise(config.seed, ops)
+        self.coefficients = Coefficients(ops, dtype)
         self.programs: dict[Phase, Callable[[], None]] = {}
-        first = Noise(config.seed, backend)  # its scratch, as large as the weights, goes when this method ends
+        first = Noise(config.seed, ops)  # its scratch, as large as the weights, goes when this method ends
 
         sizes = config.latent, *config.hidden, size
-        self.generator = Network(sizes, config.activation, config.output, backend, dtype)
+        self.generator = Network(sizes, config.activation, config.output, ops, dtype)
         self.generator.initialise(first, streams.INIT_GENERATOR)
         self.grad_g = self.generator.parameters()
         betas = config.beta1, config.beta2
-        self.adam_g = Adam(self.generator.count, backend, dtype, *betas, self.coefficients.adam_g)
-        self.average = WeightAverage(self.generator.theta.flat, config.ema, backend, self.coefficients.average)
+        self.adam_g = Adam(self.generator.count, ops, dtype, *betas, self.coefficients.adam_g)
+        self.average = WeightAverage(self.generator.theta.flat, config.ema, ops, self.coefficients.average)
 
-        self.discriminator = Network((size, *config.hidden, 1), config.activation, "identity", backend, dtype)
+        self.discriminator = Network((size, *config.hidden, 1), config.activation, "identity", ops, dtype)
         self.discriminator.initialise(first, streams.INIT_DISCRIMINATOR)
         self.grad_d = self.discriminator.parameters()
-        self.adam_d = Adam(self.discriminator.count, backend, dtype, *betas, self.coefficients.adam_d)
+        self.adam_d = Adam(self.discriminator.count, ops, dtype, *betas, self.coefficients.adam_d)
         self.objective = self.ops.objective(OBJECTIVES[config.objective], batch, dtype, config.label_smoothing)
 
         self.make_rows(size)
-        self.z = backend.zeros((batch, config.latent), dtype)
+        self.z = ops.zeros((batch, config.latent), dtype)
         # the generator's output rows are the discriminator's input rows
         self.tape_g = self.generator.tape(batch, output=self.fake.x)
 
     def make_rows(self, size: int) -> None:
         """The discriminator's batch, and the parts of it that the passes use."""
-        config, backend = self.config, self.backend
+        config, ops = self.config, self.ops
         batch, dtype = config.batch_size, config.dtype
         weights = (config.r1, config.r2, config.gradient_penalty)  # of real, generated and interpolated rows
         penalised = [block for block, weight in enumerate(weights) if weight > 0]
@@ -132,14 +133,14 @@ class GAN:
 
         n = (3 if config.gradient_penalty > 0 else 2) * batch
         tape = self.discriminator.tape(n, tangents=self.has_penalties)
-        self.critic_rows = Rows(backend.zeros((n, size), dtype), backend.zeros((n, 1), dtype), tape)
+        self.critic_rows = Rows(ops.zeros((n, size), dtype), ops.zeros((n, 1), dtype), tape)
         self.real_fake = self.critic_rows.part(0, 2 * batch)
         self.real = self.critic_rows.part(0, batch)
         self.fake = self.critic_rows.part(batch, 2 * batch)
 
         self.fresh = self.real_fake  # real and generated rows as the generator's loss sees them:
         if config.update == "alternating":  # through the updated D; `measurement` wants the logits before and after
-            self.fresh = self.real_fake.with_logits(backend.zeros((2 * batch, 1), dtype))
+            self.fresh = self.real_fake.with_logits(ops.zeros((2 * batch, 1), dtype))
         self.fresh_real, self.fresh_fake = self.fresh.part(0, batch), self.fresh.part(batch, 2 * batch)
 
         if penalised:
@@ -147,8 +148,8 @@ class GAN:
             self.scratch_d = self.discriminator.parameters()
         if config.gradient_penalty > 0:
             self.interpolates = self.critic_rows.part(2 * batch, 3 * batch)
-            self.mix = backend.zeros((batch, 1), dtype)
-            self.norm = backend.zeros((batch, 1), dtype)
+            self.mix = ops.zeros((batch, 1), dtype)
+            self.norm = ops.zeros((batch, 1), dtype)
 
     # ------------------------------------------------------------------------------------------- one training step
 
@@ -277,7 +278,7 @@ class GAN:
 
     def prepare(self, i: int) -> None:
         """Put the numbers that depend on the step where the passes of discriminator update i read them."""
-        self.backend.fill(self.coefficients.array, self.coefficients_of(i))
+        self.ops.fill(self.coefficients.array, self.coefficients_of(i))
 
     def coefficients_of(self, i: int) -> tuple[float, ...]:
         """The coefficients of discriminator update i."""
@@ -301,13 +302,13 @@ class GAN:
 
     def measurement(self) -> Measurement:
         """Losses and mean sigmoid of the logits, from those that the step left. Waits for the device."""
-        xp, r, f = self.backend.xp, self.real.s, self.fake.s
+        xp, r, f = self.ops.xp, self.real.s, self.fake.s
         seen = xp.stack([
             self.objective.discriminator(r, f),
             self.objective.generator(self.fresh_real.s, self.fresh_fake.s),
             *((0.5 * (1 + xp.tanh(s / 2))).mean() for s in (r, f)),
         ])  # fmt: skip
-        loss_d, loss_g, d_real, d_fake = map(float, self.backend.to_host(seen))
+        loss_d, loss_g, d_real, d_fake = map(float, self.ops.to_host(seen))
         return Measurement(loss_d, loss_g, d_real, d_fake)
 
     # ------------------------------------------------------------------------------------------- state and samples
@@ -328,18 +329,18 @@ class GAN:
         """n generated samples (n, size) in model units, a host array; of the weight average unless `raw`."""
         flat = self.generator.theta.flat if raw else self.average.mean
         c = self.config
-        g = Network(self.generator.sizes, c.activation, c.output, self.backend, c.dtype, flat)
+        g = Network(self.generator.sizes, c.activation, c.output, self.ops, c.dtype, flat)
         return sample(g, n, c.seed if seed is None else seed, stream)
 
 
 def sample(generator: Network, n: int, seed: int, stream: int = streams.SAMPLE) -> Array:
     """n samples (n, size) of `generator`, z ~ N(0, I) a function of (seed, stream) alone; a host array."""
-    backend = generator.backend
-    noise = Noise(seed, backend)
-    z = backend.empty((CHUNK, generator.sizes[0]), generator.dtype)
+    ops = generator.ops
+    noise = Noise(seed, ops)
+    z = ops.empty((CHUNK, generator.sizes[0]), generator.dtype)
     tape = generator.tape(CHUNK)
     rows = []
     for chunk in range(-(-n // CHUNK)):
         noise.normal(z, stream, chunk)
-        rows.append(backend.to_host(generator.forward(z, tape)).copy())
+        rows.append(ops.to_host(generator.forward(z, tape)).copy())
     return np.concatenate(rows)[:n]

@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from minigan.backend import Array, Backend
-from minigan.layers import Dense, DenseTape
-from minigan.noise import Noise
+from minigan.backends import Array, Ops
+from minigan.backends.noise import Noise
+from minigan.nn.layers import Dense, DenseTape
 
 
 def parameter_count(sizes: Sequence[int]) -> int:
@@ -101,16 +101,13 @@ class Network:
     theta: the parameters; pass a flat vector to look at the same network with other weights (a weight average).
     """
 
-    def __init__(self, sizes: Sequence[int], activation: str, output: str, backend: Backend, dtype: str = "float32",
+    def __init__(self, sizes: Sequence[int], activation: str, output: str, ops: Ops, dtype: str = "float32",
                  flat: Array | None = None) -> None:  # fmt: skip
         self.sizes = tuple(sizes)
-        self.backend = backend
-        self.ops = backend.ops
+        self.ops = ops
         self.dtype = dtype
         self.activations = (activation,) * (len(sizes) - 2) + (output,)
-        self.layers = [
-            Dense(*pair, name, backend) for pair, name in zip(pairwise(sizes), self.activations, strict=True)
-        ]
+        self.layers = [Dense(*pair, name, ops) for pair, name in zip(pairwise(sizes), self.activations, strict=True)]
         self.curved = any(layer.curved for layer in self.layers)
         self.count = sum(layer.count for layer in self.layers)
         self.theta = self.parameters(flat)
@@ -121,7 +118,7 @@ class Network:
 
     def parameters(self, flat: Array | None = None) -> Parameters:
         """Parameters of this network's shape over `flat` (default: zeros)."""
-        flat = self.backend.zeros((self.count,), self.dtype) if flat is None else flat
+        flat = self.ops.zeros((self.count,), self.dtype) if flat is None else flat
         if flat.size != self.count:
             raise ValueError(f"layers {self.sizes} need {self.count} parameters, the vector has {flat.size}")
         return Parameters(self.layers, flat)
@@ -134,10 +131,10 @@ class Network:
             layer.tape(batch, self.dtype, tangents=tangents, bends=self.curved, y=y)
             for layer, y in zip(self.layers, ys, strict=True)
         ]
-        dx = self.backend.zeros((batch, self.sizes[0]), self.dtype)
-        ones = self.backend.zeros((batch, self.sizes[-1]), self.dtype)
+        dx = self.ops.zeros((batch, self.sizes[0]), self.dtype)
+        ones = self.ops.zeros((batch, self.sizes[-1]), self.dtype)
         ones.fill(1)
-        return Tape(layers, dx, ones, self.backend.zeros(dx.shape, self.dtype) if tangents else None)
+        return Tape(layers, dx, ones, self.ops.zeros(dx.shape, self.dtype) if tangents else None)
 
     def initialise(self, noise: Noise, stream: int) -> None:
         """Draw the weights; biases are 0. Layer l uses (seed, stream, l)."""

@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from minigan import __version__, checkpoint
-from minigan.backend import Backend
+from minigan import __version__
+from minigan.backends import Ops
 from minigan.config import Config
 from minigan.errors import InputError
 from minigan.files import read_json, remove_temporaries, write_bytes, write_json
+from minigan.runs import checkpoint
 
 RUNS = Path("runs")
 
@@ -127,7 +128,7 @@ class Run:
             os.close(self._lock)
             self._lock = None
 
-    def write_config(self, config: Config, backend: Backend) -> None:
+    def write_config(self, config: Config, backend: Ops) -> None:
         """config.json. Raises: OSError."""
         write_json(self.config, {"config": config.to_dict(), "versions": versions(backend)})
 
@@ -183,7 +184,7 @@ def load_config(path: str | Path) -> Config:
     return Config.from_dict(values["config"], str(path))
 
 
-def versions(backend: Backend) -> dict[str, str]:
+def versions(backend: Ops) -> dict[str, str]:
     """What this run was made with, for people who repeat it."""
     result = {
         "minigan": __version__,
@@ -191,12 +192,7 @@ def versions(backend: Backend) -> dict[str, str]:
         "numpy": np.__version__,
         "device": backend.device,
     }
-    if backend.name == "cupy":
-        result["cupy"] = backend.xp.__version__
-    if backend.kernels == "numba":
-        import numba
-
-        result["numba"] = numba.__version__
+    result |= backend.versions()
     return result
 
 

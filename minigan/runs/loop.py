@@ -16,20 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigan import checkpoint, cli
-from minigan import noise as streams
-from minigan.backend import Backend, get_backend
+from minigan import cli
+from minigan.backends import Ops, get_ops
+from minigan.backends import noise as streams
 from minigan.config import Config, Goal, flag
 from minigan.errors import DivergenceError, InputError
-from minigan.run import Run
+from minigan.runs import checkpoint
+from minigan.runs.directory import Run
 
 if TYPE_CHECKING:  # imported when needed: --help and errors come at once
     from minigan.data import Data
     from minigan.data.batches import Batches
     from minigan.data.scaling import Scaler
-    from minigan.gan import GAN, Measurement
-    from minigan.launch import Steps
     from minigan.metrics.suite import Suite
+    from minigan.nn.gan import GAN, Measurement
+    from minigan.runs.steps import Steps
 
 PREVIEW_IMAGES, PREVIEW_POINTS = 64, 1000
 """Samples in a picture."""
@@ -50,7 +51,7 @@ class Parts:
     """What training is made of, before the networks: their size depends on the data."""
 
     config: Config
-    backend: Backend
+    backend: Ops
     data: Data
     rows: np.ndarray
     scaler: Scaler
@@ -62,10 +63,9 @@ class Parts:
         from minigan.data import load
         from minigan.data.batches import Batches
         from minigan.data.scaling import Scaler
-        from minigan.launch import launches
 
-        backend = get_backend(config.backend, config.kernels)
-        if config.steps_per_launch > 1 and not launches(backend):
+        backend = get_ops(config.backend, config.kernels)
+        if config.steps_per_launch > 1 and not backend.launches:
             raise InputError(
                 f"--steps-per-launch {config.steps_per_launch} is for --backend cupy --kernels cuda; elsewhere it must be 1."
             )
@@ -79,7 +79,7 @@ class Parts:
 
     def gan(self) -> GAN:
         """Raises: MemoryError."""
-        from minigan.gan import GAN
+        from minigan.nn.gan import GAN
 
         try:
             return GAN(self.config, self.data.space.size, self.backend)
@@ -98,7 +98,7 @@ class Watch:
     goal: Goal | None
 
     @classmethod
-    def begin(cls, config: Config, data: Data, backend: Backend) -> Watch | None:
+    def begin(cls, config: Config, data: Data, backend: Ops) -> Watch | None:
         """None where nothing is to be measured. Raises: InputError where --until names no measure of these data."""
         every = config.evaluate_every or (config.sample_every if config.until is not None else None)
         if every is None:
@@ -126,7 +126,7 @@ class Session:
     """One process's training of one run: the parts, wired together."""
 
     config: Config
-    backend: Backend
+    backend: Ops
     data: Data
     identity: dict[str, Any]
     scaler: Scaler
@@ -227,7 +227,7 @@ class Session:
 
 def prepare(config: Config, values: argparse.Namespace) -> Session:
     """Load the data, build the networks, open the run directory: all that can be refused, before anything is written."""
-    from minigan.launch import steps_of
+    from minigan.runs.steps import steps_of
 
     parts = Parts.load(config, values)
     config, backend, data = parts.config, parts.backend, parts.data
@@ -380,7 +380,7 @@ class Clock:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        self.gan.backend.synchronize()  # steps that a device has yet to make are training
+        self.gan.ops.synchronize()  # steps that a device has yet to make are training
         start = time.perf_counter()
         yield
         self.began += time.perf_counter() - start

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan.kernels.compiled import ARRIVED, BEFORE, GO, LENGTH, PATIENCE, TABLE, begin, execute, follow
+from minigan.backends.numba.vm import ARRIVED, BEFORE, GO, LENGTH, PATIENCE, TABLE, begin, execute, follow
 
 
 class Blas(NamedTuple):

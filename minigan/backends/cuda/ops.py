@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigan.activations import ACTIVATIONS, LEAK
-from minigan.backend import Array, Backend
+from minigan.backends.activations import ACTIVATIONS, LEAK
+from minigan.backends.cuda.cublaslt import Products
+from minigan.backends.ops import Array, CupyOps, Ops
 from minigan.errors import FallbackWarning, reason
-from minigan.kernels.cublaslt import Products
-from minigan.ops import Ops
 
 if TYPE_CHECKING:
-    from minigan.objectives import NonSaturating
+    from minigan.backends.noise import Noise
+    from minigan.nn.objectives import NonSaturating
 
 KINDS = tuple(ACTIVATIONS)
 """The order in which activation.cu numbers the activations."""
 
-SOURCES = Path(__file__).with_name("cuda")
+SOURCES = Path(__file__).parent
 KERNELS = {
     "activation": ("bias_activation", "activation_backward", "hidden_delta"),
     "logits": ("sigmoid", "softplus", "discriminator_gradient", "generator_gradient"),
@@ -142,18 +142,26 @@ class Graph:
         return len(set(re.findall(r"graph_\d+_node_\d+", drawn)))
 
 
-class CudaOps(Ops):
+class CudaOps(CupyOps):
     """`Ops` with the kernels above; everything else is CuPy's."""
 
-    def __init__(self, backend: Backend) -> None:
-        super().__init__(backend)
-        self.xp: Any = Module(backend.xp, tf32=backend.kernels == "cuda-tf32")
+    kernels = "cuda"
+    launches = True
+
+    def __init__(self, xp: Any, device: str, *, tf32: bool = False) -> None:
+        super().__init__(xp, device)
+        self.kernels = "cuda-tf32" if tf32 else "cuda"
+        self.cupy = xp
+        self.xp = Module(xp, tf32=tf32)
         self._compiled: dict[tuple[str, str, str], Any] = {}
-        self._nothing = backend.zeros((1,), np.uint64)
+        self._nothing = self.zeros((1,), np.uint64)
+
+    def reference(self, xp: Any = None) -> Ops:
+        return CupyOps(self.cupy if xp is None else xp, self.device)
 
     def program(self, passes: Callable[[], None]) -> Callable[[], None]:
         """`passes` as a CUDA graph."""
-        return Graph(passes, self.backend.xp)
+        return Graph(passes, self.cupy)
 
     def launch(self, name: str, n: int, like: Array, *arguments: Any, stored: str = "float32") -> None:
         """Run a kernel on n things; `like` says which type stands for `real`."""
@@ -216,6 +224,12 @@ class CudaOps(Ops):
     def gather(self, rows: Array, chosen: Array, offset: Array, factor: Array, scratch: Array, out: Array) -> None:
         size = np.int32(out.shape[0]), np.int32(out.shape[1]), np.int32(offset.size > 1)
         self.launch("gather", out.size, out, rows, chosen, offset, factor, out, *size, stored=rows.dtype.name)
+
+    def uniform(self, out: Array, noise: Noise, stream: int, step: int) -> None:
+        self.draw("uniform", out, noise.seed, stream, step)
+
+    def normal(self, out: Array, noise: Noise, stream: int, step: int) -> None:
+        self.draw("normal", out, noise.seed, stream, step)
 
     def draw(self, kind: str, out: Array, seed: int, stream: int, step: int, later: Array | None = None) -> None:
         """Fill `out` with "normal" or "uniform" numbers, as `noise.Noise` does on the host.

@@ -11,12 +11,11 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
-from minigan.backend import Array, Backend
+from minigan.backends import Array, Ops
 from minigan.config import Config
-from minigan.gan import GAN
+from minigan.nn.gan import GAN
 
 Product = tuple[Array, Array, Array]
 """(a, b, out) of one `dot(a, b, out=out)`."""
@@ -28,12 +27,13 @@ QUEUE = 5e-3
 """Seconds that a device is given to do before it is waited for."""
 
 
-class Recorder:
-    """An array module that takes note of its matrix products."""
+class Counter:
+    """An array module that keeps its matrix products, and counts the bytes of the arrays it makes."""
 
-    def __init__(self, xp: ModuleType) -> None:
+    def __init__(self, xp: Any) -> None:
         self.xp = xp
         self.products: list[Product] = []
+        self.bytes = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.xp, name)
@@ -42,20 +42,11 @@ class Recorder:
         self.products.append((a, b, out))
         return self.xp.dot(a, b, out=out)
 
-
-class Counting(Backend):
-    """A backend that records products and counts the bytes of the arrays it makes."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.recorder = Recorder(backend.xp)
-        self.bytes = 0
-        super().__init__(backend.name, self.recorder, backend.device)  # type: ignore[arg-type]
-
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        return self.counted(super().empty(shape, dtype))
+        return self.counted(self.xp.empty(shape, dtype))
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        return self.counted(super().zeros(shape, dtype))
+        return self.counted(self.xp.zeros(shape, dtype))
 
     def counted(self, array: Array) -> Array:
         self.bytes += array.nbytes
@@ -84,21 +75,21 @@ class Cost:
         return with_ / every + without * (every - 1) / every if self.gan.has_penalties else without
 
 
-def count(config: Config, size: int, fill: Callable[[Array, int], None], backend: Backend) -> Cost:
+def count(config: Config, size: int, fill: Callable[[Array, int], None], backend: Ops) -> Cost:
     """The cost of a step on samples of `size` values, from a network that makes one or two steps."""
-    counting = Counting(backend)
-    gan = GAN(config.replace(kernels="reference"), size, counting)
+    counter = Counter(backend.reference().xp)
+    gan = GAN(config.replace(kernels="reference"), size, backend.reference(counter))
     steps = []
     for _ in range(2 if gan.has_penalties and config.penalty_every > 1 else 1):  # update 0 is one with penalties
-        counting.recorder.products = []
+        counter.products = []
         gan.train_step(fill)
-        steps.append(counting.recorder.products)
+        steps.append(counter.products)
     copies = {
         gan.generator: 5,
         gan.discriminator: 5 if gan.has_penalties else 4,
     }  # weights, gradients, m, v, and a mean or scratch
     state = sum(n * network.theta.flat.nbytes for network, n in copies.items())
-    work = counting.bytes + gan.average.mean.nbytes - state  # the average is a copy, not made by the backend
+    work = counter.bytes + gan.average.mean.nbytes - state  # the average is a copy, not made by the backend
     return Cost(gan, steps[-1], steps[0] if gan.has_penalties else [], state, work)
 
 
@@ -112,7 +103,7 @@ def moved(products: Sequence[Product]) -> int:
     return sum(array.nbytes for product in products for array in product)
 
 
-def queued(call: Callable[[], object], backend: Backend) -> int:
+def queued(call: Callable[[], object], backend: Ops) -> int:
     """How many calls fill QUEUE seconds of a device, as training asks it for several; one on the host. Warms the call up."""
     for _ in range(3):  # of a graph the second call is the recording
         start = time.perf_counter()
@@ -122,7 +113,7 @@ def queued(call: Callable[[], object], backend: Backend) -> int:
     return 1 if backend.name == "numpy" else max(1, min(1000, round(QUEUE / once)))
 
 
-def seconds(call: Callable[[], None], backend: Backend) -> float:
+def seconds(call: Callable[[], None], backend: Ops) -> float:
     """The median time of a call, one of as many as are `queued`."""
     calls = queued(call, backend)
     times: list[float] = []
@@ -151,9 +142,9 @@ def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[
     def megabytes(count: float) -> str:
         return f"{count / 1e6:,.1f} MB"
 
-    floor = seconds(gan.ops.program(products), gan.backend)
+    floor = seconds(gan.ops.program(products), gan.ops)
     steps = math.lcm(config.penalty_every if gan.has_penalties else 1, config.steps_per_launch)
-    step = seconds(lambda: make(steps), gan.backend) / steps
+    step = seconds(lambda: make(steps), gan.ops) / steps
     floor *= cost.flops / flops(cost.plain)
     result = [
         f"generator        {shape(gan.generator.sizes)}: {gan.generator.count:,} parameters",

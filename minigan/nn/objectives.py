@@ -16,8 +16,8 @@ belong to the caller. Gradients are those of the batch mean: they carry the fact
 
 from __future__ import annotations
 
-from minigan.backend import Array
-from minigan.ops import Ops
+from minigan.backends import Array
+from minigan.backends.ops import Ops
 
 
 def binary_cross_entropy(ops: Ops, s: Array, target: float) -> Array:
@@ -43,7 +43,7 @@ class NonSaturating:
         self.ops = ops
         self.xp = ops.xp
         self.target = 1 - label_smoothing
-        self.scratch = ops.backend.empty((batch, 1), dtype)
+        self.scratch = ops.empty((batch, 1), dtype)
 
     def discriminator(self, r: Array, f: Array) -> Array:
         """mean softplus(-r) + mean softplus(f), the real term with its smoothed target."""

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan.backend import Array
-from minigan.kernels.compiled import (
+from minigan.backends import Array
+from minigan.backends.numba.team import team
+from minigan.backends.numba.vm import (
     ADD_PARTS,
     ARRAYS,
     BINARY,
@@ -39,7 +40,6 @@ from minigan.kernels.compiled import (
     STRIDES,
     UNARY,
 )
-from minigan.kernels.team import team
 
 
 class Use(NamedTuple):

@@ -1,0 +1,86 @@
+"""Where and how to compute: `get_ops` chooses the operations for NumPy or CuPy, with the kernels asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from minigan.backends.ops import Array, CupyOps, Ops
+from minigan.errors import InputError, reason
+
+__all__ = ["BACKENDS", "KERNELS", "Array", "Ops", "get_ops"]
+
+BACKENDS = ("numpy", "cupy")
+KERNELS = ("reference", "numba", "cuda", "cuda-tf32")
+INSTALL_CUPY = "pip install 'minigan[cuda13]' (CUDA 13) or 'minigan[cuda12]' (CUDA 12)"
+
+
+def get_ops(name: str = "numpy", kernels: str = "reference") -> Ops:
+    """The operations of backend `name`: the reference, or faster ones called `kernels`.
+
+    Raises: InputError for an unknown name, a missing package, or a CuPy that finds no device.
+    """
+    if kernels not in KERNELS:
+        raise InputError(f"--kernels {kernels} is unknown; choose one of: {', '.join(KERNELS)}.")
+    if kernels == "numba":
+        return _numba(name)
+    if kernels.startswith("cuda") and name != "cupy":
+        raise InputError(f"--kernels {kernels} is for the GPU; leave it out with --backend {name}.")
+    if name == "numpy":
+        return Ops()
+    if name == "cupy":
+        return _cupy(kernels)
+    raise InputError(f"--backend {name} is unknown; choose one of: {', '.join(BACKENDS)}.")
+
+
+def _numba(name: str) -> Ops:
+    if name != "numpy":
+        raise InputError(f"--kernels numba is for the CPU; leave it out with --backend {name}.")
+    try:
+        importlib.import_module("numba")
+    except ImportError as error:
+        raise InputError(f"--kernels numba needs Numba ({error}): pip install 'minigan[fast]'.") from None
+    from minigan.backends.numba.ops import NumbaOps
+
+    return NumbaOps()
+
+
+def _cupy(kernels: str) -> Ops:
+    """Import CuPy *and* probe a device: importing alone proves no GPU."""
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise InputError(
+            f"--backend cupy needs CuPy, which cannot be imported ({reason(error)}): {INSTALL_CUPY}."
+        ) from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+        if count < 1:
+            raise RuntimeError("no device")
+        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+        cupy.zeros(1).sum().get()
+    except Exception as error:  # CuPy raises many kinds here: driver missing, too old, no device, no kernel image
+        raise InputError(
+            f"--backend cupy finds no usable CUDA device ({reason(error)}): check the driver with nvidia-smi and that "
+            f"CuPy matches it, {INSTALL_CUPY}, or use --backend numpy."
+        ) from None
+    device = properties["name"].decode()
+    if kernels == "reference":
+        return CupyOps(cupy, device)
+    _require_nvmath(kernels)
+    from minigan.backends.cuda.ops import CudaOps
+
+    return CudaOps(cupy, device, tf32=kernels == "cuda-tf32")
+
+
+def _require_nvmath(kernels: str) -> None:
+    try:
+        cublaslt: Any = importlib.import_module("nvmath.bindings.cublasLt")
+    except ImportError as error:
+        raise InputError(f"--kernels {kernels} needs nvmath-python ({reason(error)}): {INSTALL_CUPY}.") from None
+    try:
+        cublaslt.destroy(cublaslt.create())
+    except Exception as error:  # whatever loading a library, or the library, comes up with
+        raise InputError(
+            f"--kernels {kernels} needs cuBLASLt, which cannot be used ({reason(error)}): {INSTALL_CUPY}."
+        ) from None

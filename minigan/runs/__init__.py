@@ -1,0 +1,1 @@
+"""A training run: its parts, its directory, its checkpoints, the loop, and what a step costs."""
