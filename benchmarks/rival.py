@@ -20,9 +20,9 @@ import numpy as np
 from minigan import cli, get_ops, load, plots
 from minigan.data import Data
 from minigan.errors import InputError
-from minigan.evaluate import verdict
 from minigan.files import write_json
 from minigan.metrics.suite import Suite
+from minigan.metrics.verdict import verdict
 
 LATENT, BATCH, COMPARED = 100, 64, 10_000
 

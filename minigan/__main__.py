@@ -13,12 +13,12 @@ from minigan import cli
 from minigan.errors import InputError, short
 
 COMMANDS = {
-    "train": "train a GAN on digits, MNIST, 2-D mixtures or your own data",
-    "sample": "draw samples from a trained run: a picture, an array or a table",
-    "evaluate": "measure the quality and diversity of a run's samples",
+    "train": "train a GAN on digits, MNIST or your own data",
+    "sample": "draw samples from a run: picture, array or table",
+    "evaluate": "measure the quality and variety of a run's samples",
     "check": "prove every gradient against numerical differences",
-    "lockstep": "run NumPy and another backend or kernels side by side and report where they part",
-    "doctor": "report what is installed, which devices work, and how to fix the rest",
+    "lockstep": "hold another backend to NumPy, step by step",
+    "doctor": "report what works here, and how to fix the rest",
 }
 
 
@@ -28,9 +28,7 @@ def overview() -> str:
     for name, purpose in COMMANDS.items():
         if find_spec(f"minigan.{name}"):
             lines.append(f"  python -m minigan.{name:<9} {purpose}")
-    return "\n".join(
-        [*lines, "", "Each explains its flags with --help; `minigan NAME` is the same as `python -m minigan.NAME`."]
-    )
+    return "\n".join([*lines, "", "Each explains its flags with --help. `minigan NAME` does the same."])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

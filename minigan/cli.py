@@ -9,7 +9,9 @@ import argparse
 import dataclasses
 import difflib
 import os
+import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -69,20 +71,24 @@ def add_settings(parser: argparse.ArgumentParser, base: Config) -> None:
         if meta["section"]:
             group = parser.add_argument_group(meta["section"])
         default = getattr(base, field.name)
+        names = "|".join(meta["choices"] or ())
+        listed = len(names) <= 60  # more would be wider than the terminal
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        text = f"{meta['help']} (default: {'none' if default is None else shown})".replace("%", "%%")
+        choices = "" if listed else f": {', '.join(meta['choices'])}"
+        text = f"{meta['help']}{choices} (default: {'none' if default is None else shown})".replace("%", "%%")
         kind = str(field.type).removesuffix(" | None")
         if kind == "bool":
             group.add_argument(
                 flag(field.name), action=argparse.BooleanOptionalAction, help=text.replace(": False", ": no")
             )
         else:
-            names = "|".join(meta["choices"]) if meta["choices"] else None
             group.add_argument(
                 flag(field.name),
                 type=TYPES[kind],
                 nargs="+" if kind.startswith("tuple") else None,
-                metavar=names or meta["metavar"] or kind.split("[")[0].replace("tuple", "int").upper(),
+                metavar=(names if listed else "NAME")
+                or meta["metavar"]
+                or kind.split("[")[0].replace("tuple", "int").upper(),
                 help=text,
             )
 
@@ -138,6 +144,17 @@ def saying_warnings(category: type[Warning] = Warning) -> Iterator[None]:
         warnings.simplefilter("always", category)
         warnings.showwarning = show  # type: ignore[assignment]
         yield
+
+
+def wrapped(text: str, hang: int = 0) -> str:
+    """Text in lines of the terminal's width (80 where there is none, at most 100), all but the first `hang` further right.
+
+    Words are never broken, so that paths and flags can be copied.
+    """
+    width = max(40, min(100, shutil.get_terminal_size((80, 24)).columns))
+    return textwrap.fill(
+        text, width, subsequent_indent=hang * " ", break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+    )
 
 
 def say_error(sentence: str) -> None:

@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     broken = False
     with np.errstate(all="ignore"):
         for name, text in report():
-            print(f"{name:<32} {text}", flush=True)
+            print(cli.wrapped(f"{name:<32} {text}", 4), flush=True)
             broken |= text.startswith("FAILS")
     return 1 if broken else 0
 

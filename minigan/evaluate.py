@@ -13,8 +13,10 @@ import numpy as np
 
 from minigan import cli
 from minigan.backends import BACKENDS, Ops, get_ops
+from minigan.config import DATA_SETS, Config
 from minigan.errors import InputError, OutputError
 from minigan.files import write_json
+from minigan.recipes import recipe
 from minigan.runs import checkpoint
 from minigan.runs.checkpoint import Checkpoint
 from minigan.runs.directory import Run
@@ -22,6 +24,7 @@ from minigan.runs.directory import Run
 if TYPE_CHECKING:  # imported when needed: --help and errors come at once
     from minigan.data import Data
     from minigan.metrics.suite import Suite
+    from minigan.metrics.verdict import Trained
 
 LEAST, MOST = 100, 100_000
 """Samples measured: with fewer, every measure is noise."""
@@ -77,71 +80,6 @@ def training_data(run: Run, saved: Checkpoint, name: str | None, directory: str 
     return data
 
 
-# ---------------------------------------------------------------------------------------------------------- the verdict
-
-
-def verdict(made: Values, real: Values) -> list[str]:
-    """What the measures of generated samples say, beside those of real ones: a sentence for each finding, with advice."""
-
-    def share(name: str) -> float:
-        """The measure as a share of its real value; 1 where it was not measured."""
-        return made[name] / real[name] if name in made and real.get(name, 0) > 0 else 1.0
-
-    found = []
-    # without a measure, or where it is undefined, nothing is found
-    missing = max(0.0, real.get("modes", 0) - made.get("modes", 0), real.get("kinds", 0) - made.get("kinds", 0))
-    uneven = made.get("digit_kl", 0) - real.get("digit_kl", 0)
-    collapsed = missing >= 0.5 or uneven > 0.1 or share("coverage") < 0.5 or share("recall") < 0.5
-    if collapsed:
-        what = f"{missing:.0f} of the modes or digits missing" if missing >= 0.5 else "much of the data is not reached"
-        found.append(
-            f"Mode collapse: {what} (coverage {share('coverage'):.0%} and recall {share('recall'):.0%} of real). "
-            "Try --objective relativistic with --r1 1 --r2 1, smaller learning rates, or more --steps."
-        )
-    elif share("coverage") < 0.9 or share("recall") < 0.9:
-        found.append(
-            f"Less varied than real samples (coverage {share('coverage'):.0%}, recall {share('recall'):.0%} of real). "
-            "Try more --steps, or --recipe best."
-        )
-    if share("memorisation") < (0.5 if collapsed else 0.9):  # samples in few places are near to something by chance
-        found.append(
-            f"Memorisation: samples are nearer to training than to held-out data (ratio {made['memorisation']:.2f}, "
-            f"real {real['memorisation']:.2f}). Try fewer --steps, smaller --hidden, or more data; look at "
-            "neighbours.png before you pass samples on."
-        )
-    brighter = made.get("parzen", -math.inf) - real.get("parzen", math.inf)
-    if share("sharpness") < 0.85 or brighter > 3:
-        found.append(
-            f"Blur: contrast of neighbouring pixels is {share('sharpness'):.0%} of real"
-            + (f", and Parzen is {brighter:.0f} nats above what real images score" if brighter > 3 else "")
-            + ". Try more --steps, smaller --r1 and --r2 or --penalty-schedule linear, or wider --hidden."
-        )
-    elif share("sharpness") > 1.15:
-        found.append(
-            f"Noise: contrast of neighbouring pixels is {share('sharpness'):.0%} of real, as speckle makes it. "
-            "Try more --steps with --lr-schedule cosine, or --ema nearer to 1."
-        )
-    if share("precision") < 0.8 or share("high_quality") < 0.95:
-        name = "high_quality" if "high_quality" in made else "precision"
-        found.append(
-            f"Strays: too many samples are like no real one ({name} {share(name):.0%} of real). "
-            "Try more --steps, wider --hidden, or --lr-schedule cosine."
-        )
-    elif share("precision") < 0.95 or share("density") < 0.8:
-        found.append(
-            f"Less faithful than real samples (precision {share('precision'):.0%}, density {share('density'):.0%} of "
-            "real). Try more --steps, or --recipe best."
-        )
-    if not 0.8 <= made.get("mode_width", 1) <= 1.25 and math.isfinite(made["mode_width"]):
-        which = "narrow" if made["mode_width"] < 1 else "wide"
-        remedy = "a smaller --penalty-end" if which == "narrow" else "larger --r1 and --r2"
-        found.append(
-            f"Modes are too {which}: {made['mode_width']:.2f} of their true width. "
-            f"Try --recipe best, --lr-schedule exponential with --lr-end 0.003, or {remedy}."
-        )
-    return found or ["No sign of mode collapse, memorisation or blur."]
-
-
 # ----------------------------------------------------------------------------------------------------------- the report
 
 
@@ -165,17 +103,17 @@ class Report:
         groups = f"means over {self.groups} groups of {m} samples" if self.groups > 1 else f"{m} samples"
         kept = "held out" if suite.held_out else "which this run was trained on too, by --all-data"
         result = [
-            f"{self.saved.path}: {self.saved.data['name']}, weight average of step {self.saved.step}",
-            f"{groups} against {m} real ones, {kept}",
+            cli.wrapped(f"{self.saved.path}: {self.saved.data['name']}, weight average of step {self.saved.step}"),
+            cli.wrapped(f"{groups} against {m} real ones, {kept}"),
             "",
-            f"{'':<16} {'generated':>10} {'real':>10}  good",
+            f"{'':<15} {'generated':>9} {'real':>9}  good",
         ]
         for name, value in self.made.items():
             metric = METRICS[name]
             made, real = (f"{v:.4g}" if math.isfinite(v) else "-" for v in (value, self.real[name]))
             good = {"one": "near 1", "real": "near real"}.get(metric.better, metric.better)
-            result.append(f"{name:<16} {made:>10} {real:>10}  {good + ':':<10} {metric.words}")
-        return [*result, "", *self.findings]
+            result.append(f"{name:<15} {made:>9} {real:>9}  {good:<9} {metric.words}")
+        return [*result, "", *(cli.wrapped(finding, 2) for finding in self.findings)]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; undefined measures are null."""
@@ -203,11 +141,23 @@ def evaluate(run: Run, saved: Checkpoint, data: Data, n: int, backend: Ops) -> t
     Raises: InputError where too few real samples are held out, DivergenceError for samples that are not finite.
     """
     from minigan.metrics.suite import Suite
+    from minigan.metrics.verdict import verdict
 
     suite = Suite(data, backend, n, all_data=saved.config.all_data)
     x = saved.sample(max(n, suite.m), backend, seed=saved.config.seed)
     made = suite.measure(x)
-    return Report(run, saved, suite, suite.groups(x), made, suite.real, verdict(made, suite.real)), x
+    findings = verdict(made, suite.real, trained(run.read_config(), saved))
+    return Report(run, saved, suite, suite.groups(x), made, suite.real, findings), x
+
+
+def trained(config: Config, saved: Checkpoint) -> Trained:
+    """How the model of a checkpoint was trained, in a run with this configuration."""
+    from minigan.metrics.verdict import Trained
+
+    family = config.data if config.data in DATA_SETS else "image" if saved.space.kind == "image" else "table"
+    usual = recipe("default", family).steps
+    newest = saved.path.name == checkpoint.NAME and config.until is None
+    return Trained(config, saved.step, usual, newest and saved.step < config.steps)
 
 
 def picture(report: Report, x: np.ndarray, backend: Ops) -> None:

@@ -24,6 +24,7 @@ class PartedError(MiniganError):
 def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.Parser(
         prog="python -m minigan.lockstep",
+        usage="%(prog)s [flags]",
         description="Run NumPy and another backend side by side from the same noise; report the first tensor and step that "
         "differ by more than a bound, in units in the last place and relative.",
     )
@@ -37,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="steps to make (default: 100)")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="precision (default: float32)")
     parser.add_argument(
-        "--objective", choices=OBJECTIVES, default="non-saturating",
-        help="loss (default: non-saturating; the logits of relativistic have no level, so rounding moves it)",
+        "--objective", choices=OBJECTIVES, default="non-saturating", metavar="NAME",
+        help=f"loss: {', '.join(OBJECTIVES)} (default: non-saturating; the logits of relativistic have no level, so rounding "
+        "moves it)",
     )  # fmt: skip
     parser.add_argument("--update", choices=UPDATES, default="alternating", help="kind of step (default: alternating)")
     parser.add_argument(

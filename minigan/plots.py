@@ -32,6 +32,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from PIL import Image, ImageOps
 
 from minigan.files import write_bytes
+from minigan.metrics.suite import METRICS
 
 if TYPE_CHECKING:  # only for the hints: drawing needs no loader
     from minigan.data import Space
@@ -47,6 +48,7 @@ MOSAIC_WIDTH, HALF_WIDTH = 900, 640  # pixels aimed at: one mosaic, each of two
 PANEL, HALF_PANEL = 800, 580  # side in pixels of the plane of 2-D points: one, each of two
 MAX_POINTS, MAX_ARROWS, MAX_COLUMNS = 4000, 100, 12
 BINS = 40
+BETTER = {"low": "lower is better", "high": "higher is better", "one": "near 1 is good", "real": "near real is good"}
 MAX_FRAMES, FRAME_MS, LAST_FRAME_MS = 100, 150, 2000
 MAX_GIF_WIDTH, MAX_GIF_BYTES = 720, 2_600_000
 
@@ -111,7 +113,7 @@ def progress(path: str | Path, space: Space, fake: np.ndarray, *, step: int, rea
 
     Images: a mosaic of all of `fake`. Points: real and generated over the discriminator's surface, with arrows along
     which it pushes the generated ones; the axes follow from `real` alone, so they are the same in every frame of a run.
-    Tables: a histogram of each column (12 at most), real against generated, in bins from the real range.
+    Tables: a histogram of each column (12 at most), real against generated, in bins from the real values.
     Raises: OSError.
     """
     title = f"step {step:,}"
@@ -396,23 +398,71 @@ def _histograms(title: str, space: Space, fake: np.ndarray, real: np.ndarray | N
 
 def _histogram(axes: Axes, fake: np.ndarray, real: np.ndarray | None) -> None:
     base = fake if real is None else real
-    low, high = (float(base.min()), float(base.max())) if base.size else (0.0, 1.0)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):  # a constant column
-        half = 0.5 * max(1.0, abs(low))
-        low, high = low - half, high + half
-    edges = np.linspace(low, high, BINS + 1)
+    edges = _edges(base)
+    low, high = float(edges[0]), float(edges[-1])
     if real is not None:
         axes.stairs(_shares(real, edges), edges, fill=True, color=REAL, alpha=0.45, linewidth=0)
     axes.stairs(_shares(fake, edges), edges, color=FAKE, linewidth=1.4)
     outside = float(np.mean((fake < low) | (fake > high))) if fake.size and real is not None else 0.0
-    if outside >= 0.005:  # they are drawn in the outermost bins, so say so
+    if round(100 * outside):  # they are drawn in the outermost bins, so say so
         axes.text(1, 1.03, f"{outside:.0%} outside", transform=axes.transAxes, ha="right", fontsize=7, color=FAKE)
     pad = 0.03 * (high - low)
     axes.set_xlim(low - pad, high + pad)
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    values = np.unique(base)
+    middles = (edges[1:] + edges[:-1]) / 2
+    if len(values) <= 6 and np.isclose(values[:, None], middles, atol=1e-6 * (high - low)).any(axis=1).all():
+        apart = values[np.diff(values, prepend=-np.inf) > (high - low) / 8]  # a tick for each bar, if there is room
+        axes.set_xticks(apart, [f"{value:.4g}" for value in apart])
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(NullLocator())
     axes.spines["left"].set_visible(False)
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Edges of the bins for finite values (n,): as many bins as sqrt(n), 40 at most, and an empty one on either side.
+
+    What lies outside is drawn in the outermost, so those hold nothing else. Values in equal steps, as whole numbers are,
+    have bins of one step or several, centred on them: others would hold now two values and now three, and draw a comb.
+    """
+    if not values.size:
+        return np.linspace(0, 1, 2)
+    low, high = float(values.min()), float(values.max())
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # a constant column
+        return low + 0.5 * max(1.0, abs(low)) * np.linspace(-1, 1, 6)
+    bins = min(BINS, math.ceil(math.sqrt(len(values))))
+    distinct = np.unique(values)
+    step = _step(distinct)
+    if step is None:
+        width = (high - low) / bins * (1 + 1e-6)  # so that the largest value is not in the bin beyond it
+        return low + width * np.arange(-1, bins + 2)
+    count = round((high - low) / step) + 1
+    if len(values) > 2 * len(distinct):  # each occurs more than twice, so a bin for each says something
+        bins = max(bins, min(count, BINS))
+    each = math.ceil(count / bins)
+    return low - step / 2 + each * step * np.arange(-1, math.ceil(count / each) + 2)
+
+
+def _step(distinct: np.ndarray) -> float | None:
+    """The largest step that sorted distinct values (n >= 2) are whole multiples of apart; None where bins hold dozens of it.
+
+    Euclid's algorithm on all differences at once, as far as single precision resolves them.
+    """
+    gaps, span = np.diff(distinct), float(distinct[-1] - distinct[0])
+    noise = error = float(np.finfo(np.float32).eps) * float(np.abs(distinct).max())  # of a difference, and of the step
+    step = float(gaps.min())
+    while step > 8 * error and step * BINS * 25 > span:
+        times = np.rint(gaps / step)
+        rest, bound = np.abs(gaps - times * step), noise + times * error
+        left = np.flatnonzero(rest > bound)
+        if not left.size:
+            step = span / round(span / step)
+            place = (distinct - distinct[0]) / step
+            return step if (np.abs(place - np.rint(place)) < 0.01 + noise / step).all() else None
+        least = left[rest[left].argmin()]
+        step, error = float(rest[least]), float(bound[least])
+    return None
 
 
 def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -429,12 +479,14 @@ def _column(x: np.ndarray, d: int, j: int) -> np.ndarray:
 
 
 @_house_style()
-def curves(path: str | Path, records: Sequence[Mapping[str, Any]]) -> None:
+def curves(path: str | Path, records: Sequence[Mapping[str, Any]], real: Mapping[str, float] | None = None) -> None:
     """Training curves from the lines of `metrics.jsonl`: `curves.png`.
 
-    Losses and the discriminator's mean outputs, then a small panel for the speed and for every other numeric key. Many
-    points are drawn thin with their running mean bold; values that are not finite are left out; a loss with outliers
-    gets a symmetric logarithmic axis, and another positive measure that spans a factor of 50 a logarithmic one.
+    real: what real samples score by the measures among the keys, drawn as a line.
+    Losses and the discriminator's mean outputs, then a small panel for the speed and for every other numeric key: measures
+    say which direction is good. Many points are drawn thin with their running mean bold; values that are not finite are left
+    out; a loss with outliers gets a symmetric logarithmic axis, and another positive measure that spans a factor of 50 a
+    logarithmic one.
     Raises: OSError.
     """
     main = ("step", "loss_d", "loss_g", "d_real", "d_fake")
@@ -479,15 +531,21 @@ def curves(path: str | Path, records: Sequence[Mapping[str, Any]]) -> None:
         for i, (key, (s, v)) in enumerate(small.items()):
             y = top + big + 84 + i // columns * (low + 84)
             axes = _axes(figure, left + i % columns * (each + gap), y, each, low)
-            speed = key == "steps_per_second"
+            speed, metric = key == "steps_per_second", METRICS.get(key)
             _line(axes, s, v, MUTED if speed else INK, key)
+            best = (real or {}).get(key, math.nan)
+            if math.isfinite(best):
+                axes.axhline(best, color=REAL, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+                axes.set_title(f"real {best:.3g}", loc="right", fontsize=7.5, color=REAL, pad=5)
+                v = np.append(v, best)
             if speed:
                 axes.set_ylim(0, max(1e-9, 1.15 * v.max()))
-            elif v.min() > 0 and v.max() > 50 * v.min():
+            elif v.min() > 0 and v.max() > 50 * v.min() and (metric is None or metric.better == "low"):
                 axes.set_yscale("log")
             name = "steps per second" if speed else _short(key.replace("_", " "), 40)
-            axes.set_title(name, loc="left", fontsize=8.5, color=INK, pad=5, parse_math=False)
-            _finish(axes, span, "", 8 // columns, 3)
+            title = f"{name}, {BETTER[metric.better]}" if metric else name
+            axes.set_title(title, loc="left", fontsize=8.5, color=INK, pad=5, parse_math=False)
+            _finish(axes, span, "", 8 // columns, 3, metric is not None and metric.count)
     _save(figure, path)
 
 
@@ -528,13 +586,16 @@ def _symlog_if_wild(axes: Axes, values: np.ndarray) -> None:
         axes.set_yscale("symlog", linthresh=typical)
 
 
-def _finish(axes: Axes, span: tuple[float, float], xlabel: str, xticks: int = 6, yticks: int = 5) -> None:
+def _finish(axes: Axes, span: tuple[float, float], xlabel: str, xticks: int = 6, yticks: int = 5,
+            whole: bool = False) -> None:  # fmt: skip
     pad = 0.01 * (span[1] - span[0]) or 1.0
     axes.set_xlim(span[0] - pad, span[1] + pad)
     axes.xaxis.set_major_locator(MaxNLocator(xticks, steps=[1, 2, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     if axes.get_yscale() == "linear":
-        axes.yaxis.set_major_locator(MaxNLocator(yticks, steps=[1, 2, 2.5, 5, 10]))
+        axes.yaxis.set_major_locator(
+            MaxNLocator(yticks, steps=[1, 2, 2.5, 5, 10], integer=whole, min_n_ticks=1 if whole else 2)
+        )
     axes.grid(axis="y", color=RULE, linewidth=0.6, alpha=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(xlabel)

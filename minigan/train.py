@@ -122,10 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     config, gan, run = session.config, session.gan, session.run
     stop = Stop()
     session.say(f"backend {session.backend.name} on {session.backend.device}, {config.dtype}, {config.kernels} kernels")
-    session.say(
-        f"data {session.data.name}: {session.identity['samples']} samples of {session.data.space.size} values; "
-        f"generator {gan.generator.count:,} parameters, discriminator {gan.discriminator.count:,}"
-    )
+    session.say(f"data {session.data.name}: {session.identity['samples']} samples of {session.data.space.size} values")
+    session.say(f"generator {gan.generator.count:,} parameters, discriminator {gan.discriminator.count:,}")
     verb = f"resuming at step {gan.step}" if gan.step else "training"
     session.say(f"{verb}, {config.objective}, batch {config.batch_size}, to step {config.steps}, in {run.path}")
     began = time.perf_counter()
@@ -148,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if session.reached:
         session.say(f"--until {config.until}: reached at step {gan.step} with {session.reached}")
     session.say(f"{steps} steps in {seconds:.1f} s ({steps / max(seconds, 1e-9):.0f} steps/s)")
-    session.say(f"pictures: {run.samples}, {run.curves}, {run.animation}, {run.pictures}{os.sep}")
+    session.say(cli.wrapped(f"pictures: {run.samples}, {run.curves}, {run.animation}, {run.pictures}{os.sep}", 2))
     session.say(f"more samples: python -m minigan.sample {run.path} -n 64 -o more.png")
     return 0
 

@@ -45,7 +45,7 @@ def test_covers_every_objective_penalty_activation_update_and_player(rows):
 
 def test_the_command_writes_its_rows_as_json(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(check, "SECTIONS", {"operations": check.activations})
-    monkeypatch.setattr(check, "certificate", lambda backend: check.activations(backend))
+    monkeypatch.setattr(check, "certificate", lambda backend, sections: check.activations(backend))
     assert check.main(["--json", str(tmp_path / "rows.json")]) == 0
     written = json.loads((tmp_path / "rows.json").read_text())
     assert set(written[0]) == {"what", "shapes", "relative_error", "passed"}
@@ -54,7 +54,7 @@ def test_the_command_writes_its_rows_as_json(tmp_path, capsys, monkeypatch):
 
 
 def test_a_failing_row_fails_the_command(monkeypatch):
-    monkeypatch.setattr(check, "certificate", lambda backend: iter([check.row("planted", (1,), 1e-3)]))
+    monkeypatch.setattr(check, "certificate", lambda *_: iter([check.row("planted", (1,), 1e-3)]))
     with pytest.raises(check.CertificateError, match="planted"):
         check.main([])
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 
 from minigan import plots
@@ -220,6 +224,84 @@ def test_shares_count_what_lies_outside_in_the_outermost_bins() -> None:
     assert shares.tolist() == [0.75, 0, 0, 0.25]
 
 
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved from now on, after their layout."""
+    figures: list[Figure] = []
+
+    def keep(figure: Figure, path: Path) -> None:
+        figure.canvas.draw()
+        figures.append(figure)
+
+    monkeypatch.setattr(plots, "_save", keep)
+    return figures
+
+
+STEPS = st.fractions(Fraction(1, 100), 1000, max_denominator=100)
+
+
+@given(STEPS, st.integers(-50, 50), st.integers(2, 300), st.integers(0, 9))
+def test_values_in_equal_steps_have_bins_of_as_many_values_each(
+    step: Fraction, offset: int, kinds: int, seed: int
+) -> None:
+    """No comb, though single precision has no tenths: every bin holds equally many of the values that there could be."""
+    places = np.append([0, kinds - 1], np.random.default_rng(seed).integers(0, kinds, 3 * kinds))
+    values = np.array([float(step * (offset + int(i))) for i in places], np.float32).astype(np.float64)
+    edges, found = plots._edges(values), plots._step(np.unique(values))
+    assert found is not None
+    assert found == pytest.approx(float(step) * np.gcd.reduce(np.diff(np.unique(places))), rel=1e-4)
+    lattice = values.min() + found * np.arange(round(np.ptp(values) / found) + 1)
+    held = np.histogram(lattice, edges)[0]
+    assert held[0] == held[-1] == 0 and held.sum() == len(lattice), "nothing but strays in the outermost"
+    assert len(set(held[1:-2])) <= 1 and held[-2] <= max(held)
+    assert len(held) - 2 <= plots.BINS
+
+
+@given(STEPS, st.integers(-1000, 1000), st.lists(st.integers(0, 2000), min_size=2, max_size=40, unique=True))
+def test_a_step_that_is_found_is_one(step: Fraction, offset: int, places: list[int]) -> None:
+    distinct = np.unique(np.array([float(step * (offset + i)) for i in places], np.float32).astype(np.float64))
+    found = plots._step(distinct)
+    if found is not None:
+        times = (distinct - distinct[0]) / found
+        assert np.abs(times - np.rint(times)).max() < 0.02
+
+
+def test_steps_of_a_continuous_column_are_not_found() -> None:
+    r = np.random.default_rng(0)
+    for n in (4, 12, 100, 1000):
+        for values in (r.normal(size=n), r.random(n), r.lognormal(size=n)):
+            assert plots._step(np.unique(values.astype(np.float32).astype(float))) is None
+
+
+@given(st.integers(1, 3000), st.integers(0, 9))
+def test_values_of_any_size_have_at_most_as_many_bins_as_the_root_of_their_number(n: int, seed: int) -> None:
+    r = np.random.default_rng(seed)
+    values = r.normal(r.normal(0, 100), 10 ** r.uniform(-3, 3), n)
+    edges = plots._edges(values)
+    held = np.histogram(values, edges)[0]
+    assert held.sum() == n and (np.diff(edges) > 0).all()
+    assert n == 1 or (held[0] == held[-1] == 0 and len(held) - 2 <= min(plots.BINS, np.ceil(np.sqrt(n))))
+
+
+def test_yes_and_no_have_two_bars_and_nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, r = drawn(monkeypatch), np.random.default_rng(0)
+    real, fake = r.integers(0, 2, (300, 1)), r.integers(0, 2, (200, 1)) * np.float32(1.00001)
+    plots.comparison(tmp_path / "p.png", table_space(1), fake, real)
+    axes = figures[0].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1"]
+    assert not [text for text in axes.texts if "outside" in text.get_text()]
+    assert (plots._edges(real[:, 0].astype(float)) == [-1.5, -0.5, 0.5, 1.5, 2.5]).all()
+    plots.comparison(tmp_path / "p.png", table_space(1), fake + 3, real)
+    assert [text.get_text() for text in figures[1].axes[0].texts] == ["100% outside"]
+
+
+def test_few_rows_have_few_bins_and_strays_stand_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, r = drawn(monkeypatch), np.random.default_rng(0)
+    plots.progress(tmp_path / "p.png", table_space(1), r.normal(0, 3, (500, 1)), step=1, real=r.normal(0, 1, (12, 1)))
+    real, fake = (patch.get_data().values for patch in figures[0].axes[0].patches)
+    assert len(real) == 6 and real[0] == real[-1] == 0 < fake[0]
+    assert real.sum() == pytest.approx(1) and fake.sum() == pytest.approx(1)
+
+
 def test_odd_tables_are_drawn(tmp_path: Path) -> None:
     names = ("$x_1^$", "an unusually long name of a column, " * 9, "\u5e74\u9f62", "two\nlines", "", "huge", "tiny")
     space = Space("table", (7,), names)
@@ -271,6 +353,34 @@ def test_curves_survive_any_number(tmp_path: Path) -> None:
     pixels(tmp_path / "c.png")
     plots.curves(tmp_path / "n.png", [{"step": 1, "loss_d": np.nan, "loss_g": np.inf, "steps_per_second": 0}])
     pixels(tmp_path / "n.png")
+
+
+def test_measures_show_the_real_score_and_the_good_direction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = drawn(monkeypatch)
+    lines = [
+        {"step": 10 * i, "frechet": 200 / i, "modes": 7.0, "precision": 0.01 * i, "mode_width": 2.0}
+        for i in range(1, 9)
+    ]
+    real = {"frechet": 1.25, "modes": 8.0, "precision": 0.97, "mode_width": float("nan"), "kid": 3.0}
+    plots.curves(tmp_path / "c.png", lines, real)
+    panels = {axes.get_title("left"): axes for axes in figures[0].axes[2:]}
+    assert list(panels) == [
+        "frechet, lower is better", "modes, higher is better", "precision, higher is better", "mode width, near 1 is good",
+    ]  # fmt: skip
+    for axes, words in zip(panels.values(), ("real 1.25", "real 8", "real 0.97", ""), strict=True):
+        assert axes.get_title("right") == words
+        level = [line for line in axes.lines if line.get_color() == plots.REAL]
+        assert bool(level) == bool(words)
+        low, high = axes.get_ylim()
+        assert all(low <= line.get_ydata()[0] <= high for line in level), "the real score is in the picture"
+    frechet, modes, precision, _ = panels.values()
+    low, high = modes.get_ylim()
+    ticks = [tick for tick in modes.get_yticks() if low <= tick <= high]
+    assert ticks and all(tick == round(tick) for tick in ticks)
+    assert frechet.get_yscale() == "log" and precision.get_yscale() == "linear"
+    plots.curves(tmp_path / "c.png", [{**line, "modes": 8.0} for line in lines], real)
+    modes = figures[1].axes[3]
+    assert [tick for tick in modes.get_yticks() if modes.get_ylim()[0] <= tick <= modes.get_ylim()[1]] == [8]
 
 
 def test_the_running_mean_is_the_mean_of_the_neighbours() -> None:

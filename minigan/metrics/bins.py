@@ -6,6 +6,9 @@ share q among n samples differ significantly, at the 5 % level of the two-propor
     |p - q| / sqrt(s (1 - s) (1/N + 1/n)) > 1.96,      s = (N p + n q) / (N + n)
 
 Missing modes empty bins, repeated ones fill them. Of samples from the same distribution about 5 % of bins differ.
+
+A bin is *missing* when q < p / 10 and p - q exceeds 3.3 of these errors. Two draws of 2,000 rows from one distribution over
+100 bins, 2,000 times, had 5 missing bins of 200,000.
 """
 
 from __future__ import annotations
@@ -14,43 +17,69 @@ import numpy as np
 
 from minigan.backends import Array, Ops
 from minigan.backends.noise import METRIC, Noise
-from minigan.metrics.neighbours import nearest
+from minigan.metrics.neighbours import squared_distances
 
 BINS = 100
 ROUNDS = 30
 """Rounds of k-means at most; bins need not be perfect, only fixed."""
 
-SIGNIFICANT = 1.96
+SIGNIFICANT, SURE = 1.96, 3.3
+RARE = 0.1
+"""Share of what it should hold below which a bin counts as missing."""
+
+
+def assign(x: Array, centres: Array, backend: Ops) -> Array:
+    """The number (n,) of the nearest of centres (k, d) to each row of x (n, d); of equally near ones the first.
+
+    Equally near but for rounding: rows that are equal never fall into two bins.
+    """
+    xp = backend.xp
+    which = xp.empty(len(x), xp.int64)
+    blocks = (squared_distances(x, centres, backend, bound=bound) for bound in (-1, 1))
+    for (rows, low), (_, high) in zip(*blocks, strict=True):
+        which[rows] = (low <= high.min(axis=1)[:, None]).argmax(axis=1)
+    return which
 
 
 def k_means(x: Array, k: int, backend: Ops) -> Array:
-    """k centres (k, d) of x (n, d), n >= k, by Lloyd's algorithm from k rows that are the same for every run.
+    """At most k centres (c, d), float64, of x (n, d), n >= k, by Lloyd's algorithm from k rows that are the same for every run.
 
-    A centre that no row is nearest to stays where it is.
+    A centre that no row is nearest to stays where it is; at the end it is left out, as where rows are repeated.
     """
     xp = backend.xp
     centres = x[backend.asarray(Noise(0).permutation(len(x), METRIC, 0)[:k])].astype(xp.float64)
     before = None
     for _ in range(ROUNDS):
-        which = nearest(x, centres.astype(x.dtype), backend)[0]
+        which = assign(x, centres, backend)
         if before is not None and bool((which == before).all()):
             break
         before = which
         member = xp.zeros((k, len(x)), x.dtype)
         member[which, xp.arange(len(x))] = 1
-        counts = member.sum(axis=1, dtype=xp.float64)[:, None]
-        centres = xp.where(counts > 0, (member @ x) / xp.maximum(counts, 1), centres)
-    return centres.astype(x.dtype)
+        counts = member.sum(axis=1, dtype=xp.float64)
+        centres = xp.where(counts[:, None] > 0, (member @ x) / xp.maximum(counts, 1)[:, None], centres)
+    return centres[counts > 0]
 
 
 def shares(x: Array, centres: Array, backend: Ops) -> np.ndarray:
     """How many rows of x fall to each centre, (k,), on the host."""
-    return np.bincount(backend.to_host(nearest(x, centres, backend)[0]), minlength=len(centres))
+    return np.bincount(backend.to_host(assign(x, centres, backend)), minlength=len(centres))
 
 
 def different_bins(training: np.ndarray, samples: np.ndarray) -> int:
     """How many bins differ significantly; training and samples (k,) count rows per bin."""
+    return int((np.abs(_errors(training, samples)) > SIGNIFICANT).sum())
+
+
+def missing(training: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Which bins are missing, bool (k,); training and samples (k,) count rows per bin."""
+    p, q = training / training.sum(), samples / samples.sum()
+    return (q < RARE * p) & (_errors(training, samples) > SURE)
+
+
+def _errors(training: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """By how many standard errors the shares p exceed q, (k,); 0 where a bin is empty, or holds everything."""
     N, n = training.sum(), samples.sum()
     p, q, s = training / N, samples / n, (training + samples) / (N + n)
     error = np.sqrt(s * (1 - s) * (1 / N + 1 / n))
-    return int((np.abs(p - q) > SIGNIFICANT * error).sum())  # an empty bin is no different: 0 > 0 is false
+    return np.divide(p - q, error, out=np.zeros(len(s)), where=error > 0)

@@ -18,6 +18,9 @@ from minigan.metrics.neighbours import squared_distances, squared_radii
 K = 5
 """A ball reaches to the K-th nearest row other than its own centre (Naeem et al. 2020)."""
 
+WIDEST = 0.9
+"""Quantile of the radii to which `reached` cuts the wider ones: a few strays have balls that hold everything."""
+
 
 @dataclass(frozen=True)
 class PRDC:
@@ -29,23 +32,43 @@ class PRDC:
     coverage: float
 
 
-def prdc(real: Array, generated: Array, backend: Ops, *, k: int = K, real_radii: Array | None = None) -> PRDC:
+def prdc(
+    real: Array, generated: Array, backend: Ops, *, k: int = K, real_radii: Array | None = None, grain: float = 0.0
+) -> PRDC:
     """Of features real (n, d) and generated (m, d), n, m > k, on the backend; inside means strictly nearer than the radius.
 
-    real_radii: `squared_radii(real, k, backend)`, where it is known already.
+    Strictly by more than rounding: a row exactly at the radius is outside, however its distance was rounded.
+    real_radii: `squared_radii(real, k, backend, grain=grain)`, where it is known already. Raises: InputError unless n, m > k.
     """
     xp = backend.xp
-    reach = squared_radii(real, k, backend) if real_radii is None else real_radii
-    reach_generated = squared_radii(generated, k, backend)
-    balls = xp.zeros(len(generated), xp.int64)  # real balls around each generated row
-    recalled = covered = 0
-    for rows, D in squared_distances(real, generated, backend):
-        balls += (reach[rows, None] > D).sum(axis=0)
-        recalled += int((reach_generated > D).any(axis=1).sum())
-        covered += int((reach[rows] > D.min(axis=1)).sum())
+    reach = squared_radii(real, k, backend, grain=grain) if real_radii is None else real_radii
+    centre = real.mean(axis=0, dtype=xp.float64).astype(real.dtype)  # a stray sample would move the mean of its own set
+    reach_generated = squared_radii(generated, k, backend, centre=centre, grain=grain)
+    balls = xp.empty(len(generated), xp.int64)  # real balls around each generated row
+    recalled = xp.zeros(len(real), bool)
+    nearest = xp.full(len(real), xp.inf, real.dtype)
+    for rows, D in squared_distances(generated, real, backend, centre=centre, bound=1):
+        balls[rows] = (reach > D).sum(axis=1)
+        recalled |= (reach_generated[rows, None] > D).any(axis=0)
+        nearest = xp.minimum(nearest, D.min(axis=0))
     return PRDC(
         precision=float((balls > 0).mean()),
-        recall=recalled / len(real),
+        recall=float(recalled.mean()),
         density=float(balls.mean()) / k,
-        coverage=covered / len(real),
+        coverage=float((reach > nearest).mean()),
     )
+
+
+def reached(real: Array, generated: Array, backend: Ops, *, k: int = K, grain: float = 0.0) -> Array:
+    """Whether each row of real (n, d) lies in a ball of generated (m, d), as recall counts, but not of a stray one: bool (n,).
+
+    Raises: InputError unless m > k.
+    """
+    xp = backend.xp
+    centre = real.mean(axis=0, dtype=xp.float64).astype(real.dtype)
+    reach = squared_radii(generated, k, backend, centre=centre, grain=grain)
+    reach = xp.minimum(reach, xp.sort(reach)[int(WIDEST * (len(reach) - 1))])
+    found = xp.zeros(len(real), bool)
+    for rows, D in squared_distances(generated, real, backend, centre=centre, bound=1):
+        found |= (reach[rows, None] > D).any(axis=0)
+    return found

@@ -52,27 +52,31 @@ class Metric:
     words: str
     quick: bool = True
     """Whether it is measured during training too."""
+    count: bool = False
+    """Whether it is a whole number."""
 
 
 METRICS = {
-    "frechet": Metric("low", "distance between means and covariances of features"),
-    "kid": Metric("low", "kernel distance of features, unbiased"),
+    "frechet": Metric("low", "distance of means and covariances"),
+    "kid": Metric("low", "kernel distance, unbiased"),
     "precision": Metric("high", "samples that are like a real one"),
-    "recall": Metric("high", "real ones that the samples reach"),
-    "density": Metric("high", "how crowded by real ones the places of samples are"),
-    "coverage": Metric("high", "real ones with a sample near them"),
-    "digit_kl": Metric("low", "how unevenly the ten digits are met, in nats"),
-    "kinds": Metric("high", "digits met at least a tenth as often as among real ones, of 10"),
-    "modes": Metric("high", "modes met by a sample of high quality"),
+    "recall": Metric("high", "real ones that samples reach"),
+    "density": Metric("high", "real ones around a sample"),
+    "coverage": Metric("high", "real ones with a sample near"),
+    "digit_kl": Metric("low", "unevenness of the digits, in nats"),
+    "kinds": Metric("high", "digits met, of 10", count=True),
+    "modes": Metric("high", "modes met by a good sample", count=True),
     "high_quality": Metric("high", "samples within 3 sigma of a mode"),
-    "reverse_kl": Metric("low", "how unevenly the modes are met, in nats"),
-    "mode_width": Metric("one", "width of the modes over the true one, mean"),
-    "narrowest": Metric("one", "the narrowest axis of a mode over the true one"),
-    "widest": Metric("one", "the widest axis of a mode over the true one"),
-    "sharpness": Metric("one", "contrast of neighbouring pixels over that of real ones"),
-    "different_bins": Metric("low", "share of bins filled differently from training data", quick=False),
-    "parzen": Metric("real", "Parzen log-likelihood in nats: above real means blur", quick=False),
-    "memorisation": Metric("one", "nearness to held-out rows over nearness to training rows", quick=False),
+    "reverse_kl": Metric("low", "unevenness of the modes, in nats"),
+    "mode_width": Metric("one", "width of modes over the true one"),
+    "narrowest": Metric("one", "narrowest axis over the true one"),
+    "widest": Metric("one", "widest axis over the true one"),
+    "sharpness": Metric("one", "pixel contrast over that of real"),
+    "spread": Metric("one", "spread over that of real ones", quick=False),
+    "missing": Metric("low", "real ones where no samples are", quick=False),
+    "different_bins": Metric("low", "bins filled unlike training data", quick=False),
+    "parzen": Metric("real", "nats; more than real means blur", quick=False),
+    "memorisation": Metric("one", "training over held-out distance", quick=False),
 }
 
 
@@ -89,7 +93,18 @@ def is_mixture(data: Data) -> bool:
 
 def names(data: Data, *, quick: bool = False) -> list[str]:
     """The measures that fit a data set, in order; with `quick` those measured during training."""
-    fits = {"frechet", "kid", "precision", "recall", "density", "coverage", "different_bins", "memorisation"}
+    fits = {
+        "frechet",
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "spread",
+        "missing",
+        "different_bins",
+        "memorisation",
+    }
     if data.space.kind == "image":
         fits |= {"sharpness"} | ({"parzen"} if len(data.test) else set())
     if data.labels is not None:
@@ -196,7 +211,25 @@ class Suite:
 
     @cached_property
     def _radii(self) -> Array:
-        return squared_radii(self._real_features, prdc.K, self.ops)
+        return squared_radii(self._real_features, prdc.K, self.ops, grain=self._grain)
+
+    @cached_property
+    def _grain(self) -> float:
+        """How far features may be from where they should be, because the values that they are made of were rounded.
+
+        Tenths are no binary fractions, so equal steps of a column are equal but for rounding; whole numbers are exact.
+        """
+        xp, train = self.ops.xp, self.data.train
+        if self._scale is None:  # grey values, or what a network makes of them
+            return float(np.finfo(np.float32).eps) * math.sqrt(float(xp.square(self._real_features).sum(axis=1).max()))
+        whole = (train == np.rint(train)).all(axis=0)
+        eps = np.where(whole, np.finfo(np.float64).eps, np.finfo(train.dtype).eps)
+        return float(np.linalg.norm(eps / 2 * np.abs(train).max(axis=0) / self._scale[1]))
+
+    def _spread(self, features: Array) -> float:
+        """Mean distance of features from their mean; not their variance, which a few far ones decide."""
+        xp = self.ops.xp
+        return max(float(xp.sqrt(xp.square(features - features.mean(axis=0)).sum(axis=1)).mean()), 1e-30)
 
     @cached_property
     def _within(self) -> float:
@@ -209,6 +242,11 @@ class Suite:
         centres = bins.k_means(rows, max(1, min(bins.BINS, self.m // 20)), self.ops)
         return centres, bins.shares(rows, centres, self.ops)
 
+    @cached_property
+    def _reference_bins(self) -> np.ndarray:
+        """The bin of each reference row (m,)."""
+        return self.ops.to_host(bins.assign(self.plain(self.reference), self._bins[0], self.ops))
+
     # ------------------------------------------------------------------------------------------------- measuring
 
     @cached_property
@@ -218,8 +256,13 @@ class Suite:
         if "parzen" in self.names:  # the others tune its width, so training images are its samples
             result["parzen"] = self._parzen(self.training)
         # compared with training rows, so by further training rows: MNIST's validation part is by other writers
-        result["different_bins"] = self._different_bins(self.unused)
+        result["different_bins"] = self._bin_measures(self.unused, self.features(self.unused)[0])["different_bins"]
         return result
+
+    @cached_property
+    def quick_real(self) -> dict[str, float]:
+        """Those of them that are measured during training."""
+        return self.measure(self.others, quick=True)
 
     def groups(self, x: np.ndarray) -> int:
         """In how many groups samples x are measured."""
@@ -243,7 +286,7 @@ class Suite:
     def _group(self, x: np.ndarray, quick: bool) -> dict[str, float]:
         backend = self.ops
         features, kinds = self.features(x)
-        found = prdc.prdc(self._real_features, features, backend, real_radii=self._radii)
+        found = prdc.prdc(self._real_features, features, backend, real_radii=self._radii, grain=self._grain)
         result = {
             "frechet": frechet_distance(self._real_features, features, backend),
             "kid": kernel_distance(features, self._real_features, backend, within_b=self._within),
@@ -264,15 +307,29 @@ class Suite:
             return result
         if "parzen" in self.names:
             result["parzen"] = self._parzen(x)
-        result["different_bins"] = self._different_bins(x)
+        result["spread"] = self._spread(features) / self._spread(self._real_features)
+        result |= self._bin_measures(x, features)
         if "memorisation" in self.names:
             training, held_out = self.plain(self.training), self.plain(self.reference)
             result["memorisation"] = memorisation(self.plain(x), training, held_out, backend)
         return result
 
-    def _different_bins(self, x: np.ndarray) -> float:
-        centres, counts = self._bins
-        return bins.different_bins(counts, bins.shares(self.plain(x), centres, self.ops)) / len(counts)
+    def _bin_measures(self, x: np.ndarray, features: Array) -> dict[str, float]:
+        """How many bins are filled differently, and the share of real rows where no samples are.
+
+        Those lie in a bin that is missing *and* in no ball of samples: samples that are everywhere a little beside the
+        data miss bins, but not what the bins stand for.
+        """
+        centres, training = self._bins
+        samples = bins.shares(self.plain(x), centres, self.ops)
+        gone = bins.missing(training, samples)[self._reference_bins]
+        if gone.any():
+            near = prdc.reached(self._real_features, features, self.ops, grain=self._grain)
+            gone &= ~self.ops.to_host(near)
+        return {
+            "missing": float(gone.mean()),
+            "different_bins": bins.different_bins(training, samples) / len(training),
+        }
 
     def _parzen(self, x: np.ndarray) -> float:
         tuning = self.units(self.data.validation)

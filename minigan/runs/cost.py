@@ -159,8 +159,8 @@ def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[
         )
     return [
         *result,
-        f"memory           {megabytes(cost.state)} weights, gradients, optimisers and average; "
-        f"{megabytes(cost.work)} activations of a batch; {megabytes(data)} training data",
+        f"memory           {megabytes(cost.state)} weights, gradients, optimisers and average",
+        " " * 17 + f"{megabytes(cost.work)} activations of a batch, {megabytes(data)} training data",
         f"floor here       {floor * 1e3:.3g} ms a step: the products alone, {cost.flops / floor / 1e9:,.0f} GFLOP/s",
         f"a step here      {step * 1e3:.3g} ms, {step / floor:.2f} times the floor ({config.kernels} kernels)",
         f"{config.steps:,} steps".ljust(17) + f"{config.steps * step:,.0f} s, without pictures",

@@ -218,7 +218,7 @@ class Session:
 
         fake, real = self.preview(), self.real()
         plots.comparison(self.run.samples, self.data.space, fake, real, field=self.field(real, fake))
-        plots.curves(self.run.curves, self.run.records())
+        plots.curves(self.run.curves, self.run.records(), self.watch.suite.quick_real if self.watch else {})
         plots.animation(self.run.animation, self.run.frames())
 
 
@@ -321,14 +321,14 @@ def processors() -> int:
 
 def train(session: Session, stop: Stop) -> None:
     """Run the steps that are left, logging, drawing and saving on the way. Raises: DivergenceError, OSError."""
-    from tqdm import tqdm
+    from minigan.runs.progress import Bar
 
     config, gan, run, watch = session.config, session.gan, session.run, session.watch
     if gan.step == 0:
         session.draw_progress()
     saved, clock = gan.step, Clock(gan)
     terminal = not sys.stderr.closed and sys.stderr.isatty()
-    bar = tqdm(
+    bar = Bar(
         total=config.steps, initial=gan.step, unit="step", disable=session.quiet, file=Progress(sys.stderr),
         mininterval=0.2 if terminal else 5, dynamic_ncols=terminal, ascii=not terminal, smoothing=0.05,
     )  # fmt: skip

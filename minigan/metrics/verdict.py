@@ -1,0 +1,284 @@
+"""What measures of generated samples say beside those of real ones: one row per finding, with its test, words and advice.
+
+Findings stand in groups, of which only the first that holds is given. Advice that a run follows already is not given;
+every finding ends with some that any run can follow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from minigan.config import Config
+from minigan.metrics.suite import PROTOCOL
+
+Values = dict[str, float]
+
+MOST = 3
+"""Pieces of advice with a finding."""
+
+MISSING = 0.03
+"""Share of real samples that must lie where no samples are, for a collapse; one mode of 25 is .04."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a model was trained: its settings, the step of its checkpoint, and the steps that its default recipe makes.
+
+    going_on: it has not made all its steps yet.
+    """
+
+    config: Config = field(default_factory=lambda: Config(objective="non-saturating"))
+    step: int | None = None
+    usual: int = 0
+    going_on: bool = False
+
+    @property
+    def short(self) -> bool:
+        return self.step is not None and self.step < self.usual
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Measures by name, of generated and of real samples, and how the model was trained."""
+
+    made: Values
+    real: Values
+    trained: Trained
+
+    def share(self, name: str) -> float:
+        """The measure as a share of its real value; 1 where it was not measured, so that nothing is found."""
+        real = self.real.get(name, math.nan)
+        return self.made[name] / real if name in self.made and 0 < real < math.inf else 1.0
+
+    def excess(self, name: str) -> float:
+        """By how much the measure exceeds its real value; nan where it was not measured."""
+        return self.made.get(name, math.nan) - self.real.get(name, math.nan)
+
+    @property
+    def missing(self) -> str:
+        """Which parts of the data have no samples, in words; "" where none is seen to be missing.
+
+        A mode that nothing meets is missing if samples of high quality are enough for 9 in each: then all of 25 are met
+        but once in hundreds of times.
+        """
+        modes, digits = -self.excess("modes"), -self.excess("kinds")
+        if modes >= 0.5 and self.made.get("high_quality", 1.0) * PROTOCOL / self.real["modes"] > 9:
+            return f"{modes:.0f} of {self.real['modes']:.0f} modes have no samples"
+        if digits >= 0.5:
+            return f"{digits:.0f} of {self.real['kinds']:.0f} digits are missing"
+        if self.excess("missing") > MISSING:
+            return f"{self.made['missing']:.0%} of the real samples lie where hardly any generated one is"
+        return ""
+
+    @property
+    def unlike(self) -> bool:
+        """Whether most samples are like no real one: where they are not says little then."""
+        return self.share("precision") < 0.5 or self.share("high_quality") < 0.5
+
+    @property
+    def alike(self) -> bool:
+        """Whether all samples are nearly the same one, like the data or not."""
+        return self.share("spread") < 0.2
+
+    @property
+    def collapsed(self) -> bool:
+        return self.alike or (bool(self.missing) and not self.unlike)
+
+    @property
+    def brighter(self) -> float:
+        """Parzen's log-likelihood above that of real images, in nats."""
+        return self.excess("parzen")
+
+    @property
+    def fidelity(self) -> str:
+        name = "high_quality" if "high_quality" in self.made else "precision"
+        return f"{name} {self.share(name):.0%} of real"
+
+    @property
+    def variety(self) -> str:
+        return f"coverage {self.share('coverage'):.0%} and recall {self.share('recall'):.0%} of real"
+
+
+# ----------------------------------------------------------------------------------------------------------- the advice
+
+Advice = Callable[[Trained], str | None]
+"""What to try, in words; None where the run does so already."""
+
+
+def unless(followed: Callable[[Config], bool], words: str) -> Advice:
+    return lambda trained: None if followed(trained.config) else words
+
+
+def always(words: str) -> Advice:
+    return lambda trained: words
+
+
+def more_steps(trained: Trained) -> str:
+    if trained.going_on:
+        return "its remaining steps (--resume)"
+    return f"more --steps (the default recipe makes {trained.usual:,})" if trained.short else "more --steps"
+
+
+def best(trained: Trained) -> str | None:
+    return None if trained.short or trained.config.recipe == "best" else "--recipe best"
+
+
+def wider(trained: Trained) -> str | None:
+    return None if trained.short else "wider --hidden"
+
+
+FALLING = ("linear", "cosine", "exponential")
+
+RELATIVISTIC = unless(lambda c: c.objective == "relativistic", "--objective relativistic")
+PENALTIES = unless(lambda c: c.r1 > 0 and c.r2 > 0, "--r1 1 with --r2 1")
+LARGER = unless(lambda c: not (c.r1 > 0 and c.r2 > 0), "larger --r1 and --r2")
+SMALLER = unless(lambda c: not (c.r1 > 0 or c.r2 > 0), "smaller --r1 and --r2")
+FADING = unless(lambda c: c.penalty_schedule in FALLING or not (c.r1 > 0 or c.r2 > 0), "--penalty-schedule linear")
+FADE_FURTHER = unless(lambda c: c.penalty_schedule not in FALLING or c.penalty_end == 0, "a smaller --penalty-end")
+COSINE = unless(lambda c: c.lr_schedule in FALLING, "--lr-schedule cosine")
+SETTLING = unless(
+    lambda c: c.lr_schedule == "exponential" and c.lr_end <= 0.003, "--lr-schedule exponential with --lr-end 0.003"
+)
+AVERAGE = unless(lambda c: c.ema >= 0.999, "--ema 0.999")
+RATES = always("smaller --lr-generator and --lr-discriminator")
+FEWER_STEPS, NARROWER, DATA = always("fewer --steps"), always("smaller --hidden"), always("more data")
+
+
+# --------------------------------------------------------------------------------------------------------- the findings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What may be found: whether it is, in which words, and what to do."""
+
+    name: str
+    holds: Callable[[Evidence], bool]
+    words: Callable[[Evidence], str]
+    advice: tuple[Advice, ...]
+    note: str = ""
+
+    def sentence(self, evidence: Evidence) -> str:
+        given = [words for advice in self.advice if (words := advice(evidence.trained))][:MOST]
+        listed = " or ".join(filter(None, (", ".join(given[:-1]), given[-1])))
+        return f"{self.name}: {self.words(evidence)}. Try {listed}{self.note}."
+
+
+def _blur(e: Evidence) -> str:
+    nats = f", and Parzen is {e.brighter:.0f} nats above what real images score" if e.brighter > 3 else ""
+    return f"contrast of neighbouring pixels is {e.share('sharpness'):.0%} of real{nats}"
+
+
+def _unlike(e: Evidence) -> str:
+    return _both(f"most samples are like no real one ({e.fidelity})", e.missing)
+
+
+def _both(first: str, second: str) -> str:
+    return ", and ".join(filter(None, (first, second)))
+
+
+FINDINGS: tuple[tuple[Finding, ...], ...] = (
+    (
+        Finding(
+            "Mode collapse",
+            lambda e: e.collapsed,
+            lambda e: f"{_both('all samples are alike' if e.alike else '', e.missing)} ({e.variety})",
+            (RELATIVISTIC, PENALTIES, more_steps, COSINE, LARGER, RATES),
+        ),
+        Finding(
+            "Uneven",
+            lambda e: not e.unlike and (e.excess("digit_kl") > 0.1 or e.excess("reverse_kl") > 0.1),
+            lambda e: f"parts of the data are met too often and others too seldom ({e.variety})",
+            (RELATIVISTIC, PENALTIES, more_steps, best, LARGER),
+        ),
+        Finding(
+            "Too narrow",
+            lambda e: e.share("spread") < 0.85 and not e.unlike,
+            lambda e: f"samples differ less than real ones (spread {e.share('spread'):.0%} of real, {e.variety})",
+            (PENALTIES, more_steps, FADING, SMALLER, wider),
+        ),
+        Finding(
+            "Less varied than real samples",
+            lambda e: not e.unlike and (e.share("coverage") < 0.9 or e.share("recall") < 0.9),
+            lambda e: e.variety,
+            (more_steps, best, wider),
+        ),
+    ),
+    (
+        Finding(
+            "Memorisation",
+            # samples in few places are near to something by chance
+            lambda e: e.share("memorisation") < (0.5 if e.missing else 0.9),
+            lambda e: (
+                f"samples are nearer to training than to held-out data (ratio {e.made['memorisation']:.2f}, "
+                f"real {e.real['memorisation']:.2f})"
+            ),
+            (FEWER_STEPS, NARROWER, DATA),
+            note="; look at neighbours.png before you pass samples on",
+        ),
+    ),
+    (
+        Finding(
+            "Blur",
+            lambda e: e.share("sharpness") < 0.85 or e.brighter > 3,
+            _blur,
+            (more_steps, FADING, SMALLER, wider),
+        ),
+        Finding(
+            "Noise",
+            lambda e: e.share("sharpness") > 1.15,
+            lambda e: f"contrast of neighbouring pixels is {e.share('sharpness'):.0%} of real, as speckle makes it",
+            (more_steps, COSINE, AVERAGE, wider),
+        ),
+    ),
+    (
+        Finding(
+            "Under-trained",
+            lambda e: e.unlike and e.trained.short,
+            lambda e: f"after {e.trained.step:,} steps {_unlike(e)}",
+            (more_steps, RELATIVISTIC, PENALTIES),
+        ),
+        Finding(
+            "Unlike the data",
+            lambda e: e.unlike,
+            _unlike,
+            (RELATIVISTIC, PENALTIES, COSINE, more_steps, best, wider),
+        ),
+        Finding(
+            "Strays",
+            lambda e: e.share("precision") < 0.8 or e.share("high_quality") < 0.95,
+            lambda e: f"too many samples are like no real one ({e.fidelity})",
+            (COSINE, more_steps, best, wider),
+        ),
+        Finding(
+            "Less faithful than real samples",
+            lambda e: e.share("precision") < 0.95 or e.share("density") < 0.8,
+            lambda e: f"precision {e.share('precision'):.0%}, density {e.share('density'):.0%} of real",
+            (more_steps, best, wider),
+        ),
+    ),
+    (
+        Finding(
+            "Modes too narrow",
+            lambda e: e.made.get("mode_width", 1) < 0.8,
+            lambda e: f"{e.made['mode_width']:.2f} of their true width",
+            (best, SETTLING, FADE_FURTHER, more_steps),
+        ),
+        Finding(
+            "Modes too wide",
+            lambda e: 1.25 < e.made.get("mode_width", 1) < math.inf,
+            lambda e: f"{e.made['mode_width']:.2f} of their true width",
+            (best, SETTLING, PENALTIES, LARGER, more_steps),
+        ),
+    ),
+)
+
+CLEAN = "No sign of mode collapse, memorisation or blur."
+
+
+def verdict(made: Values, real: Values, trained: Trained | None = None) -> list[str]:
+    """A sentence for each finding about generated samples, with advice that fits how they were trained."""
+    evidence = Evidence(made, real, trained or Trained())
+    first = (next((f for f in group if f.holds(evidence)), None) for group in FINDINGS)
+    return [finding.sentence(evidence) for finding in first if finding is not None] or [CLEAN]
