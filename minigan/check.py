@@ -264,7 +264,8 @@ def objectives(backend: Ops) -> Iterator[Row]:
     """Values and gradients of each objective, near 0 and far out, and softmax cross-entropy."""
     rng, B = np.random.default_rng(4), 6
     for name, smoothing in [*((name, 0.0) for name in OBJECTIVES), ("minimax", 0.1), ("non-saturating", 0.1)]:
-        objective = backend.objective(OBJECTIVES[name], B, "float64", smoothing)
+        settings = {"label_smoothing": smoothing} if smoothing else {}
+        objective = backend.objective(OBJECTIVES[name], B, "float64", **settings)
         label = name if not smoothing else f"{name} smoothed"
         r, f = rng.normal(size=(2, B, 1)) * 2
         dr, df, dg = (backend.zeros((B, 1), "float64") for _ in range(3))

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from minigan.backends import BACKENDS, KERNELS
 from minigan.errors import InputError
+from minigan.nn.objectives import OBJECTIVES
 
 DATA_SETS = ("digits", "mnist", "ring", "grid")
 RECIPES = ("default", "best", "article")
 ACTIVATIONS = ("relu", "leaky-relu", "tanh", "sigmoid", "identity")
 OUTPUTS = ("sigmoid", "tanh", "identity")
-OBJECTIVES = ("minimax", "non-saturating", "least-squares", "hinge", "wasserstein", "relativistic")
 UPDATES = ("alternating", "simultaneous")
 SCHEDULES = ("constant", "linear", "cosine", "exponential")
 DTYPES = ("float32", "float64")
@@ -26,7 +27,7 @@ MAX_TEXT = 4096
 
 
 def setting(default: Any, help: str, *, low: float | None = None, high: float | None = None, below: float | None = None,
-            above: float | None = None, choices: tuple[str, ...] | None = None, kind: str = "science",
+            above: float | None = None, choices: Collection[str] | None = None, kind: str = "science",
             section: str | None = None, metavar: str | None = None) -> Any:  # fmt: skip
     """A dataclass field with its documentation and its range: low <= value <= high, above < value < below.
 
@@ -146,6 +147,13 @@ class Config:
                 raise InputError(
                     f"{flag(name)} exponential never reaches 0; give {flag(end)} a value above 0, as in 0.01."
                 )
+        for name in foreign(self.objective):
+            if getattr(self, name) != getattr(Config, name):
+                owners = " or ".join(owner for owner, kind in OBJECTIVES.items() if name in kind.settings)
+                raise InputError(
+                    f"{flag(name)} {getattr(self, name)} has no effect with --objective {self.objective}; leave it out, or "
+                    f"choose {owners}."
+                )
         if self.until is not None:
             Goal.parse(self.until)
 
@@ -163,9 +171,11 @@ class Config:
         }
 
     @classmethod
-    def from_dict(cls, values: Any, source: str) -> Config:
+    def from_dict(cls, values: Any, source: str, *, of_a_run: bool = False) -> Config:
         """The inverse of `to_dict`, for untrusted input.
 
+        of_a_run: a run was made with these settings. Earlier versions accepted those of other objectives, and ignored them:
+        they are left out.
         Raises: InputError, naming `source`, for anything that is not a configuration.
         """
         if not isinstance(values, dict):
@@ -177,6 +187,9 @@ class Config:
                 f"{source}: unknown setting {_shown(repr(unknown[0]))}; it was written by another version of minigan."
             )
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        if of_a_run:
+            for name in foreign(settings.get("objective", cls.objective)):
+                settings.pop(name, None)
         try:
             return cls(**settings)
         except InputError as error:
@@ -204,6 +217,14 @@ class Goal:
     def met(self, value: float) -> bool:
         """Whether a value of the measure is good enough; nan never is."""
         return value < self.value if self.below else value > self.value
+
+
+def foreign(objective: Any) -> list[str]:
+    """The settings that other objectives take, and this one (a name, or anything that stands in a file) does not."""
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
+        return []
+    names = dict.fromkeys(name for kind in OBJECTIVES.values() for name in kind.settings)
+    return [name for name in names if name not in OBJECTIVES[objective].settings]
 
 
 def flag(name: str) -> str:

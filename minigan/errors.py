@@ -25,6 +25,10 @@ class OutputError(MiniganError):
     exit_code = 4
 
 
+class ProgramError(MiniganError):
+    """Something cannot be part of a recorded step, or a recorded step computes something else than its passes."""
+
+
 class FallbackWarning(UserWarning):
     """Something is done in another way than was asked for, with the same result."""
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from minigan import cli
 from minigan.backends import BACKENDS, KERNELS, get_ops
-from minigan.config import DTYPES, OBJECTIVES, UPDATES
+from minigan.config import DTYPES, UPDATES
 from minigan.errors import InputError, MiniganError
+from minigan.nn.objectives import OBJECTIVES
 from minigan.runs.compare import BOUNDS, NOISE, NOISE_BOUND, Difference, differences, settings
 
 

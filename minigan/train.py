@@ -66,7 +66,7 @@ def base_config(chosen: argparse.Namespace) -> Config:
         path = Path(chosen.resume)
         if not (path / "config.json").is_file():
             raise InputError(f"--resume {path}: no run is there (no config.json).")
-        return load_config(path / "config.json")
+        return load_config(path / "config.json", of_a_run=True)
     if "config" in chosen:
         return load_config(chosen.config)
     data = getattr(chosen, "data", "digits")

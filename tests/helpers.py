@@ -63,6 +63,25 @@ def tiny_gan(
     return gan, fill
 
 
+def slope_error(ops: Any, name: str) -> float:
+    """The largest relative error of phi' in float32, |z| <= 9 (tanh) or 16 (sigmoid), as a share of the bound that docs/math.md
+    states: 2^-21 + 3 * 2^-25 / (1 - |y|). y itself, rounded to the nearest float32 below 1, is up to 2^-25 off."""
+    z = np.linspace(-9, 9, 100_001, dtype=np.float32) * np.float32(1 if name == "tanh" else 16 / 9)
+    y, slope, dz = (
+        np.zeros((z.size, 1), np.float32),
+        np.zeros((z.size, 1), np.float32),
+        np.ones((z.size, 1), np.float32),
+    )
+    one, zero = np.ones((1, 1), np.float32), np.zeros(1, np.float32)
+    ops.dense_forward(z[:, None], one, zero, name, y, slope)
+    ops.activation_backward(dz, y, name, slope, dz)
+    z = z.astype(np.float64)
+    exact = 1 / np.cosh(z) ** 2 if name == "tanh" else 1 / (np.exp(z / 2) + np.exp(-z / 2)) ** 2
+    rest = 2 / (np.exp(2 * abs(z)) + 1) if name == "tanh" else 1 / (1 + np.exp(z))  # 1 - |y|
+    np.testing.assert_array_equal(dz, slope)
+    return float((np.abs(slope[:, 0] / exact - 1) / (2**-21 + 3 * 2**-25 / rest)).max())
+
+
 def flats(gan: GAN) -> dict[str, np.ndarray]:
     """A host copy of everything that training changes."""
     return {name: np.array(gan.ops.to_host(array)) for name, array in gan.state().items()}

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigan.backends.activations import ACTIVATIONS as IMPLEMENTED_ACTIVATIONS
-from minigan.config import ACTIVATIONS, DTYPES, MAX_COUNT, OBJECTIVES, OUTPUTS, SCHEDULES, UPDATES, Config, Goal, flag
+from minigan.config import ACTIVATIONS, DTYPES, MAX_COUNT, OUTPUTS, SCHEDULES, UPDATES, Config, Goal, flag
 from minigan.data import Space
 from minigan.errors import InputError
 from minigan.nn.network import Network
-from minigan.nn.objectives import OBJECTIVES as IMPLEMENTED_OBJECTIVES
+from minigan.nn.objectives import OBJECTIVES
 from minigan.nn.optim import schedule
 from minigan.recipes import RECIPES, recipe
 
@@ -86,7 +86,7 @@ def test_the_tables_above_hold_every_setting() -> None:
 def test_numbers_out_of_range_are_refused_naming_flag_and_range(name: str) -> None:
     good, bad, words = NUMBERS[name]
     for value in good:
-        assert getattr(Config(**{"lr_end": 0.01, name: value}), name) == value
+        assert getattr(Config(**{"lr_end": 0.01, "objective": "minimax", name: value}), name) == value
     kind = "a whole number" if name in WHOLE else "a finite number"
     for value in bad:
         assert refusal(**{name: value}) == f"{flag(name)} {value} is out of range; it must be {kind} {words}."
@@ -167,7 +167,6 @@ def test_every_setting_has_documentation_and_a_kind() -> None:
 
 
 def test_every_choice_is_implemented(backend: Any) -> None:
-    assert set(OBJECTIVES) == set(IMPLEMENTED_OBJECTIVES)
     assert {*ACTIVATIONS, *OUTPUTS} <= set(IMPLEMENTED_ACTIVATIONS)
     for name in SCHEDULES:
         schedule(name, 1, 2, 0.1)
@@ -187,7 +186,7 @@ CONFIGS = st.fixed_dictionaries(
         "lr_generator": st.floats(0, exclude_min=True, allow_infinity=False),
         "schedule_steps": st.none() | st.integers(1, MAX_COUNT),
         "all_data": st.booleans(),
-        "objective": st.sampled_from(OBJECTIVES),
+        "objective": st.sampled_from(tuple(OBJECTIVES)),
         "penalty_schedule": st.sampled_from(SCHEDULES),
     },
 ).map(lambda values: Config(**values))

@@ -51,7 +51,7 @@ def public_functions(name: str) -> set[str]:
     module = importlib.import_module(f"minigan.{name}")
     names = set()
     for key, value in vars(module).items():
-        if key.startswith("_") or getattr(value, "__module__", None) != module.__name__:
+        if key.startswith("_") or inspect.isabstract(value) or getattr(value, "__module__", None) != module.__name__:
             continue
         if inspect.isfunction(value):
             names.add(key)

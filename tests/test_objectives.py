@@ -14,7 +14,7 @@ from minigan.backends import Array, Ops
 from minigan.nn.gradcheck import relative_error
 from minigan.nn.objectives import (
     OBJECTIVES,
-    NonSaturating,
+    Objective,
     binary_cross_entropy,
     cross_entropy,
     cross_entropy_gradient,
@@ -53,8 +53,13 @@ DERIVATIVES: dict[str, tuple[Callable[[float, float], float], ...]] = {
 }
 
 
-def make(backend: Ops, name: str, batch: int, dtype: str = "float64", smoothing: float = 0.0) -> NonSaturating:
-    return OBJECTIVES[name](backend, batch, dtype, smoothing)
+def make(backend: Ops, name: str, batch: int, dtype: str = "float64", **settings: float) -> Objective:
+    return OBJECTIVES[name](backend, batch, dtype, **settings)
+
+
+SMOOTHED: list[tuple[str, dict[str, float]]] = [
+    *((name, {}) for name in NAMES), *((name, {"label_smoothing": 0.1}) for name in ("minimax", "non-saturating"))
+]  # fmt: skip
 
 
 def pairs(backend: Ops, dtype: str = "float64") -> tuple[Array, Array, np.ndarray, np.ndarray]:
@@ -73,11 +78,10 @@ def test_values_are_the_means_of_the_formulas(backend: Ops, name: str) -> None:
         assert float(getattr(make(backend, name, 7), player)(there_r, there_f)) == pytest.approx(expected, rel=1e-13)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("name", NAMES)
-def test_gradients_are_those_of_the_values(backend: Ops, name: str, smoothing: float) -> None:
+@pytest.mark.parametrize(("name", "settings"), SMOOTHED)
+def test_gradients_are_those_of_the_values(backend: Ops, name: str, settings: dict[str, float]) -> None:
     r, f, *_ = pairs(backend)
-    objective = make(backend, name, 7, smoothing=smoothing)
+    objective = make(backend, name, 7, **settings)
     dr, df, dg = (normal(backend, 7, 1, seed=i) for i in range(3))  # what stands there must not matter
     objective.discriminator_gradient(r, f, dr, df)
     objective.generator_gradient(r, f, dg)
@@ -127,7 +131,7 @@ def test_finite_and_accurate_for_logits_up_to_ten_thousand(backend: Ops, name: s
 def test_label_smoothing_is_one_sided(backend: Ops) -> None:
     there_r, there_f, r, f = pairs(backend)
     for name in ("minimax", "non-saturating"):
-        plain, smooth = make(backend, name, 7), make(backend, name, 7, smoothing=0.25)
+        plain, smooth = make(backend, name, 7), make(backend, name, 7, label_smoothing=0.25)
         expected = np.mean([0.75 * softplus(-v) + 0.25 * softplus(v) for v in r.ravel()])
         expected += np.mean([softplus(v) for v in f.ravel()])
         assert float(smooth.discriminator(there_r, there_f)) == pytest.approx(expected, rel=1e-13)

@@ -13,9 +13,10 @@ from minigan import plain
 from minigan.backends import Ops
 from minigan.backends import noise as streams
 from minigan.backends.activations import ACTIVATIONS
-from minigan.config import OBJECTIVES, UPDATES
+from minigan.config import UPDATES
 from minigan.nn.gan import GAN
 from minigan.nn.gradcheck import numerical_gradient, relative_error
+from minigan.nn.objectives import OBJECTIVES
 
 TOLERANCE = 1e-7
 B = 5

@@ -14,8 +14,8 @@ Notation (docs/math.md derives each line): batch B, layer widths I (in) and O (o
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,19 @@ Array = Any
 BLOCK = 131072
 """Floats that an optimiser takes at a time on the CPU: five arrays of this length stay in a core's part of the last cache
 through Adam's ten passes. Smaller ones, for the cache before that, were slower by what their calls cost."""
+
+
+class Outcome(NamedTuple):
+    """An array that passes leave behind, and its name for people.
+
+    gradient: the name of the gradient along which passes move the array; None where they write it anew. compared: whether a
+    recording is held to it; not where rounding alone may change it.
+    """
+
+    name: str
+    array: Array
+    gradient: str | None = None
+    compared: bool = True
 
 
 class Ops:
@@ -105,16 +118,21 @@ class Ops:
 
     # -------------------------------------------------------------------------------------- recorded programs
 
-    def program(self, passes: Callable[[], None]) -> Callable[[], None]:
+    def program(
+        self, passes: Callable[[], None], outcome: Sequence[Outcome] = (), what: str = ""
+    ) -> Callable[[], None]:
         """A callable equivalent to `passes`. The reference returns it unchanged; a backend may record and replay it.
 
         So passes must do the same operations on the same arrays whenever it is called, and read from arrays what varies.
+        `outcome` names the arrays that passes move, and those that others read afterwards: the first replays are compared
+        with passes in them (`backends.trial`), and a sentence about passes that differ begins with `what`. Without an outcome
+        nothing is compared.
         """
         return passes
 
-    def objective(self, kind: Callable[..., Any], *arguments: Any) -> Any:
+    def objective(self, kind: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
         """An objective of the class `kind` (see objectives.py) as this backend computes it; here, as it is written."""
-        return kind(self, *arguments)
+        return kind(self, *arguments, **settings)
 
     # ---------------------------------------------------------------------------------------------- activations
 

@@ -16,6 +16,7 @@ import numpy as np
 from minigan.backends import Array, Ops
 from minigan.backends import noise as streams
 from minigan.backends.noise import Noise
+from minigan.backends.ops import Outcome
 from minigan.nn.network import Network, Tape
 from minigan.nn.objectives import OBJECTIVES
 from minigan.nn.optim import Adam, WeightAverage, schedule
@@ -116,7 +117,9 @@ class GAN:
         self.discriminator.initialise(first, streams.INIT_DISCRIMINATOR)
         self.grad_d = self.discriminator.parameters()
         self.adam_d = Adam(self.discriminator.count, ops, dtype, *betas, self.coefficients.adam_d)
-        self.objective = self.ops.objective(OBJECTIVES[config.objective], batch, dtype, config.label_smoothing)
+        objective = OBJECTIVES[config.objective]
+        settings = {name: getattr(config, name) for name in objective.settings}
+        self.objective = self.ops.objective(objective, batch, dtype, **settings)
 
         self.make_rows(size)
         self.z = ops.zeros((batch, config.latent), dtype)
@@ -175,7 +178,7 @@ class GAN:
     def run(self, phase: Phase) -> None:
         """All that is computed from one minibatch. There are four phases; the backend may keep a program of each."""
         if phase not in self.programs:
-            self.programs[phase] = self.ops.program(lambda: self.passes(phase))
+            self.programs[phase] = self.ops.program(lambda: self.passes(phase), self.outcome(), self.called)
         self.programs[phase]()
 
     def passes(self, phase: Phase) -> None:
@@ -324,6 +327,24 @@ class GAN:
             "discriminator.adam.m": self.adam_d.m,
             "discriminator.adam.v": self.adam_d.v,
         }
+
+    def outcome(self) -> list[Outcome]:
+        """What a step leaves, in the order in which it is computed: what the losses and the log are made of, and the state."""
+        players = {"generator": "gradient of the generator", "discriminator": "gradient of the discriminator"}
+        return [
+            Outcome("generated samples", self.fake.x),
+            Outcome("logits of the discriminator", self.critic_rows.s),
+            Outcome(players["discriminator"], self.grad_d.flat),
+            # a loss of differences leaves their level to rounding, which moves D's last bias
+            Outcome("logits that the generator saw", self.fresh.s, compared=False),
+            Outcome(players["generator"], self.grad_g.flat),
+            *(Outcome(name, array, players[name.partition(".")[0]]) for name, array in self.state().items()),
+        ]
+
+    @property
+    def called(self) -> str:
+        """A step, as the subject of a sentence."""
+        return f"a step with --objective {self.config.objective}"
 
     def sample(self, n: int, *, seed: int | None = None, stream: int = streams.SAMPLE, raw: bool = False) -> Array:
         """n generated samples (n, size) in model units, a host array; of the weight average unless `raw`."""

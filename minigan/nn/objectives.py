@@ -16,6 +16,9 @@ belong to the caller. Gradients are those of the batch mean: they carry the fact
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
 from minigan.backends import Array
 from minigan.backends.ops import Ops
 
@@ -30,18 +33,53 @@ def binary_cross_entropy(ops: Ops, s: Array, target: float) -> Array:
     return (target * positive + (1 - target) * loss).mean()
 
 
-class NonSaturating:
-    """Binary cross-entropy for both players; the generator maximises log D(G(z)) (Goodfellow et al. 2014, section 3).
+class Objective(ABC):
+    """An adversarial loss: its values, and their gradients with respect to the logits.
 
-    label_smoothing: real targets are 1 minus this for the discriminator (one-sided, Salimans et al. 2016, section 3.4).
+    Values are made of arrays freely. Gradients are written to arrays that the caller owns, by `self.xp` and `self.ops` alone:
+    they are part of a training step, which a backend may record.
     """
 
     needs_real = False
     """Whether the generator's gradient depends on the real logits."""
 
-    def __init__(self, ops: Ops, batch: int, dtype: str, label_smoothing: float = 0.0) -> None:
+    settings: ClassVar[tuple[str, ...]] = ()
+    """The settings of `Config` that the constructor takes, by name; others than these are refused with this objective."""
+
+    target = 1.0
+    """What the discriminator is to say of real samples, where the loss is a cross-entropy."""
+
+    def __init__(self, ops: Ops, batch: int, dtype: str) -> None:
         self.ops = ops
         self.xp = ops.xp
+
+    @abstractmethod
+    def discriminator(self, r: Array, f: Array) -> Array:
+        """The discriminator's loss, a 0-d array."""
+
+    @abstractmethod
+    def discriminator_gradient(self, r: Array, f: Array, dr: Array, df: Array) -> None:
+        """dr, df = its gradient with respect to r and f."""
+
+    @abstractmethod
+    def generator(self, r: Array, f: Array) -> Array:
+        """The generator's loss, a 0-d array."""
+
+    @abstractmethod
+    def generator_gradient(self, r: Array, f: Array, df: Array) -> None:
+        """df = its gradient with respect to f."""
+
+
+class NonSaturating(Objective):
+    """Binary cross-entropy for both players; the generator maximises log D(G(z)) (Goodfellow et al. 2014, section 3).
+
+    label_smoothing: real targets are 1 minus this for the discriminator (one-sided, Salimans et al. 2016, section 3.4).
+    """
+
+    settings = ("label_smoothing",)
+
+    def __init__(self, ops: Ops, batch: int, dtype: str, label_smoothing: float = 0.0) -> None:
+        super().__init__(ops, batch, dtype)
         self.target = 1 - label_smoothing
         self.scratch = ops.empty((batch, 1), dtype)
 
@@ -76,7 +114,7 @@ class Minimax(NonSaturating):
         self.xp.negative(df, out=df)
 
 
-class LeastSquares(NonSaturating):
+class LeastSquares(Objective):
     """Targets 1 for real, 0 for generated, 1 for the generator (Mao et al. 2017, equation 9)."""
 
     def discriminator(self, r: Array, f: Array) -> Array:
@@ -99,7 +137,7 @@ class LeastSquares(NonSaturating):
         self.xp.multiply(df, 1 / f.size, out=df)
 
 
-class Wasserstein(NonSaturating):
+class Wasserstein(Objective):
     """The critic's difference of means (Arjovsky et al. 2017, equation 2): use it with a gradient penalty."""
 
     def discriminator(self, r: Array, f: Array) -> Array:
@@ -121,7 +159,8 @@ class Wasserstein(NonSaturating):
 
 
 class Hinge(Wasserstein):
-    """Samples beyond the margin no longer pull (Lim and Ye 2017; Miyato et al. 2018, equation 16)."""
+    """Samples beyond the margin no longer pull; the generator's loss is Wasserstein's (Lim and Ye 2017; Miyato et al. 2018,
+    equation 16)."""
 
     def discriminator(self, r: Array, f: Array) -> Array:
         """mean max(0, 1 - r) + mean max(0, 1 + f)."""
@@ -135,10 +174,14 @@ class Hinge(Wasserstein):
         self.xp.multiply(df, 1 / f.size, out=df)
 
 
-class Relativistic(NonSaturating):
+class Relativistic(Objective):
     """Pairs each real sample with a generated one (Jolicoeur-Martineau 2019; R3GAN, Huang et al. 2024, equation 2)."""
 
     needs_real = True
+
+    def __init__(self, ops: Ops, batch: int, dtype: str) -> None:
+        super().__init__(ops, batch, dtype)
+        self.scratch = ops.empty((batch, 1), dtype)
 
     def discriminator(self, r: Array, f: Array) -> Array:
         """mean softplus(-(r - f))."""
@@ -161,7 +204,7 @@ class Relativistic(NonSaturating):
         self.xp.multiply(df, -1 / f.size, out=df)
 
 
-OBJECTIVES: dict[str, type[NonSaturating]] = {
+OBJECTIVES: dict[str, type[Objective]] = {
     "minimax": Minimax,
     "non-saturating": NonSaturating,
     "least-squares": LeastSquares,
@@ -169,6 +212,7 @@ OBJECTIVES: dict[str, type[NonSaturating]] = {
     "wasserstein": Wasserstein,
     "relativistic": Relativistic,
 }
+"""The values of --objective."""
 
 
 def cross_entropy(ops: Ops, s: Array, targets: Array) -> Array:

@@ -226,7 +226,7 @@ def _meta(path: Path, text: str) -> tuple[dict[str, Any], Config, Space]:
     if meta.get("format") != FORMAT:
         written = f"format {short(meta.get('format'), 20)}, written by minigan {short(meta.get('version'), 40)}"
         raise InputError(f"{path}: {written}; this version reads format {FORMAT}.")
-    config = Config.from_dict(meta.get("config"), str(path))
+    config = Config.from_dict(meta.get("config"), str(path), of_a_run=True)
     space = Space.from_dict(meta.get("space"), str(path))
     step, data = meta.get("step"), meta.get("data")
     if type(step) is not int or step < 0 or not isinstance(data, dict):

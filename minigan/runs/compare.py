@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigan.backends import Array, Ops, get_ops
+from minigan.backends import Ops, get_ops
 from minigan.backends.noise import DATA, LATENT, Noise
 from minigan.config import Config
 from minigan.nn.gan import GAN
@@ -52,15 +52,6 @@ def settings(dtype: str, objective: str, update: str) -> Config:
         latent=16, hidden=(128, 128), batch_size=64, objective=objective, update=update, r1=1.0, r2=1.0, penalty_every=2,
         beta1=0.5, lr_generator=1e-3, lr_discriminator=1e-3, dtype=dtype, steps=1000,
     )  # fmt: skip
-
-
-def tensors(gan: GAN) -> Iterator[tuple[str, Array]]:
-    """What a step leaves, in the order in which it is computed."""
-    yield "generated samples", gan.fake.x
-    yield "gradient of the discriminator", gan.grad_d.flat
-    yield "logits that the generator saw", gan.fresh_fake.s
-    yield "gradient of the generator", gan.grad_g.flat
-    yield from gan.state().items()
 
 
 def compare(step: int, tensor: str, a: np.ndarray, b: np.ndarray) -> Difference:
@@ -106,5 +97,5 @@ def differences(other: Ops, config: Config, steps: int, *, free: bool = False) -
         b.train_step(lambda out, i: other.xp.copyto(out, other.asarray(rows(i))))
         own.normal(drawn, LATENT, step - 1)
         yield compare(step, NOISE, a.z, other.to_host(drawn))
-        for (name, x), (_, y) in zip(tensors(a), tensors(b), strict=True):
+        for (name, x, *_), (_, y, *_) in zip(a.outcome(), b.outcome(), strict=True):
             yield compare(step, name, x, other.to_host(y))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minigan.backends import Array, Ops
+from minigan.backends.ops import Outcome
 from minigan.config import Config
 from minigan.nn.gan import GAN
 
@@ -142,7 +143,8 @@ def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[
     def megabytes(count: float) -> str:
         return f"{count / 1e6:,.1f} MB"
 
-    floor = seconds(gan.ops.program(products), gan.ops)
+    outcome = [Outcome(f"product {i}", out) for i, (_, _, out) in enumerate(cost.plain, 1)]
+    floor = seconds(gan.ops.program(products, outcome, "the products of a step"), gan.ops)
     steps = math.lcm(config.penalty_every if gan.has_penalties else 1, config.steps_per_launch)
     step = seconds(lambda: make(steps), gan.ops) / steps
     floor *= cost.flops / flops(cost.plain)

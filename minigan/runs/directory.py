@@ -134,7 +134,7 @@ class Run:
 
     def read_config(self) -> Config:
         """Raises: InputError."""
-        return load_config(self.config)
+        return load_config(self.config, of_a_run=True)
 
     def append(self, record: dict[str, Any]) -> None:
         """One line of metrics.jsonl. Raises: OSError."""
@@ -176,12 +176,12 @@ class Run:
         return sorted(p for p in self.pictures.glob("step-*.png") if p.stem.removeprefix("step-").isdigit())
 
 
-def load_config(path: str | Path) -> Config:
-    """The configuration in a run's config.json. Raises: InputError."""
+def load_config(path: str | Path, *, of_a_run: bool = False) -> Config:
+    """The configuration in a run's config.json; of_a_run: see `Config.from_dict`. Raises: InputError."""
     values = read_json(Path(path))
     if not isinstance(values, dict) or "config" not in values:
         raise InputError(f"{path}: holds no configuration; give the config.json of a run.")
-    return Config.from_dict(values["config"], str(path))
+    return Config.from_dict(values["config"], str(path), of_a_run=of_a_run)
 
 
 def versions(backend: Ops) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import noise as streams
+from minigan.backends.ops import Outcome
 from minigan.data.batches import Batches
 from minigan.nn.gan import GAN, Phase
 
@@ -87,7 +88,8 @@ class Launch(Steps):
             self.lay_out(first)
         phases = tuple(map(self.gan.phase, range(first, first + count)))
         if phases not in self.programs:
-            self.programs[phases] = self.ops.program(partial(self.passes, phases))
+            outcome = [*self.gan.outcome(), Outcome("number of the minibatch", self.counter)]
+            self.programs[phases] = self.ops.program(partial(self.passes, phases), outcome, self.gan.called)
         self.programs[phases]()
         self.gan.step += steps
         self.at = first + count

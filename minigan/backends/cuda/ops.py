@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -22,12 +22,13 @@ import numpy as np
 
 from minigan.backends.activations import ACTIVATIONS, LEAK
 from minigan.backends.cuda.cublaslt import Products
-from minigan.backends.ops import Array, CupyOps, Ops
+from minigan.backends.ops import Array, CupyOps, Ops, Outcome
+from minigan.backends.trial import Trial
 from minigan.errors import FallbackWarning, reason
 
 if TYPE_CHECKING:
     from minigan.backends.noise import Noise
-    from minigan.nn.objectives import NonSaturating
+    from minigan.nn.objectives import Objective
 
 KINDS = tuple(ACTIVATIONS)
 """The order in which activation.cu numbers the activations."""
@@ -96,14 +97,21 @@ class Graph:
 
     The first call does the passes one by one, because compiling a kernel and planning a product take memory, which a
     recording must not: the graph would keep its address, and others would be given it. The second call records them, and
-    from then on a call is one launch. Passes that cannot be recorded go on one by one, and a warning says why.
+    from then on a call is one launch, whose first ones are on trial (`Trial`, which has the meaning of outcome and what).
+    Passes that cannot be recorded go on one by one, and a warning says why.
     """
 
-    def __init__(self, passes: Callable[[], None], xp: Any) -> None:
+    def __init__(
+        self, passes: Callable[[], None], ops: CudaOps, outcome: Sequence[Outcome] = (), what: str = ""
+    ) -> None:
         self.passes = passes
-        self.xp = xp
+        self.ops = ops
+        self.xp = ops.cupy
+        self.outcome = outcome
+        self.what = what
         self.warm = False
         self.recorded: Any = None
+        self.launch = passes
 
     def __call__(self) -> None:
         if not self.warm:
@@ -113,11 +121,12 @@ class Graph:
         if self.recorded is None:
             try:
                 self.recorded = self.record()
+                self.launch = Trial(self.recorded.launch, self.passes, self.outcome, self.what, self.ops)
             except Exception as error:  # whatever CUDA, CuPy or cuBLASLt come up with; nothing has been computed
                 words = f"a step cannot be recorded and is launched piece by piece, which is slower: {reason(error)}"
                 warnings.warn(words, FallbackWarning, stacklevel=2)
-                self.recorded = SimpleNamespace(launch=self.passes)
-        self.recorded.launch()
+                self.recorded = SimpleNamespace()
+        self.launch()
 
     def record(self) -> Any:
         """What passes() launches; nothing is computed."""
@@ -159,9 +168,11 @@ class CudaOps(CupyOps):
     def reference(self, xp: Any = None) -> Ops:
         return CupyOps(self.cupy if xp is None else xp, self.device)
 
-    def program(self, passes: Callable[[], None]) -> Callable[[], None]:
+    def program(
+        self, passes: Callable[[], None], outcome: Sequence[Outcome] = (), what: str = ""
+    ) -> Callable[[], None]:
         """`passes` as a CUDA graph."""
-        return Graph(passes, self.cupy)
+        return Graph(passes, self, outcome, what)
 
     def launch(self, name: str, n: int, like: Array, *arguments: Any, stored: str = "float32") -> None:
         """Run a kernel on n things; `like` says which type stands for `real`."""
@@ -206,8 +217,8 @@ class CudaOps(CupyOps):
     def softplus(self, s: Array, out: Array) -> None:
         self.launch("softplus", s.size, s, s, out, np.int64(s.size))
 
-    def objective(self, kind: Callable[..., Any], *arguments: Any) -> Any:
-        plain = super().objective(kind, *arguments)
+    def objective(self, kind: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
+        plain = super().objective(kind, *arguments, **settings)
         return SingleKernels(plain, self) if kind.__name__ in OBJECTIVES else plain
 
     def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array,
@@ -259,7 +270,7 @@ class CudaOps(CupyOps):
 class SingleKernels:
     """An objective whose gradients are one kernel each; its values are as they were."""
 
-    def __init__(self, plain: NonSaturating, ops: CudaOps) -> None:
+    def __init__(self, plain: Objective, ops: CudaOps) -> None:
         self.plain = plain
         self.ops = ops
         self.kind = np.int32(OBJECTIVES.index(type(plain).__name__))

@@ -5,7 +5,7 @@ Every operation of a pass is an instruction: carried out at once, or taken down 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from minigan.backends.activations import LEAK
 from minigan.backends.noise import Noise
 from minigan.backends.numba import vm
+from minigan.backends.numba.guard import Guarded
 from minigan.backends.numba.program import Recorder, reads, reads_all, writes
 from minigan.backends.numba.team import blas
 from minigan.backends.numba.vm import (
@@ -25,7 +26,8 @@ from minigan.backends.numba.vm import (
     LEAKY_RELU_BACKWARD,
     TANH_BACKWARD,
 )
-from minigan.backends.ops import Array, Ops
+from minigan.backends.ops import Array, Ops, Outcome
+from minigan.backends.trial import Trial
 
 
 @cache
@@ -52,14 +54,28 @@ class NumbaOps(Ops):
 
         return {"numba": numba.__version__}
 
-    def program(self, passes: Callable[[], None]) -> Callable[[], None]:
-        """`passes` taken down. Without products that compiled code can call (see `blas`), passes itself.
+    def program(
+        self, passes: Callable[[], None], outcome: Sequence[Outcome] = (), what: str = ""
+    ) -> Callable[[], None]:
+        """`passes` recorded. Without products that compiled code can call (see `blas`), passes itself.
 
         With several `threads` a product must not take more than one (see `training.limited_threads`).
+        Raises: ProgramError where they cannot be recorded.
         """
         if self.threads is None:
             return passes
-        return self.recorder.record(passes, self.threads)
+        program = self.recorder.record(passes, self.threads)
+        return Trial(program, passes, outcome, what, self) if outcome else program
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        return self.guarded(super().empty(shape, dtype))
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        return self.guarded(super().zeros(shape, dtype))
+
+    def guarded(self, array: Array) -> Array:
+        """The array as one that refuses what a recording would leave out."""
+        return array if self.threads is None else array.view(Guarded)
 
     def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
         if name in ("relu", "leaky-relu"):

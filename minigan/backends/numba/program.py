@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan.backends import Array
+from minigan.backends.numba.guard import recording, refusal
 from minigan.backends.numba.team import team
 from minigan.backends.numba.vm import (
     ADD_PARTS,
@@ -40,6 +41,10 @@ from minigan.backends.numba.vm import (
     STRIDES,
     UNARY,
 )
+from minigan.errors import ProgramError
+
+INSTRUCTIONS = (*BINARY, *UNARY, "dot", "sum")
+"""The functions of an array module that can be recorded."""
 
 
 class Use(NamedTuple):
@@ -107,12 +112,12 @@ class Program:
         for use in uses:
             self.dtype = self.dtype or use.array.dtype
             if use.array.dtype != self.dtype:
-                raise TypeError(f"an array of {use.array.dtype} in a program of {self.dtype}")
+                raise ProgramError(refusal(f"an array of {use.array.dtype}", f"all others are of {self.dtype}"))
             if not use.array.flags.c_contiguous:
-                raise ValueError("an array that is not in memory row by row, without gaps, cannot be part of a program")
+                raise ProgramError(refusal("such an array", "it is not in memory row by row, without gaps"))
             self._arrays.append(use.array)
         if any(a.clashes(b) for a, b in combinations(uses, 2)):
-            raise ValueError("an operation on overlapping arrays cannot be shared out")
+            raise ProgramError(refusal("an operation on overlapping arrays", "its rows cannot be shared out"))
         wait = any(new.clashes(old) for new in uses for old in self._since)
         self._since = [*([] if wait else self._since), *uses]
         line = np.zeros((1, FIELDS), np.int64)
@@ -156,17 +161,16 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:
         if self.program is None:
             return getattr(self.xp, name)
-        if name in BINARY or name in UNARY:
+        if name in BINARY or name in UNARY:  # copyto, dot and sum are methods
             return partial(self.elementwise, (*BINARY, *UNARY).index(name))
-        raise NotImplementedError(
-            f"xp.{name} cannot be part of a program: give it an instruction in kernels/program.py"
-        )
+        raise ProgramError(refusal(f"xp.{name}", f"instructions exist for {', '.join(INSTRUCTIONS)}"))
 
     def record(self, passes: Callable[[], None], threads: int = 1) -> Program:
-        """What passes() does, taken down."""
+        """What passes() does, recorded. Raises: ProgramError where no instruction does it."""
         program = self.program = Program(threads)
         try:
-            passes()
+            with recording():
+                passes()
         finally:
             self.program = None
         program.settle()
@@ -191,7 +195,7 @@ class Recorder:
         m, n = out.shape
         uses, strides = [], []
         for operand in (a, a if b is None else b):
-            array = operand if isinstance(operand, np.ndarray) else np.full((1, 1), operand, out.dtype)
+            array = np.asarray(operand) if isinstance(operand, np.ndarray) else np.full((1, 1), operand, out.dtype)
             np.broadcast_to(array, out.shape)  # raises ValueError where that cannot be
             rows, columns = (1, *array.shape)[-2:]
             uses.append(reads(array) if array.ndim == 2 and rows == m else reads_all(array))

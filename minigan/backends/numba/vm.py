@@ -78,43 +78,55 @@ def leaky_relu_backward(y: Any, leak: Any, one: Any, slope: Any, dz: Any) -> Non
             dz[i, j] *= s
 
 
-# tanh z = z P(z^2) / Q(z^2) for |z| <= 9.02, from where on it rounds to 1 in float32. The coefficients, lowest first, are
-# those of least relative error, 2.1e-8, by a weighted least-squares fit; rounding makes that 6 units in the last place.
-EDGE = np.float32(9.02)
-P0, P1, P2, P3, P4 = (
-    np.float32(c) for c in (0.9999999790379337, 0.13379708203876153, 3.494022939473256e-3, 2.0583290654115724e-5, 1.3318814e-8)
-)  # fmt: skip
-Q0, Q1, Q2, Q3, Q4 = (
-    np.float32(c) for c in (1.0, 0.46713023451595176, 2.5871029105928730e-2, 3.283073824998038e-4, 7.761912356930794e-7)
-)  # fmt: skip
-ONE = np.float32(1)
+MANTISSA = np.int32(23)  # bits of it in a float32
+LOG2_E = np.float32(1 / math.log(2))
+LOG2_HIGH, LOG2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # their sum is log 2; the first has few bits
+ROUND = np.float32(1.5 * 2**23)  # adding it rounds to a whole number, which the low bits then hold
+ROUND_BITS = np.int32(0x4B400000)
+
+EDGE = np.float32(9.25)  # from 9.02 on tanh rounds to 1
+SMALL = np.float32(0.55)
+ONE, MINUS_TWO = np.float32(1), np.float32(-2)
+TO_POWER = np.int32(127 - 0x4B400000)
+E2, E3, E4, E5, E6, E7 = (np.float32(1 / math.factorial(n)) for n in range(2, 8))
 
 
-@compiled
+@unassociated
 def bias_tanh(y: Any, b: Any) -> None:
-    """y <- tanh(y + b), float32: no call in the loop, so that eight are computed at once."""
+    """y <- tanh(y + b), float32: no call in the loop, so that a vector of numbers is computed at once.
+
+    With e = e^(-2 |z|), tanh |z| = 1 - 2 e / (1 + e): near 1, nothing but the last subtraction rounds, so that 1 - y^2 keeps
+    what accuracy y can hold (docs/math.md). Near 0 that cancels: there it is (1 - e) / (1 + e), with e = s + s q and
+    1 - e = (1 - s) - s q, s = 2^k and q = e^r - 1 from its series, |r| <= log(2) / 2.
+    """
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
             z = y[i, j] + b[j]
-            z = EDGE if z > EDGE else z  # a NaN fails every comparison and stays
-            z = -EDGE if z < -EDGE else z
-            u = z * z
-            t = z * ((((P4 * u + P3) * u + P2) * u + P1) * u + P0) / ((((Q4 * u + Q3) * u + Q2) * u + Q1) * u + Q0)
-            t = ONE if t > ONE else t
-            y[i, j] = -ONE if t < -ONE else t
+            a = abs(z)
+            a = EDGE if a > EDGE else a  # a NaN fails every comparison and stays
+            x = a * MINUS_TWO
+            shifted = np.float32(x * LOG2_E + ROUND)
+            k = shifted - ROUND
+            r = (x - k * LOG2_HIGH) - k * LOG2_LOW
+            q = (((((E7 * r + E6) * r + E5) * r + E4) * r + E3) * r + E2) * r * r + r
+            s = np.int32(np.int32(shifted.view(np.int32) + TO_POWER) << MANTISSA).view(np.float32)
+            e = s * q + s
+            near = a < SMALL
+            w = ((ONE - s) - s * q if near else e + e) / (ONE + e)
+            t = w if near else ONE - w
+            y[i, j] = -t if z < 0 else t
 
 
 @compiled
 def tanh_backward(y: Any, one: Any, slope: Any, dz: Any) -> None:
-    """slope = 1 - y^2 and dz <- dz * slope."""
+    """slope = 1 - y^2 and dz <- dz * slope. As a product: where y is near 1, its square would round what is left of it."""
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
-            s = one - y[i, j] * y[i, j]
+            s = (one - y[i, j]) * (one + y[i, j])
             slope[i, j] = s
             dz[i, j] *= s
 
 
-MANTISSA = np.int32(23)  # bits of it in a float32
 ROOT_HALF = np.int32(0x3F3504F3)  # the bits of sqrt(1/2)
 ULPS = np.int32(1 << 24)  # uniforms are multiples of 2^-24
 QUARTER, EIGHTH = np.int32(22), np.int32(1 << 21)  # of a turn: 2^22 and 2^21 of them
@@ -239,12 +251,6 @@ def row_sums(x: Any, out: Any) -> None:
         for j in range(1, x.shape[1]):
             total += x[i, j]
         out[i] = total
-
-
-LOG2_E = np.float32(1 / math.log(2))
-LOG2_HIGH, LOG2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # their sum is log 2; the first has few bits
-ROUND = np.float32(1.5 * 2**23)  # adding it rounds to a whole number, which the low bits then hold
-ROUND_BITS = np.int32(0x4B400000)
 
 
 @unassociated
