@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from minigan import __version__
 from minigan.config import Config, flag
-from minigan.errors import InputError, MiniganError
+from minigan.errors import FallbackWarning, InputError, MiniganError
 
 TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "tuple[int, ...]": int}
 
@@ -111,7 +111,8 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the output's encoding does not
     try:
-        code = main(argv)
+        with saying_warnings(FallbackWarning):
+            code = main(argv)
     except MiniganError as error:
         say_error(str(error))
         code = error.exit_code

@@ -37,9 +37,13 @@ def _numba(name: str) -> Ops:
     if name != "numpy":
         raise InputError(f"--kernels numba is for the CPU; leave it out with --backend {name}.")
     try:
-        importlib.import_module("numba")
+        numba: Any = importlib.import_module("numba")
     except ImportError as error:
         raise InputError(f"--kernels numba needs Numba ({error}): pip install 'minigan[fast]'.") from None
+    except Exception as error:  # what a setting of its own in the environment comes up with
+        raise InputError(f"--kernels numba needs Numba, which cannot be used ({reason(error)}).") from None
+    if numba.config.DISABLE_JIT:
+        raise InputError("--kernels numba needs Numba's compiler: unset NUMBA_DISABLE_JIT, or use --kernels reference.")
     from minigan.backends.numba.ops import NumbaOps
 
     return NumbaOps()

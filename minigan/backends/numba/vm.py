@@ -21,6 +21,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from minigan.backends.numba.keep import kept
+
 (MATMUL, MATMUL_BY_COLUMNS, FEW_TERMS, FEW_COLUMNS, MATMUL_OVER_ROWS, FEW_OVER_ROWS, COLUMN_SUMS, ADD_PARTS, ELEMENTWISE,
  BIAS_LEAKY_RELU, BIAS_TANH, LEAKY_RELU_BACKWARD, TANH_BACKWARD, ROW_SUMS, ADAM, AVERAGE) = range(16)  # fmt: skip
 """The instructions; what each computes stands in `execute`."""
@@ -49,8 +51,8 @@ PATIENCE = 6000
 """Looks before a thread without work goes to sleep: some milliseconds."""
 
 FASTMATH = {"contract", "reassoc", "nsz"}
-compiled = numba.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-unassociated = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")  # where the order matters
+compiled = kept(nogil=True, fastmath=FASTMATH, error_model="numpy")
+unassociated = kept(nogil=True, fastmath={"contract"}, error_model="numpy")  # where the order matters
 
 
 # ------------------------------------------------------------------------------------------------------- the loops

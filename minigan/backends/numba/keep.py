@@ -1,0 +1,117 @@
+"""Where the machine code that Numba makes is kept between processes.
+
+Numba reads it back with pickle, which runs whatever a file says: so it lies in a directory that nobody but the user can
+write to, in the user's cache. What cannot be read, or is not what was written, is compiled anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import pooch
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from minigan.errors import FallbackWarning, reason
+
+DIGEST = hashlib.sha256().digest_size
+
+
+def directory() -> Path:
+    """The user's cache directory for machine code, which nobody else can write to. Raises: OSError."""
+    path = Path(pooch.os_cache("minigan")) / "numba"
+    if not path.is_absolute():  # there is no home directory, or XDG_CACHE_HOME is relative
+        raise OSError(f"{path} is not an absolute path")
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if hasattr(os, "getuid"):
+        if path.is_symlink() or path.stat().st_uid != os.getuid():
+            raise PermissionError(f"{path} belongs to another user")
+        if stat.S_IMODE(path.stat().st_mode) & 0o022:
+            path.chmod(0o700)
+    return path
+
+
+@cache
+def say_not_kept(why: str) -> None:
+    """Once for each reason."""
+    words = (
+        f"what Numba compiles cannot be kept ({why}), and is compiled anew in every process, which takes some seconds"
+    )
+    warnings.warn(f"{words}; NUMBA_CACHE_DIR names another directory.", FallbackWarning, stacklevel=2)
+
+
+class Verified(IndexDataCacheFile):
+    """A file of machine code that ends in a checksum, behind what pickle reads: damaged code would not raise, but crash."""
+
+    def _dump(self, obj: Any) -> bytes:
+        content = super()._dump(obj)
+        return content + hashlib.sha256(content).digest()
+
+    def _load_data(self, name: str) -> Any:
+        content = Path(self._data_path(name)).read_bytes()
+        if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
+            raise ValueError(f"{name} is damaged")
+        return super()._load_data(name)
+
+
+class Kept(FunctionCache):
+    """Numba's cache of one function, which survives damaged files and full disks."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        locator = self._impl.locator
+        self._cache_file = Verified(self._cache_path, self._impl.filename_base, locator.get_source_stamp())
+
+    def load_overload(self, *request: Any) -> Any:
+        """What is kept; None where nothing is that can be read."""
+        try:
+            return super().load_overload(*request)
+        except Exception:  # pickle raises nearly everything
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, *result: Any) -> None:
+        try:
+            super().save_overload(*result)
+        except Exception as error:  # the disk is full, or the index still cannot be read
+            say_not_kept(reason(error))
+
+
+def kept(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.njit` with these options, whose results are kept: where NUMBA_CACHE_DIR says, else in `directory`."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        compiled = numba.njit(**options)(function)
+        try:
+            compiled._cache = cache_of(function)
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # RuntimeError: no place that NUMBA_CACHE_LOCATOR_CLASSES allows will do
+            say_not_kept(f"{getattr(error, 'filename', None) or 'cache'}: {reason(error)}")
+        return compiled
+
+    return decorate
+
+
+def cache_of(function: Callable[..., Any]) -> Kept:
+    """Raises: OSError, RuntimeError."""
+    given = numba.config.CACHE_DIR
+    wanted = given or str(directory())
+    try:
+        numba.config.CACHE_DIR = wanted
+        found = Kept(function)
+    finally:
+        numba.config.CACHE_DIR = given
+    if not Path(found.cache_path).is_relative_to(wanted) and "NUMBA_CACHE_LOCATOR_CLASSES" not in os.environ:
+        raise PermissionError(f"{wanted} cannot be written to")  # where Numba then goes, others may write
+    return found
