@@ -33,9 +33,7 @@ docs: .venv/stamp-docs  ## build docs/_build/html
 	@echo "The pages are in docs/_build/html/index.html"
 
 bench: .venv/stamp-bench  ## time kernels and training steps; results and a report in .benchmarks/
-	@mkdir -p .benchmarks
-	@$(PY) -m pytest benchmarks -q --benchmark-only --benchmark-quiet --benchmark-json=.benchmarks/results.json $(ARGS)
-	@$(PY) -m benchmarks.report .benchmarks/results.json
+	@$(PY) -m benchmarks $(ARGS)
 
 soak: .venv/stamp-test  ## run the slow tests
 	@$(PY) -m pytest -m slow $(ARGS)

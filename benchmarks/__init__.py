@@ -1,6 +1,6 @@
 """Timings, a report on them, a comparison with PyTorch and JAX, and the quality of every recipe.
 
-bench_kernels.py, bench_step.py   pytest-benchmark: `make bench`
+bench_kernels.py, bench_step.py   pytest-benchmark: `make bench`, or `python -m benchmarks`, which keeps the results of each run
 report.py                         `python -m benchmarks.report`: tables and pictures
 quality.py, rival.py              `python -m benchmarks.quality`: every recipe on the reported seeds, docs/results.md
 scaling.py                        `python -m benchmarks.scaling`: what a step costs as things grow, docs/scaling.md
@@ -11,17 +11,18 @@ docs/benchmarks.md says how to read them.
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from minigan.runs import contention
 
 
 def machine() -> dict[str, Any]:
     """What timings depend on, without a name or a path of this machine."""
     return {
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": contention.cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions("minigan", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch", "jax"),
@@ -52,3 +53,8 @@ def thread_pools() -> list[dict[str, Any]]:
     from threadpoolctl import threadpool_info
 
     return [{k: v for k, v in pool.items() if k != "filepath"} for pool in threadpool_info()]
+
+
+def disturbed(busy: int, count: int, most: float) -> str:
+    """A sentence about benchmarks during which other processes took a share of the processors, at most `most`."""
+    return f"other processes used up to {most:.0%} of the processors during {busy} of {count} benchmarks; measure them again."

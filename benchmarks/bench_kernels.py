@@ -20,6 +20,7 @@ from minigan.backends.activations import ACTIVATIONS, LEAK
 from minigan.backends.noise import Noise
 from minigan.nn.objectives import OBJECTIVES
 from minigan.nn.optim import EPSILON, Adam, WeightAverage
+from minigan.runs.contention import Meter
 from minigan.runs.cost import queued
 
 pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=5, warmup=False)  # `timed` warms up
@@ -50,7 +51,7 @@ def assert_close(backend: Ops, dtype: str, pairs: Sequence[tuple[Array, np.ndarr
 
 def timed(benchmark: Any, backend: Ops, kernel: Callable[[], object], name: str, flops: float, bytes: float,
           **size: Any) -> None:  # fmt: skip
-    """Time `kernel`, and note what GFLOP/s and GB/s are made from.
+    """Time `kernel`, and note what GFLOP/s and GB/s are made from, and the share of the processors that others took.
 
     A device is asked for as many calls as take it some time (`explain.queued`), and then waited for: training queues them
     too. Their number is noted; pytest-benchmark's own times are of all of them.
@@ -66,8 +67,10 @@ def timed(benchmark: Any, backend: Ops, kernel: Callable[[], object], name: str,
     benchmark.extra_info.update(
         kernel=name, backend=label, device=backend.device, flops=int(flops), bytes=int(bytes), calls=calls, **size
     )
+    meter = Meter()
     benchmark(run)
     if benchmark.stats is not None:  # None with --benchmark-disable
+        benchmark.extra_info["load"] = round(meter.read().load, 3)
         seconds = benchmark.stats.stats.median / calls
         benchmark.extra_info.update({"GFLOP/s": flops / seconds / 1e9, "GB/s": bytes / seconds / 1e9})
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from benchmarks import machine, thread_pools
+from benchmarks import disturbed, machine, thread_pools
 from minigan.backends import KERNELS, Ops, get_ops
 from minigan.errors import InputError
+from minigan.runs.contention import LOAD
 
 DTYPES = ("float32", "float64")
 BATCHES = (16, 64, 256, 1024, 4096)
@@ -19,7 +22,13 @@ MIDDLE = 256  # the batch of the sweep over widths, and the width of the sweep o
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="benchmark every dtype x batch x width (hours, not minutes)")
     parser.addoption("--kernels", choices=KERNELS, default="reference", help="the operations that are timed")
-    parser.addoption("--threads", type=int, default=None, help="threads of the BLAS (default: one per core)")
+    parser.addoption("--threads", type=at_least_one, default=None, help="threads of the BLAS (default: one per core)")
+
+
+def at_least_one(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads: give 1 or more")
+    return int(text)
 
 
 def sizes(full: bool) -> list[tuple[str, int, int]]:
@@ -65,7 +74,22 @@ def threads(request: pytest.FixtureRequest, backend: Ops) -> Any:
             yield
 
 
+@pytest.fixture(autouse=True)
+def load(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep for the summary which share of the processors other processes took (`bench_kernels.timed` notes it)."""
+    info = request.getfixturevalue("benchmark").extra_info
+    yield
+    request.config.stash.setdefault(LOADS, []).append(info.get("load", 0.0))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    loads = config.stash.get(LOADS, [])
+    if busy := [load for load in loads if load > LOAD]:
+        terminalreporter.write_line(f"warning: {disturbed(len(busy), len(loads), max(busy))}", yellow=True)
+
+
 POOLS = pytest.StashKey[list]()
+LOADS = pytest.StashKey[list]()
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: Any, output_json: dict[str, Any]) -> None:

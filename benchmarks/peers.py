@@ -46,7 +46,8 @@ from benchmarks.implementations import (
 from minigan import GAN, cli, get_ops
 from minigan.backends import noise as streams
 from minigan.backends.noise import Noise
-from minigan.errors import InputError, MiniganError
+from minigan.errors import InputError, MiniganError, reason
+from minigan.runs.contention import LOAD, Meter, cores
 from minigan.runs.cost import flops
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +78,6 @@ where a gradient is as small as its rounding error (or as what one unit at the k
 move is as large as any, in either direction: measured, 1e-2 between JAX and float64 at the wide size."""
 WARM_SECONDS = 1.0  # before the number of steps in a turn is chosen
 BUSY = 0.05  # of a core: what a parked process may use
-LOAD = 0.10  # of the machine: what others may use
 
 
 # ----------------------------------------------------------------------------------------------------- workers
@@ -112,8 +112,7 @@ def serve(name: str, build: Callable[..., Implementation] = make) -> None:
                 answer = {"seconds": time.perf_counter() - start, "nodes": implementation.nodes()}
         except Exception as error:
             traceback.print_exc()
-            reason = str(error).strip().splitlines()
-            answer = {"error": f"{type(error).__name__}: {reason[0] if reason else ''}"}
+            answer = {"error": f"{type(error).__name__}: {reason(error)}"}
         print(json.dumps(answer), file=replies, flush=True)
 
 
@@ -254,32 +253,29 @@ def settle(workers: Sequence[Worker], limit: float = 3.0) -> None:
         before = now
 
 
-def machine_cpu() -> float:
-    t = psutil.cpu_times()
-    return t.user + t.nice + t.system + getattr(t, "steal", 0.0)
-
-
 def turns(workers: Sequence[Worker], steps: dict[str, int], rounds: int, until: float = inf) -> dict[str, Any]:
     """Rounds of turns: seconds per step of each worker in each round, and who did not rest meanwhile. After `until` no
     further round begins."""
     seconds: dict[str, list[float]] = {w.name: [] for w in workers}
     parked = {w.name: 0.0 for w in workers}
     others = wall = 0.0
+    meter = Meter(lambda: time.process_time() + sum(w.cpu() for w in workers))
     for i in range(rounds):
         if i and time.monotonic() > until:
             break
         for worker in workers:
             settle(workers)
-            start, total, before = time.monotonic(), machine_cpu(), [w.cpu() for w in workers]
+            meter.read()
+            start, before = time.monotonic(), [w.cpu() for w in workers]
             n = steps[worker.name]
             seconds[worker.name].append(worker.ask(do="time", warm=-(-n // 8), steps=n)["seconds"] / n)
             took, after = time.monotonic() - start, [w.cpu() for w in workers]
             wall += took
-            others += max(0.0, machine_cpu() - total - (sum(after) - sum(before)))
+            others += meter.read().others * took
             for w, a, b in zip(workers, before, after, strict=True):
                 if w is not worker and b - a > BUSY * took + 0.01:  # processor time comes in hundredths of a second
                     parked[w.name] = max(parked[w.name], (b - a) / took)
-    load = others / (wall * (psutil.cpu_count() or 1)) if wall else 0.0
+    load = others / (wall * cores()) if wall else 0.0
     return {"seconds": seconds, "parked": {k: v for k, v in parked.items() if v}, "load": load}
 
 
@@ -399,7 +395,7 @@ def tables(results: dict[str, Any]) -> str:
         for name, about in c["about"].items():
             if "nodes" in about:
                 lines.append(f"\n{c['case']['name']}: a launch of {name} is a graph of {about['nodes']} nodes.")
-        lines += [f"\n{c['case']['name']}: left out: {reason}" for reason in c["left_out"].values()]
+        lines += [f"\n{c['case']['name']}: left out: {words}" for words in c["left_out"].values()]
         if c["load"] > LOAD:
             lines.append(f"\n{c['case']['name']}: other processes used {c['load']:.0%} of the machine.")
     return "\n".join(lines)

@@ -7,9 +7,12 @@ a CPU and on a GPU are set against each other. Writes report.md and the pictures
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,12 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from benchmarks import disturbed
 from benchmarks.peers import tables as peer_tables
 from minigan import cli
 from minigan.errors import InputError
+from minigan.files import reading, write_bytes
+from minigan.runs.contention import LOAD
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 PEERS = "minigan-peers"
@@ -41,6 +47,12 @@ class Row:
     seconds: float
     low: float
     high: float
+    load: float
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other processes took so much of the processors that the time is uncertain."""
+        return self.load > LOAD
 
     @property
     def series(self) -> str:
@@ -88,16 +100,22 @@ def read(paths: Iterable[Path]) -> tuple[list[Row], list[dict[str, Any]], list[d
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             if values.get("kind") == PEERS:
+                peer_section(values)
                 peers.append(values)
-                machines.append({**values["machine"], "threads": values["threads"]})
-                continue
-            rows += [_row(b) for b in values["benchmarks"] if "kernel" in b["extra_info"]]
-            found = values["machine_info"].get("minigan", {})
-            blas = [p["num_threads"] for p in found.get("pools", []) if p.get("user_api") == "blas"]
-            machines.append({**found, "threads": max(blas, default="?")})
+                machine = {**values["machine"], "threads": values["threads"]}
+            else:
+                found = [_row(b) for b in values["benchmarks"] if "kernel" in b["extra_info"]]
+                if not found:
+                    raise ValueError("no benchmarks")
+                rows += found
+                machine = values["machine_info"].get("minigan", {})
+                blas = [p["num_threads"] for p in machine.get("pools", []) if p.get("user_api") == "blas"]
+                machine = {**machine, "threads": max(blas, default="?")}
+            machine_lines([machine])
+            machines.append(machine)
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror or error}).") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
             raise InputError(
                 f"{path} holds no results; give what `make bench` or `python -m benchmarks.peers` wrote as JSON."
             ) from None
@@ -105,18 +123,45 @@ def read(paths: Iterable[Path]) -> tuple[list[Row], list[dict[str, Any]], list[d
 
 
 def _row(benchmark: dict[str, Any]) -> Row:
+    """Raises: ValueError and the like where it is none, also where a time is not above 0."""
     extra, stats = benchmark["extra_info"], benchmark["stats"]
-    middle, low, high = (stats[name] / extra.get("calls", 1) for name in ("median", "q1", "q3"))
-    return Row(
-        extra["kernel"], extra["backend"], extra["device"], extra["dtype"], extra.get("batch"), extra.get("width"),
-        extra["flops"], extra["bytes"], middle, low, high,
+    middle, low, high = (float(stats[name]) / extra.get("calls", 1) for name in ("median", "q1", "q3"))
+    size = (None if extra.get(name) is None else int(extra[name]) for name in ("batch", "width"))
+    row = Row(
+        *(str(extra[name]) for name in ("kernel", "backend", "device", "dtype")), *size, int(extra["flops"]),
+        int(extra["bytes"]), middle, low, high, float(extra.get("load", 0)),
     )  # fmt: skip
+    if not (min(low, middle, high) > 0 and max(low, middle, high) < math.inf and row.work > 0):
+        raise ValueError("no time")
+    return row
+
+
+def keep(results: Path, folder: Path) -> Path:
+    """Copy results to the first name that is free for their backend, kernels and machine. Raises: InputError, OSError."""
+    rows, _, (machine,) = read([results])
+    backend, _, kernels_ = rows[0].backend.partition("+")
+    on_host = rows[0].device.startswith("CPU")
+    device = f"{machine.get('cpu')}-{machine.get('cores')}-cores" if on_host else rows[0].device
+    device = re.sub(r"\([^)]*\)|[^a-z0-9]+", "-", device.lower())
+    name = re.sub("-+", "-", f"{backend}-{kernels_ or 'reference'}-{device}")[:80].strip("-")
+    for number in itertools.count(1):
+        path = folder / f"{name}-{number:03}.json"
+        with suppress(FileExistsError):
+            path.with_suffix("").mkdir()  # for the report; it also reserves the name
+            with open(path, "xb") as file:
+                file.write(results.read_bytes())
+            return path
+    raise AssertionError
+
+
+def peer_section(values: dict[str, Any]) -> str:
+    return f"{values['threads']} threads, {values['rounds']} rounds.\n\n{peer_tables(values)}"
 
 
 def ceilings(rows: Iterable[Row]) -> dict[str, Ceiling]:
     """The ceilings of each series that has both."""
-    products = {r.series: r.gflops for r in rows if r.kernel == "ceiling: product"}
-    copies = {r.series: r.gbs for r in rows if r.kernel == "ceiling: copy"}
+    products = {r.series: r.gflops for r in rows if r.kernel == "ceiling: product" and r.flops}
+    copies = {r.series: r.gbs for r in rows if r.kernel == "ceiling: copy" and r.bytes}
     return {s: Ceiling(products[s], copies[s]) for s in products.keys() & copies.keys()}
 
 
@@ -141,7 +186,8 @@ def duration(seconds: float) -> str:
 
 
 def table(rows: Sequence[Row], tops: dict[str, Ceiling]) -> str:
-    """One kernel at all sizes. The last column: the least time that the ceilings allow, as a share of the time taken."""
+    """One kernel at all sizes. The last column: the least time that the ceilings allow, as a share of the time taken.
+    A star: measured beside other work."""
     lines = [
         "| backend | dtype | batch | width | time (quartiles) | GFLOP/s | GB/s | of the roof |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
@@ -149,7 +195,7 @@ def table(rows: Sequence[Row], tops: dict[str, Ceiling]) -> str:
     for r in sorted(rows, key=lambda r: (r.backend, r.dtype, r.work)):
         share = f"{tops[r.series].roof(r) / r.seconds:.0%}" if r.series in tops else ""
         size = " | ".join("" if n is None else str(n) for n in r.size)
-        spread = f"{duration(r.seconds)} ({duration(r.low)} - {duration(r.high)})"
+        spread = f"{duration(r.seconds)} ({duration(r.low)} - {duration(r.high)})" + " *" * r.disturbed
         lines.append(f"| {r.backend} | {r.dtype} | {size} | {spread} | {r.gflops:.3g} | {r.gbs:.3g} | {share} |")
     return "\n".join(lines)
 
@@ -307,6 +353,8 @@ def report(paths: Sequence[Path], pictures: Path, link: str) -> str:
     rows, peers, machines = read(paths)
     tops, found = ceilings(rows), speedups(rows)
     parts = ["### Machine", machine_lines(machines)]
+    if loads := [r.load for r in rows if r.disturbed]:
+        parts.append(f"Marked *: {disturbed(len(loads), len(rows), max(loads))}")
 
     def picture(name: str, what: str, figure: Figure) -> str:
         pictures.mkdir(parents=True, exist_ok=True)
@@ -315,8 +363,7 @@ def report(paths: Sequence[Path], pictures: Path, link: str) -> str:
 
     for run, values in enumerate(peers, 1):
         title = "### Beside other libraries" + (f", run {run}" if len(peers) > 1 else "")
-        parts += [title, f"{values['threads']} threads, {values['rounds']} rounds."]
-        parts.append(peer_tables(values))
+        parts += [title, peer_section(values)]
     if tops:
         parts += ["### Ceilings and roofline", ceiling_table(tops)]
         parts.append(picture("bench-roofline.png", "GFLOP/s against FLOPs per byte", draw_roofline(rows, tops)))
@@ -330,13 +377,19 @@ def report(paths: Sequence[Path], pictures: Path, link: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def insert(page: Path, text: str) -> None:
-    """Put `text` between the two marks of a page. Raises: InputError where they are missing."""
-    old = page.read_text(encoding="utf-8")
+def around(page: Path) -> tuple[str, str]:
+    """The text of a page before and after its two marks. Raises: InputError where there is none, or they are missing."""
+    with reading(page) as file:
+        old = file.read().decode(errors="surrogateescape")
     if not (BEGIN in old and END in old.partition(BEGIN)[2]):
         raise InputError(f"{page} has no place for results: it needs the lines {BEGIN} and {END}.")
-    before, after = old.partition(BEGIN)[0], old.partition(BEGIN)[2].partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+    return old.partition(BEGIN)[0], old.partition(BEGIN)[2].partition(END)[2]
+
+
+def insert(page: Path, text: str) -> None:
+    """Put `text` between the two marks of a page. Raises: InputError where they are missing."""
+    before, after = around(page)
+    write_bytes(page, f"{before}{BEGIN}\n\n{text}\n{END}{after}".encode(errors="surrogateescape"))
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -352,6 +405,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     values = parse(argv)
     if values.page:
+        around(values.page)  # refused before pictures are replaced
         insert(values.page, report(values.results, values.page.parent / "images", "images/"))
         print(values.page)
         return 0

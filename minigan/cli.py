@@ -23,6 +23,33 @@ from minigan.errors import FallbackWarning, InputError, MiniganError
 
 TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "tuple[int, ...]": int}
 
+SYNONYMS = {
+    "--backend cupy": "--gpu --gpus --gpu-id --gpu-ids --cuda --use-gpu --use-cuda --accelerator --cupy",
+    "--device gpu": "--gpu --gpus --cuda",
+    "--backend numpy": "--cpu --no-cuda --no-gpu --use-cpu --numpy",
+    "--device cpu": "--cpu",
+    "--kernels numba": "--numba --jit --compile --fast",
+    "--steps": "--epochs --epoch --n-epochs --num-epochs --nepochs --niter --iters --iterations --max-steps --max-epochs --kimg",
+    "--lr-generator and --lr-discriminator": "--lr --learning-rate --learningrate",
+    "--batch-size": "--batch --bs --minibatch --batchsize",
+    "--out": "--output --output-dir --outdir --out-dir --outf --save-dir --logdir --log-dir --workdir --run-dir --name",
+    "--data": "--dataset --dataroot --data-path --data-root --datapath --input --train-data",
+    "--latent": "--latent-dim --latent-size --nz --z-dim --zdim --noise-dim",
+    "--hidden": "--hidden-size --hidden-dim --layers --units --width --ngf --ndf",
+    "--objective": "--loss --gan-mode --criterion",
+    "--threads": "--workers --num-workers --jobs --num-threads --nproc -j",
+    "--dtype float64": "--double --float64 --fp64",
+    "--resume": "--checkpoint --ckpt --load --continue --restore --pretrained",
+    "--save-every": "--save-interval --save-freq --checkpoint-every --snap",
+    "--log-every": "--log-interval --log-freq --print-every",
+    "--sample-every": "--sample-interval --sample-freq",
+    "--evaluate-every": "--eval-every --eval-interval --metrics",
+    "-n": "--num-samples --n-samples --samples --number --num --count",
+    "--quiet": "--silent --no-verbose",
+    "--seed": "--manualseed --random-seed --random-state",
+}
+"""What this package has, and the names that other tools give to it. The first that a command has is suggested."""
+
 
 class Parser(argparse.ArgumentParser):
     """argparse without abbreviations, whose errors are one sentence with a suggestion."""
@@ -38,14 +65,32 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """Parse all of argv. Raises: InputError."""
-        values, unknown = self.parse_known_args(argv)
+        given = list(sys.argv[1:] if argv is None else argv)
+        for i, word in enumerate(given[: given.index("--") if "--" in given else None]):
+            if word.startswith("--") and " " not in word and word.split("=")[0] not in self._option_string_actions:
+                self.refuse(*given[i:])  # before argparse says what else is missing, as the flag that was meant
+        values, unknown = self.parse_known_args(given)
         if unknown:
-            known = [name for action in self._actions for name in action.option_strings]
-            name = unknown[0].split("=")[0]
-            near = [k for k in known if k.startswith(name)] or difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"{self.prog} --help lists the flags."
-            raise InputError(f"unknown argument {unknown[0]}; {hint}")
+            self.refuse(*unknown)
         return values
+
+    def refuse(self, given: str, *after: str) -> NoReturn:
+        near = self.nearest(given, *after)
+        hint = f"did you mean {near}?" if near else f"{self.prog} --help lists the flags."
+        raise InputError(f"unknown argument {given}; {hint}")
+
+    def nearest(self, given: str, value: str = "", *after: str) -> str | None:
+        """What this command has for a flag that it does not know: another tool's name for it, or one spelt alike."""
+        known = list(self._option_string_actions)
+        name, _, joined = given.partition("=")
+        word = name.lower().replace("_", "-")
+        if word == "--device":
+            word = "--cpu" if (joined or value).lower().startswith("cpu") else "--gpu"
+        ours = [mine for mine, theirs in SYNONYMS.items() if word in theirs.split()]
+        if ours:  # where this command has none of them, one that is spelt alike is something else
+            return next((o for o in ours if {w for w in o.split() if w.startswith("-")} <= set(known)), None)
+        near = [k for k in known if k.startswith(word)] or difflib.get_close_matches(word, known, 1)
+        return near[0] if near else None
 
 
 class Formatter(argparse.HelpFormatter):
@@ -71,7 +116,7 @@ def add_settings(parser: argparse.ArgumentParser, base: Config) -> None:
         if meta["section"]:
             group = parser.add_argument_group(meta["section"])
         default = getattr(base, field.name)
-        names = "|".join(meta["choices"] or ())
+        names = "|".join(meta["choices"])
         listed = len(names) <= 60  # more would be wider than the terminal
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
         choices = "" if listed else f": {', '.join(meta['choices'])}"

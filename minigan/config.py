@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from minigan.backends import BACKENDS, KERNELS
+from minigan.backends.activations import ACTIVATIONS
 from minigan.errors import InputError
 from minigan.nn.objectives import OBJECTIVES
+from minigan.nn.optim import SCHEDULES
 
 DATA_SETS = ("digits", "mnist", "ring", "grid")
 RECIPES = ("default", "best", "article")
-ACTIVATIONS = ("relu", "leaky-relu", "tanh", "sigmoid", "identity")
 OUTPUTS = ("sigmoid", "tanh", "identity")
 UPDATES = ("alternating", "simultaneous")
-SCHEDULES = ("constant", "linear", "cosine", "exponential")
 DTYPES = ("float32", "float64")
 
 MAX_COUNT = 2**31 - 1
@@ -27,7 +27,7 @@ MAX_TEXT = 4096
 
 
 def setting(default: Any, help: str, *, low: float | None = None, high: float | None = None, below: float | None = None,
-            above: float | None = None, choices: Collection[str] | None = None, kind: str = "science",
+            above: float | None = None, choices: Collection[str] = (), kind: str = "science",
             section: str | None = None, metavar: str | None = None) -> Any:  # fmt: skip
     """A dataclass field with its documentation and its range: low <= value <= high, above < value < below.
 
@@ -35,7 +35,14 @@ def setting(default: Any, help: str, *, low: float | None = None, high: float | 
     something is shown or saved; may change on resume). section: heading in --help, given by its first field.
     """
     limits = {"low": low, "high": high, "below": below, "above": above}
-    meta = {"help": help, "choices": choices, "kind": kind, "limits": limits, "section": section, "metavar": metavar}
+    meta = {
+        "help": help,
+        "choices": tuple(choices or ()),
+        "kind": kind,
+        "limits": limits,
+        "section": section,
+        "metavar": metavar,
+    }
     return dataclasses.field(default=default, metadata=meta)
 
 

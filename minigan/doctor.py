@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from minigan import cli
 from minigan.backends import Ops, get_ops
 from minigan.errors import InputError, MiniganError, reason
 from minigan.nn.gan import GAN
+from minigan.runs import contention
 
 PATIENCE = 0.5
 """Seconds for which a backend's steps are timed."""
@@ -22,9 +22,11 @@ PATIENCE = 0.5
 
 def system() -> Iterator[tuple[str, str]]:
     """Python, the machine, and the packages that computing needs."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield "minigan", minigan.__version__
-    yield "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}, {cores} cores"
+    yield (
+        "Python",
+        f"{platform.python_version()} on {platform.system()} {platform.machine()}, {contention.cores()} cores",
+    )
     yield "NumPy", f"{np.__version__}, {blas()}"
     for package in ("numba", "cupy-cuda13x", "cupy-cuda12x", "nvmath-python"):
         try:
@@ -108,11 +110,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Print what is installed, test every backend for about a second, and say how to fix what is missing.",
     )
     parser.parse(argv)
-    broken = False
+    broken, meter = False, contention.Meter()
     with np.errstate(all="ignore"):
         for name, text in report():
             print(cli.wrapped(f"{name:<32} {text}", 4), flush=True)
             broken |= text.startswith("FAILS")
+    if (found := meter.read()).load > contention.LOAD:
+        print(f"{'other work':<32} {found}, so the speeds above are uncertain")
     return 1 if broken else 0
 
 

@@ -1,5 +1,7 @@
 """The errors that reach a user: one clear sentence each, the exit code of the command that met it, and words for them."""
 
+import re
+
 
 class MiniganError(Exception):
     """Base of every error that a command reports as one sentence instead of a traceback."""
@@ -34,9 +36,19 @@ class FallbackWarning(UserWarning):
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what an exception says, for use inside a sentence."""
-    text = (getattr(error, "strerror", None) or str(error)).strip() or type(error).__name__
-    return short(text.splitlines()[0].rstrip("."), 160)
+    """The line in which an exception says its cause, for use inside a sentence.
+
+    That is what follows "Original error:" in the banner of a package that cannot be imported; else its first line with words.
+    """
+    text = str(getattr(error, "strerror", None) or error)
+    found = _CAUSE.search(text) or _WORDS.search(text)
+    return short(found[1].strip().rstrip(".") if found else type(error).__name__, 160)
+
+
+_CAUSE = re.compile(
+    r"^[^\w\n]*(?:original error(?: was)?|error was|caused by):\s*(\S.*)$", re.IGNORECASE | re.MULTILINE
+)
+_WORDS = re.compile(r"^(.*\w.*)$", re.MULTILINE)
 
 
 def short(value: object, limit: int = 60) -> str:

@@ -100,6 +100,7 @@ def resumed_config(base: Config, given: dict[str, Any]) -> Config:
 
 def explain(config: Config, values: argparse.Namespace) -> None:
     """Print what a step costs (--explain)."""
+    from minigan.runs import contention
     from minigan.runs import cost as explain
     from minigan.runs.steps import steps_of
 
@@ -107,10 +108,13 @@ def explain(config: Config, values: argparse.Namespace) -> None:
     with np.errstate(all="ignore"):
         cost = explain.count(parts.config, parts.data.space.size, parts.batches.fill, parts.backend)
         gan = parts.gan()
+        meter = contention.Meter()
         with limited_threads(gan):
             steps = steps_of(gan, parts.batches, config.steps_per_launch)
             lines = explain.lines(cost, gan, steps.run, parts.rows.nbytes)
     print("\n".join(lines))
+    if (found := meter.read()).load > contention.LOAD:
+        print(f"{found}: the times above are uncertain.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

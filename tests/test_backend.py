@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import re
+import shlex
+import tomllib
 import types
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import ROOT
 
-from minigan.backends import INSTALL_CUPY, Ops, get_ops
+from minigan.backends import INSTALL_CUPY, PACKAGES, Ops, get_ops, install_line
 from minigan.errors import InputError
 
 
@@ -51,6 +55,58 @@ def test_without_cupy_one_sentence_names_the_cause_and_the_install_line(
         get_ops("cupy")
     message = str(caught.value)
     assert message.startswith("--backend cupy needs CuPy") and INSTALL_CUPY in message and "\n" not in message
+
+
+@pytest.mark.parametrize("extra", PACKAGES)
+def test_the_install_line_names_what_the_extra_installs(extra: str) -> None:
+    """minigan itself is on no index, so a line with `minigan[...]` works nowhere but in a checkout."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"][extra]
+    assert shlex.split(install_line(extra)) == ["pip", "install", *(line.split(";")[0].strip() for line in extras)]
+
+
+def test_every_message_that_names_a_pip_line_takes_it_from_one_place() -> None:
+    for path in (ROOT / "minigan").rglob("*.py"):
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if "pip install" in line]
+        assert lines == (
+            ["return f\"pip install {' '.join(map(shlex.quote, PACKAGES[extra]))}\""]
+            if path.parts[-2:] == ("backends", "__init__.py")
+            else []
+        )
+
+
+def test_no_page_gives_a_line_that_asks_an_index_for_minigan() -> None:
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "tests").glob("*.py"),
+    ):
+        if path.name != "test_backend.py":
+            assert not re.search(r"pip install [^\n`]*minigan\b", path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [("numba", ("numpy", "numba")), ("cupy", ("cupy",)), ("nvmath.bindings.cublasLt", ("cupy", "cuda"))],
+)
+@pytest.mark.parametrize("kind", [ImportError, OSError, AttributeError, SystemError])
+def test_a_package_that_cannot_be_imported_is_one_sentence_with_the_cause(
+    monkeypatch: pytest.MonkeyPatch, name: str, flags: tuple[str, ...], kind: type[Exception]
+) -> None:
+    real = importlib.import_module
+
+    def fake(wanted: str, *args: Any) -> Any:
+        if wanted == name:
+            raise kind("\n=====\nFailed.\n\nOriginal error:\n  libx.so.12: no such file\n=====\n")
+        return cupy_like(1) if wanted == "cupy" else real(wanted, *args)
+
+    monkeypatch.setattr(importlib, "import_module", fake)
+    with pytest.raises(
+        InputError, match=r"which cannot be imported \(libx.so.12: no such file\): pip install '"
+    ) as caught:
+        get_ops(*flags)
+    assert "\n" not in str(caught.value)
 
 
 def cupy_like(count: Any) -> types.SimpleNamespace:

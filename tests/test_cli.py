@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, exit_code, start
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minigan import __main__ as overview
 from minigan import __version__, cli
 from minigan.config import Config, flag
-from minigan.errors import DivergenceError, FallbackWarning, InputError, MiniganError, OutputError
+from minigan.errors import DivergenceError, FallbackWarning, InputError, MiniganError, OutputError, reason
 
 
 def parser(base: Config | None = None) -> cli.Parser:
@@ -105,7 +108,7 @@ def test_only_flags_that_were_given_are_in_the_result() -> None:
     [
         (["--step", "3"], "unknown argument --step; did you mean --steps?"),
         (["--batchsize=3"], "unknown argument --batchsize=3; did you mean --batch-size?"),
-        (["--lr", "3"], "unknown argument --lr; did you mean --lr-generator?"),
+        (["--lr", "3"], "unknown argument --lr; did you mean --lr-generator and --lr-discriminator?"),
         (["--zzz"], "unknown argument --zzz; prog --help lists the flags."),
         (["stray"], "unknown argument stray; prog --help lists the flags."),
         (["--steps", "many"], "--steps: invalid int value: 'many'; prog --help lists the flags."),
@@ -118,6 +121,96 @@ def test_flags_that_cannot_be_read_are_refused_with_a_hint(argv: list[str], word
     with pytest.raises(InputError) as caught:
         parser().parse(argv)
     assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("name", overview.COMMANDS)
+def test_other_tools_names_for_flags_lead_to_what_the_command_has(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else is suggested: neither a flag that the command lacks, nor one that is only spelt alike."""
+    asked: list[cli.Parser] = []
+    refuse = cli.Parser.refuse
+    monkeypatch.setattr(cli.Parser, "refuse", lambda self, *given: asked.append(self) or refuse(self, *given))
+    for word in {word for words in cli.SYNONYMS.values() for word in words.split() if word.startswith("--")}:
+        asked.clear()
+        with pytest.raises(InputError) as caught:
+            importlib.import_module(f"minigan.{name}").main([word, "3"])
+        if not asked:
+            assert (name, word) == ("train", "--output")  # the activation of the generator's output
+            continue
+        known = set(asked[0]._option_string_actions)
+        meant = {mine for mine, theirs in cli.SYNONYMS.items() if word in theirs.split()}
+        if any(set(re.findall(r"--?[a-z-]+", mine)) <= known for mine in meant):
+            (said,) = re.findall(r"did you mean (.+)\?", str(caught.value))
+            assert said in meant and set(re.findall(r"--?[a-z-]+", said)) <= known
+        else:
+            assert str(caught.value) == f"unknown argument {word}; python -m minigan.{name} --help lists the flags."
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        ("--gpu 0", "--backend cupy"),
+        ("--cuda", "--backend cupy"),
+        ("--device cuda", "--backend cupy"),
+        ("--device=cuda:0", "--backend cupy"),
+        ("--device CPU", "--backend numpy"),
+        ("--device=cpu", "--backend numpy"),
+        ("--Batch_Size 8", "--batch-size"),
+    ],
+)
+def test_a_device_in_another_tools_words(argv: str, hint: str) -> None:
+    with pytest.raises(InputError, match=f"did you mean {hint}\\?"):
+        parser().parse(argv.split())
+
+
+def test_an_unknown_flag_is_said_before_the_one_that_it_should_have_been() -> None:
+    with pytest.raises(InputError, match="unknown argument --output; did you mean --out?"):
+        importlib.import_module("minigan.sample").main(["RUN", "--output", "a.png"])
+
+
+def test_what_is_suggested_for_other_tools_words_exists() -> None:
+    known = {flag(field.name) for field in dataclasses.fields(Config)} | {
+        "--out",
+        "--resume",
+        "--quiet",
+        "-n",
+        "--device",
+    }
+    assert {word for mine in cli.SYNONYMS for word in mine.split() if word.startswith("-")} <= known
+
+
+BANNER = """
+================================================================
+Failed to import CuPy.
+
+If you installed CuPy via wheels, make sure that the package matches.
+
+Original error:
+  ImportError: libcudart.so.12: cannot open shared object file
+================================================================
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (BANNER, "ImportError: libcudart.so.12: cannot open shared object file"),
+        ("PLEASE READ THIS\n\nOriginal error was: No module named 'numpy._core'\n", "No module named 'numpy._core'"),
+        ("Could not load libllvmlite.so\nError was: wrong ELF class", "wrong ELF class"),
+        ("-----\n\n  Numba needs NumPy 2.3 or less.\n-----", "Numba needs NumPy 2.3 or less"),
+        ("first\nsecond", "first"),
+        ("Original error:\n", "Original error:"),
+        ("====\n\n", "ImportError"),
+        ("", "ImportError"),
+    ],
+)
+def test_a_reason_is_the_line_that_names_the_cause(text: str, words: str) -> None:
+    assert reason(ImportError(text)) == words
+
+
+@given(st.text(max_size=300))
+def test_whatever_an_exception_says_a_reason_is_short_and_printable_on_one_line(text: str) -> None:
+    found = reason(ImportError(text))
+    assert 0 < len(found) <= 320 and found.isprintable()
 
 
 def test_help_says_every_flag_with_its_default(

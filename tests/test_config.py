@@ -187,7 +187,7 @@ CONFIGS = st.fixed_dictionaries(
         "schedule_steps": st.none() | st.integers(1, MAX_COUNT),
         "all_data": st.booleans(),
         "objective": st.sampled_from(tuple(OBJECTIVES)),
-        "penalty_schedule": st.sampled_from(SCHEDULES),
+        "penalty_schedule": st.sampled_from(tuple(SCHEDULES)),
     },
 ).map(lambda values: Config(**values))
 

@@ -509,7 +509,7 @@ def test_cupy_records_streams() -> None:
 
 def test_cuda_kernels_need_nvmath(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nvmath.bindings.cublasLt", None)
-    with pytest.raises(InputError, match=r"--kernels cuda needs nvmath-python .* pip install 'minigan\[cuda13\]'"):
+    with pytest.raises(InputError, match=r"--kernels cuda needs nvmath-python, .* pip install 'cupy-cuda13x\[ctk\]"):
         _require_nvmath("cuda")
     library = CublasLt(OnCpu())
     monkeypatch.setitem(sys.modules, "nvmath.bindings.cublasLt", library)

@@ -165,7 +165,7 @@ def missing(use: Use, cupy: Any) -> str | None:
 @pytest.fixture(scope="module")
 def cupy() -> Any:
     return pytest.importorskip(
-        "cupy", reason="CuPy is not installed: pip install 'minigan[test]' on Linux", exc_type=ImportError
+        "cupy", reason="CuPy is not installed: pip install -e '.[test]' on Linux", exc_type=ImportError
     )
 
 

@@ -14,12 +14,12 @@ from helpers import exit_code
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-numba = pytest.importorskip("numba", reason="the extra `fast` is not installed")
-
 from minigan import lockstep
 from minigan.backends import get_ops
-from minigan.backends.numba import keep
 from minigan.errors import FallbackWarning, InputError
+
+numba = pytest.importorskip("numba", reason="the extra `fast` is not installed")
+keep = pytest.importorskip("minigan.backends.numba.keep")
 
 
 def twice(x: float) -> float:

@@ -158,5 +158,5 @@ def test_schedules_begin_at_one_and_end_where_they_should(end: float) -> None:
     assert schedule("exponential", 50, 100, 0.01) == pytest.approx(0.1, rel=1e-12)
     assert schedule("exponential", 100, 100, 0.01) == schedule("exponential", 10**9, 100, 0.01) == 0.01
     assert {schedule("constant", step, 100, end) for step in (0, 50, 100, 1000)} == {1.0}
-    with pytest.raises(ValueError, match="unknown schedule 'step'"):
+    with pytest.raises(KeyError, match="step"):
         schedule("step", 1, 2, end)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import shlex
+import sys
 from typing import Any
 
 from minigan.backends.ops import Array, CupyOps, Ops
@@ -12,7 +14,22 @@ __all__ = ["BACKENDS", "KERNELS", "Array", "Ops", "get_ops"]
 
 BACKENDS = ("numpy", "cupy")
 KERNELS = ("reference", "numba", "cuda", "cuda-tf32")
-INSTALL_CUPY = "pip install 'minigan[cuda13]' (CUDA 13) or 'minigan[cuda12]' (CUDA 12)"
+PACKAGES = {
+    "fast": ("numba>=0.61",),
+    "cuda13": ("cupy-cuda13x[ctk]>=14.0.1,!=14.1.0", "nvmath-python>=1.0", "cuda-bindings>=13.0.1,<14"),
+    "cuda12": ("cupy-cuda12x[ctk]>=14.0.1,!=14.1.0", "nvmath-python>=1.0", "cuda-bindings>=12.9.2,<13"),
+}
+"""What the extras in pyproject.toml install."""
+
+
+def install_line(extra: str) -> str:
+    """The command that installs what an extra does, from a checkout and from a wheel alike: minigan is on no index."""
+    return f"pip install {' '.join(map(shlex.quote, PACKAGES[extra]))}"
+
+
+INSTALL_CUPY = f"{install_line('cuda13')} (CUDA 13) or {install_line('cuda12')} (CUDA 12)"
+if sys.platform == "darwin":
+    INSTALL_CUPY = "CuPy has no version for macOS"
 
 
 def get_ops(name: str = "numpy", kernels: str = "reference") -> Ops:
@@ -36,12 +53,7 @@ def get_ops(name: str = "numpy", kernels: str = "reference") -> Ops:
 def _numba(name: str) -> Ops:
     if name != "numpy":
         raise InputError(f"--kernels numba is for the CPU; leave it out with --backend {name}.")
-    try:
-        numba: Any = importlib.import_module("numba")
-    except ImportError as error:
-        raise InputError(f"--kernels numba needs Numba ({error}): pip install 'minigan[fast]'.") from None
-    except Exception as error:  # what a setting of its own in the environment comes up with
-        raise InputError(f"--kernels numba needs Numba, which cannot be used ({reason(error)}).") from None
+    numba = _import("numba", "--kernels numba needs Numba", install_line("fast"))
     if numba.config.DISABLE_JIT:
         raise InputError("--kernels numba needs Numba's compiler: unset NUMBA_DISABLE_JIT, or use --kernels reference.")
     from minigan.backends.numba.ops import NumbaOps
@@ -49,14 +61,19 @@ def _numba(name: str) -> Ops:
     return NumbaOps()
 
 
+def _import(name: str, needs: str, install: str) -> Any:
+    """An optional package. Raises: InputError that begins with `needs` and says why it cannot be imported or used."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f"{needs}, which cannot be imported ({reason(error)}): {install}.") from None
+    except Exception as error:  # a package at odds with NumPy, with a library or with its own settings
+        raise InputError(f"{needs}, which cannot be used ({reason(error)}): {install}.") from None
+
+
 def _cupy(kernels: str) -> Ops:
     """Import CuPy *and* probe a device: importing alone proves no GPU."""
-    try:
-        cupy = importlib.import_module("cupy")
-    except ImportError as error:
-        raise InputError(
-            f"--backend cupy needs CuPy, which cannot be imported ({reason(error)}): {INSTALL_CUPY}."
-        ) from None
+    cupy = _import("cupy", "--backend cupy needs CuPy", INSTALL_CUPY)
     try:
         count = cupy.cuda.runtime.getDeviceCount()
         if count < 1:
@@ -78,10 +95,7 @@ def _cupy(kernels: str) -> Ops:
 
 
 def _require_nvmath(kernels: str) -> None:
-    try:
-        cublaslt: Any = importlib.import_module("nvmath.bindings.cublasLt")
-    except ImportError as error:
-        raise InputError(f"--kernels {kernels} needs nvmath-python ({reason(error)}): {INSTALL_CUPY}.") from None
+    cublaslt = _import("nvmath.bindings.cublasLt", f"--kernels {kernels} needs nvmath-python", INSTALL_CUPY)
     try:
         cublaslt.destroy(cublaslt.create())
     except Exception as error:  # whatever loading a library, or the library, comes up with

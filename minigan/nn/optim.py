@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from minigan.backends import Array, Ops
 
@@ -105,19 +106,16 @@ class WeightAverage:
         self.apply(theta)
 
 
-def schedule(name: str, step: int, total: int, end: float) -> float:
-    """The factor at `step`, from 1 at step 0 to `end` at step `total` and after; p = min(step / total, 1).
+SCHEDULES: dict[str, Callable[[float, float], float]] = {
+    "constant": lambda p, end: 1.0,
+    "linear": lambda p, end: 1 - (1 - end) * p,
+    "cosine": lambda p, end: end + (1 - end) * (1 + math.cos(math.pi * p)) / 2,
+    "exponential": lambda p, end: end**p,
+}
+"""The factor when the share p of a schedule is done, from 1 at p = 0 to `end` at p = 1. Cosine: Loshchilov and Hutter 2017.
+Exponential: the same share is lost in every step, so that every order of magnitude gets as many steps."""
 
-    constant: 1.    linear: 1 - (1 - end) p.    cosine: end + (1 - end) (1 + cos(pi p)) / 2 (Loshchilov and Hutter 2017).
-    exponential: end^p, the same share lost in every step, so that every order of magnitude gets as many steps.
-    """
-    p = min(step / total, 1.0)
-    if name == "constant":
-        return 1.0
-    if name == "linear":
-        return 1 - (1 - end) * p
-    if name == "cosine":
-        return end + (1 - end) * (1 + math.cos(math.pi * p)) / 2
-    if name == "exponential":
-        return end**p
-    raise ValueError(f"unknown schedule {name!r}")
+
+def schedule(name: str, step: int, total: int, end: float) -> float:
+    """The factor of the schedule called `name` at `step`: p = min(step / total, 1)."""
+    return SCHEDULES[name](min(step / total, 1.0), end)

@@ -21,7 +21,7 @@ from minigan.backends import Ops, get_ops
 from minigan.backends import noise as streams
 from minigan.config import Config, Goal, flag
 from minigan.errors import DivergenceError, InputError
-from minigan.runs import checkpoint
+from minigan.runs import checkpoint, contention
 from minigan.runs.directory import Run
 
 if TYPE_CHECKING:  # imported when needed: --help and errors come at once
@@ -319,6 +319,13 @@ def processors() -> int:
     return max((info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"), default=1)
 
 
+def held_up(found: contention.Contention, gan: GAN) -> str:
+    """A sentence about other processes that take the processors while `gan` is trained, and what to do about it."""
+    on_host = gan.ops.name == "numpy"
+    several = on_host and (gan.ops.threads or processors()) > 1
+    return f"{found}: steps are slower than they need be" + ("; --threads 1 waits less" if several else "") + "."
+
+
 def train(session: Session, stop: Stop) -> None:
     """Run the steps that are left, logging, drawing and saving on the way. Raises: DivergenceError, OSError."""
     from minigan.runs.progress import Bar
@@ -326,7 +333,7 @@ def train(session: Session, stop: Stop) -> None:
     config, gan, run, watch = session.config, session.gan, session.run, session.watch
     if gan.step == 0:
         session.draw_progress()
-    saved, clock = gan.step, Clock(gan)
+    saved, clock, notice = gan.step, Clock(gan), contention.Notice(contention.Meter())
     terminal = not sys.stderr.closed and sys.stderr.isatty()
     bar = Bar(
         total=config.steps, initial=gan.step, unit="step", disable=session.quiet, file=Progress(sys.stderr),
@@ -348,6 +355,9 @@ def train(session: Session, stop: Stop) -> None:
                     f"loss D {seen.loss_d:.3f} G {seen.loss_g:.3f}, D(x) {seen.d_real:.2f}, D(G(z)) {seen.d_fake:.2f}",
                     refresh=False,
                 )
+                if found := notice():
+                    bar.clear()
+                    session.say(held_up(found, gan))
             if watch is not None and (gan.step % watch.every == 0 or gan.step == config.steps):
                 with clock.paused():
                     limits.restore_original_limits()  # measures are made of large products
