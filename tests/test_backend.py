@@ -103,7 +103,7 @@ def test_a_package_that_cannot_be_imported_is_one_sentence_with_the_cause(
 
     monkeypatch.setattr(importlib, "import_module", fake)
     with pytest.raises(
-        InputError, match=r"which cannot be imported \(libx.so.12: no such file\): pip install '"
+        InputError, match=r"which cannot be (imported|used) \(libx.so.12: no such file\): pip install '"
     ) as caught:
         get_ops(*flags)
     assert "\n" not in str(caught.value)

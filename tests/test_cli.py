@@ -86,6 +86,8 @@ def test_every_setting_is_a_flag_that_comes_back_as_given() -> None:
             text, value = ["7"], 7
         elif kind == "float":
             text, value = ["0.25"], 0.25
+        elif field.name == "objective":
+            text, value = ["non-saturating"], "non-saturating"  # one that has a --label-smoothing
         elif kind == "str":
             text = value = (field.metadata["choices"] or ["frechet<8" if field.name == "until" else "x"])[-1]
             text = [text]
