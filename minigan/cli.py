@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
-from minigan import __version__
+from minigan import __version__, interrupt
 from minigan.config import Config, flag
-from minigan.errors import FallbackWarning, InputError, MiniganError
+from minigan.errors import FallbackWarning, InputError, MiniganError, printable, short
 
 TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "tuple[int, ...]": int}
 
@@ -61,7 +61,20 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message.removeprefix('argument ').rstrip('.')}; {self.prog} --help lists the flags.")
+        what = short(message.removeprefix("argument ").rstrip("."), 300)
+        raise InputError(f"{what}; {self.prog} --help lists the flags.")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse does, but no argument may be empty: a path that is "" means the current directory to Python, and
+        is a variable that was not set to whoever wrote the command. Raises: InputError."""
+        args = sys.argv[1:] if args is None else list(args)
+        for before, argument in zip(["", *args], args, strict=False):
+            name, equals, value = argument.partition("=")
+            if not argument or (equals and not value and name.startswith("-")):
+                what = name or before
+                what = what if what.startswith("-") else "an argument"
+                raise InputError(f"{short(what)} is empty; give a value, or leave it out.")
+        return super().parse_known_args(args, namespace)
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """Parse all of argv. Raises: InputError."""
@@ -77,7 +90,7 @@ class Parser(argparse.ArgumentParser):
     def refuse(self, given: str, *after: str) -> NoReturn:
         near = self.nearest(given, *after)
         hint = f"did you mean {near}?" if near else f"{self.prog} --help lists the flags."
-        raise InputError(f"unknown argument {given}; {hint}")
+        raise InputError(f"unknown argument {short(given, 300)}; {hint}")
 
     def nearest(self, given: str, value: str = "", *after: str) -> str | None:
         """What this command has for a flag that it does not know: another tool's name for it, or one spelt alike."""
@@ -97,15 +110,8 @@ class Formatter(argparse.HelpFormatter):
     """Help with room for the names, at most 100 columns."""
 
     def __init__(self, prog: str) -> None:
-        width = min(100, int(os.environ.get("COLUMNS") or 0) or _terminal_width())
-        super().__init__(prog, max_help_position=30, width=width)
-
-
-def _terminal_width() -> int:
-    try:
-        return os.get_terminal_size().columns
-    except OSError:
-        return 100
+        width = shutil.get_terminal_size((100, 24)).columns  # COLUMNS, if that is a number
+        super().__init__(prog, max_help_position=30, width=min(100, width))
 
 
 def add_settings(parser: argparse.ArgumentParser, base: Config) -> None:
@@ -150,14 +156,15 @@ def settings(values: argparse.Namespace) -> dict[str, Any]:
 
 def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command: its exit code is main's, or that of the error that ended it, said in one sentence on stderr."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller, as `>&-` does; no file of ours may get its number
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the output's encoding does not
+    _open_streams()
+    # pictures go to files, so no window system is asked for; a name that matplotlib does not know would be an error
+    os.environ["MPLBACKEND"] = "agg"
+    guarded = interrupt.unguard()
     try:
         with saying_warnings(FallbackWarning):
             code = main(argv)
+    except SystemExit as ended:  # after --help and --version
+        code = int(ended.code or 0)
     except MiniganError as error:
         say_error(str(error))
         code = error.exit_code
@@ -172,7 +179,23 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
     except MemoryError:
         say_error("not enough memory; try a smaller --batch-size, --hidden or -n.")
         code = 2
+    finally:
+        if guarded:
+            interrupt.guard()  # nothing is left to do
     sys.exit(flush(code))
+
+
+def _open_streams() -> None:
+    """Have descriptors 0, 1 and 2, and streams, where the caller closed them, as `>&-` does: no file of ours may get their
+    numbers, and what is printed goes nowhere."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the output's encoding does not
 
 
 @contextmanager
@@ -204,16 +227,39 @@ def wrapped(text: str, hang: int = 0) -> str:
 
 
 def say_error(sentence: str) -> None:
-    """One line on standard error, if there still is one; what came from a file must not steer the terminal."""
-    sentence = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in sentence)
+    """One line on standard error, if there still is one."""
     with suppress(OSError, ValueError):
-        print(f"minigan: {sentence}", file=sys.stderr, flush=True)
+        print(f"minigan: {printable(sentence)}", file=sys.stderr, flush=True)
+
+
+def say(text: str = "") -> None:
+    """Lines on standard output. Raises: OSError, which says so, where it cannot be written."""
+    try:
+        print("\n".join(map(printable, text.split("\n"))), flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def silence() -> None:
+    """Send standard output, also what it still holds back, nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def flush(code: int) -> int:
-    """Flush standard output; where its reader has gone, give Python nothing to complain about at exit."""
+    """Flush standard output; the exit code, of a command that ended with `code`, is 2 where that fails.
+
+    A reader that has left is no failure; neither way Python has anything to complain about at exit.
+    """
     try:
         sys.stdout.flush()
-    except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        silence()
+    except (OSError, ValueError) as error:
+        silence()
+        if code == 0:
+            say_error(f"standard output: {getattr(error, 'strerror', None) or error}.")
+            code = 2
     return code

@@ -1,6 +1,10 @@
 """The errors that reach a user: one clear sentence each, the exit code of the command that met it, and words for them."""
 
+from __future__ import annotations
+
+import os
 import re
+import shlex
 
 
 class MiniganError(Exception):
@@ -56,3 +60,26 @@ def short(value: object, limit: int = 60) -> str:
     text = str(value)
     text = text if len(text) <= limit else text[: limit - 3] + "..."
     return text if text.isprintable() else ascii(text)[1:-1][: 2 * limit]
+
+
+def printable(line: str) -> str:
+    """A line for a terminal, which what came from a file must not steer."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
+def quoted(path: str | os.PathLike[str]) -> str:
+    """A path as one word of a command line to paste: for cmd on Windows, elsewhere for a POSIX shell.
+
+    Control characters and bytes that are no text are escaped as bash, ksh and zsh (and POSIX since 2024) read them.
+    """
+    text = os.fspath(path)
+    if text.startswith("-"):
+        text = os.path.join(os.curdir, text)  # else it would be taken for a flag
+    if os.name == "nt":
+        from subprocess import list2cmdline  # here, because it takes a while and is needed there only
+
+        return list2cmdline([text])
+    if text.isprintable():
+        return shlex.quote(text)
+    plain = b"".join(bytes([b]) if 32 <= b < 127 and b not in b"'\\" else b"\\x%02x" % b for b in os.fsencode(text))
+    return f"$'{plain.decode()}'"

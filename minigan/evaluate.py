@@ -203,7 +203,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = training_data(run, saved, values.data, values.data_dir)
     with np.errstate(all="ignore"):  # undefined measures are nan, and shown so
         report, x = evaluate(run, saved, data, values.n, backend)
-    print("\n".join(report.lines()), flush=True)
+    for line in report.lines():
+        cli.say(line)
     try:
         if values.json is not None:
             write_json(values.json, report.to_dict())
@@ -211,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         what = error.filename2 or error.filename or run.path
         raise OutputError(f"{what} could not be written ({error.strerror or error}).") from None
-    print(f"nearest training samples: {run.neighbours}")
+    cli.say(f"nearest training samples: {run.neighbours}")
     return 0
 
 

@@ -5,23 +5,30 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from collections.abc import Sequence
+import itertools
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from minigan import cli
+from minigan import cli, memory
 from minigan.backends import BACKENDS, get_ops
 from minigan.backends import noise as streams
 from minigan.backends.noise import Noise
-from minigan.errors import InputError
-from minigan.files import write_bytes
+from minigan.config import MAX_COUNT
+from minigan.errors import InputError, short
+from minigan.files import replacing
+from minigan.nn.gan import CHUNK
 from minigan.runs import checkpoint
 from minigan.runs.checkpoint import Checkpoint
 
 FORMATS = (".png", ".npz", ".csv")
 MAX_PICTURED = 10_000
 """More samples than this are a data set, not a picture."""
+
+PER_ROW = 10
+"""Samples from one end of a walk to the next: a row of the picture."""
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -41,10 +48,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="walk between latent points: each row of 10 goes from one to the next along the sphere",
     )  # fmt: skip
     values = parser.parse(argv)
-    if values.n < 1:
-        raise InputError(f"-n {values.n} is out of range; it must be a whole number >= 1.")
+    if not 1 <= values.n <= MAX_COUNT:
+        raise InputError(f"-n {short(values.n)} is out of range; it must be a whole number >= 1 and <= {MAX_COUNT}.")
     if not 0 <= values.seed < 2**63:
-        raise InputError(f"--seed {values.seed} is out of range; it must be a whole number >= 0 and < 2^63.")
+        raise InputError(f"--seed {short(values.seed)} is out of range; it must be a whole number >= 0 and < 2^63.")
     values.out = Path(values.out)
     if values.out.suffix.lower() not in FORMATS:
         raise InputError(f"-o {values.out}: the name must end in one of: {', '.join(FORMATS)}.")
@@ -57,71 +64,91 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return values
 
 
-def interpolation(latent: int, n: int, seed: int, per_row: int = 10) -> np.ndarray:
-    """Latent points (n, latent) that walk from end to end, `per_row` a leg, along the great circle between the ends.
+def interpolation(latent: int, n: int, seed: int, per_row: int = PER_ROW) -> Iterator[np.ndarray]:
+    """Latent points, n in all, that walk from end to end along the great circle between the ends: a leg (per_row, latent) at
+    a time.
 
         z(a) = (sin((1 - a) w) z0 + sin(a w) z1) / sin w,      w the angle between z0 and z1 (Shoemake 1985)
 
     so that |z| stays what a Gaussian's is (White 2016); a straight line would pass through untypical points near 0.
     """
-    legs = -(-n // per_row)
-    ends = np.empty((legs + 1, latent), np.float32)
-    noise = Noise(seed)
-    for i, end in enumerate(ends):
-        noise.normal(end, streams.SAMPLE, i)  # one by one, so that a longer walk begins like a shorter one
-    rows = []
-    for z0, z1 in zip(ends[:-1].astype(np.float64), ends[1:].astype(np.float64), strict=True):
+    legs, noise = -(-n // per_row), Noise(seed)
+    shares = np.arange(per_row) / (per_row - 1 if legs == 1 else per_row)
+
+    def end(i: int) -> np.ndarray:
+        z = np.empty(latent, np.float32)
+        noise.normal(z, streams.SAMPLE, i)  # one by one, so that a longer walk begins like a shorter one
+        return z.astype(np.float64)
+
+    for leg, (z0, z1) in enumerate(itertools.pairwise(map(end, range(legs + 1)))):
         cosine = float(z0 @ z1 / (np.linalg.norm(z0) * np.linalg.norm(z1)))
         w = float(np.arccos(np.clip(cosine, -1, 1)))
-        for a in np.arange(per_row) / (per_row - 1 if legs == 1 else per_row):
-            if np.sin(w) < 1e-6:  # in one line with the origin: no circle is singled out
-                rows.append((1 - a) * z0 + a * z1)
-            else:
-                rows.append((np.sin((1 - a) * w) * z0 + np.sin(a * w) * z1) / np.sin(w))
-    return np.array(rows)[:n]
+        if np.sin(w) < 1e-6:  # in one line with the origin: no circle is singled out
+            rows = [(1 - a) * z0 + a * z1 for a in shares]
+        else:
+            rows = [(np.sin((1 - a) * w) * z0 + np.sin(a * w) * z1) / np.sin(w) for a in shares]
+        yield np.array(rows[: n - leg * per_row])
 
 
-def draw(saved: Checkpoint, values: argparse.Namespace) -> np.ndarray:
-    """The samples asked for, (n, size) float32 in data units."""
+def draw(saved: Checkpoint, values: argparse.Namespace) -> Iterator[np.ndarray]:
+    """The samples asked for, float32 in data units, (k, size) at a time. Raises: InputError where one is not finite."""
     backend = get_ops(values.backend)
     if not values.interpolate:
-        return saved.sample(values.n, backend, seed=values.seed, raw=values.raw)
+        return saved.samples(values.n, backend, seed=values.seed, raw=values.raw)
     generator = saved.generator(backend, raw=values.raw)
-    z = interpolation(saved.config.latent, values.n, values.seed).astype(saved.config.dtype)
-    x = generator.forward(backend.asarray(z), generator.tape(len(z)))
-    return saved.scaler.to_data(backend.to_host(x), saved.space)
+    shape, dtype = (CHUNK, saved.config.latent), saved.config.dtype
+    host, z, tape = np.zeros(shape, dtype), backend.zeros(shape, dtype), generator.tape(CHUNK)
+
+    def made() -> Iterator[np.ndarray]:
+        legs = interpolation(saved.config.latent, values.n, values.seed)
+        while part := list(itertools.islice(legs, CHUNK // PER_ROW)):
+            rows = np.concatenate(part)
+            host[: len(rows)] = rows
+            backend.fill(z, host)
+            yield backend.to_host(generator.forward(z, tape))[: len(rows)]
+
+    return saved.finished(made())
 
 
-def write(path: Path, saved: Checkpoint, x: np.ndarray) -> None:
-    """Write samples in the format that the name asks for, atomically. Raises: OSError."""
+def write(path: Path, saved: Checkpoint, n: int, parts: Iterator[np.ndarray]) -> None:
+    """Write n samples, some rows at a time, in the format that the name asks for, atomically. Raises: OSError."""
     suffix = path.suffix.lower()
     if suffix == ".png":
         from minigan import plots
 
-        plots.samples(path, saved.space, x)
-    elif suffix == ".npz":
-        content = io.BytesIO()
-        np.savez_compressed(content, x=x.reshape(-1, *saved.space.shape))
-        write_bytes(path, content.getvalue())
-    else:
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(saved.space.columns or [f"p{i}" for i in range(saved.space.size)])
-        table.writerows([[str(v) for v in row] for row in x])  # the shortest text that reads back as the same float32
-        write_bytes(path, text.getvalue().encode())
+        plots.samples(path, saved.space, np.concatenate(list(parts)))
+        return
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        if suffix == ".npz":  # as np.savez_compressed would, which needs all of the array at once
+            header = {"descr": "<f4", "fortran_order": False, "shape": (n, *saved.space.shape)}
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                with archive.open("x.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array_header_1_0(entry, header)
+                    for x in parts:
+                        entry.write(x.astype("<f4").tobytes())
+        else:
+            with io.TextIOWrapper(file, "utf-8", newline="") as text:
+                table = csv.writer(text, lineterminator="\n")
+                table.writerow(saved.space.columns or [f"p{i}" for i in range(saved.space.size)])
+                for x in parts:  # the shortest text that reads back as the same float32
+                    table.writerows([[str(v) for v in row] for row in x])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     values = parse(argv)
     with cli.saying_warnings():
         saved = checkpoint.load(values.run)
-    x = draw(saved, values)
+    if values.out.suffix.lower() == ".png":  # twice as float32 numbers, once as shades
+        memory.require(
+            9 * values.n * saved.space.size, f"-n {values.n}: a picture", "ask for fewer, or for .npz or .csv"
+        )
     try:
-        write(values.out, saved, x)
+        write(values.out, saved, values.n, draw(saved, values))
     except OSError as error:
         raise InputError(f"-o {values.out} cannot be written ({error.strerror or error}).") from None
     which = "last weights" if values.raw else "weight average"
-    print(f"{values.out}: {len(x)} samples of {saved.data['name']} from the {which} of step {saved.step}")
+    name = short(saved.data["name"])
+    cli.say(f"{values.out}: {values.n} samples of {name} from the {which} of step {saved.step}")
     return 0
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minigan import cli, recipes
+from minigan import cli, memory, recipes
 from minigan.config import DATA_SETS, Config, flag
-from minigan.errors import FallbackWarning, InputError, OutputError
+from minigan.errors import FallbackWarning, InputError, OutputError, quoted
 from minigan.runs.directory import load_config
 from minigan.runs.loop import MAY_CHANGE, Parts, Stop, limited_threads, prepare, train, unwritable
 
@@ -51,9 +51,13 @@ def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
     values.given = given
     if values.explain and (values.resume is not None or values.out is not None):
         raise InputError("--explain trains nothing; leave out --resume and --out.")
+    if values.explain and values.quiet:
+        raise InputError("--explain does nothing but print; leave out --quiet.")
     if values.resume is not None:
         if values.out is not None or values.config is not None:
             raise InputError("--resume continues in its own directory; leave out --out and --config.")
+        if "recipe" in given:
+            raise InputError("--resume continues with the run's own settings; leave out --recipe.")
         return resumed_config(base, given), values
     if values.config is not None and "recipe" in given:
         raise InputError("--config already holds every setting; leave out --recipe.")
@@ -105,16 +109,27 @@ def explain(config: Config, values: argparse.Namespace) -> None:
     from minigan.runs.steps import steps_of
 
     parts = Parts.load(config, values)
+    config, size, backend = parts.config, parts.data.space.size, parts.backend
+    outline, free = explain.outline(config, size, backend), backend.available()
+    if free is not None and 2 * (outline.state + outline.work) > free:  # to be timed, networks are there twice
+        for line in explain.counted(outline, parts.rows.nbytes):
+            cli.say(line)
+        verdict = (
+            "too little to train them here" if sum(outline.needed(backend)) > free else "too little to time a step"
+        )
+        cli.say(f"available        {memory.words(free)}: {verdict}")
+        return
     with np.errstate(all="ignore"):
-        cost = explain.count(parts.config, parts.data.space.size, parts.batches.fill, parts.backend)
+        cost = explain.count(config, size, parts.batches.fill, backend)
         gan = parts.gan()
         meter = contention.Meter()
         with limited_threads(gan):
             steps = steps_of(gan, parts.batches, config.steps_per_launch)
             lines = explain.lines(cost, gan, steps.run, parts.rows.nbytes)
-    print("\n".join(lines))
+    for line in lines:
+        cli.say(line)
     if (found := meter.read()).load > contention.LOAD:
-        print(f"{found}: the times above are uncertain.")
+        cli.say(f"{found}: the times above are uncertain.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,13 +160,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         run.release()
     steps = gan.step - first
     if stop.requested:
-        session.say(f"stopped and saved at step {gan.step}; continue with: python -m minigan.train --resume {run.path}")
+        session.say(
+            f"stopped and saved at step {gan.step}; continue with: python -m minigan.train --resume {quoted(run.path)}"
+        )
         return 128 + stop.signal
     if session.reached:
         session.say(f"--until {config.until}: reached at step {gan.step} with {session.reached}")
     session.say(f"{steps} steps in {seconds:.1f} s ({steps / max(seconds, 1e-9):.0f} steps/s)")
     session.say(cli.wrapped(f"pictures: {run.samples}, {run.curves}, {run.animation}, {run.pictures}{os.sep}", 2))
-    session.say(f"more samples: python -m minigan.sample {run.path} -n 64 -o more.png")
+    session.say(f"more samples: python -m minigan.sample {quoted(run.path)} -n 64 -o more.png")
     return 0
 
 

@@ -68,6 +68,7 @@ class OnCpu:
             using_allocator=self.using_allocator,
             Stream=lambda *, non_blocking: Stream(self, non_blocking),
             get_current_stream=lambda: SimpleNamespace(ptr=0, synchronize=lambda: None),
+            runtime=SimpleNamespace(memGetInfo=lambda: (1 << 34, 1 << 35)),
         )
 
     @contextmanager

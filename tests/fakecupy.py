@@ -124,5 +124,6 @@ def fake_cupy() -> tuple[Ops, set[Use]]:
     module = Module("fakecupy")
     module.ndarray = ndarray  # type: ignore[attr-defined]
     stream = types.SimpleNamespace(synchronize=lambda: None)
-    module.cuda = types.SimpleNamespace(get_current_stream=lambda: stream)  # type: ignore[attr-defined]
+    runtime = types.SimpleNamespace(memGetInfo=lambda: (1 << 34, 1 << 35))
+    module.cuda = types.SimpleNamespace(get_current_stream=lambda: stream, runtime=runtime)  # type: ignore[attr-defined]
     return CupyOps(module, "a stand-in"), uses

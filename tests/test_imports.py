@@ -14,7 +14,8 @@ PACKAGE = ROOT / "minigan"
 
 # A file imports only from the packages (and single files) that stand before its own, inside functions too.
 ORDER = [
-    "__init__", "errors", "plain", "files", "backends", "nn", "config", "cli", "data", "recipes", "metrics", "plots", "runs",
+    "interrupt", "__init__", "errors", "plain", "memory", "files", "backends", "nn", "config", "cli", "data", "recipes",
+    "metrics", "plots", "runs",
     "train", "sample", "evaluate", "check", "lockstep", "doctor", "__main__",
 ]  # fmt: skip
 COMMANDS = ORDER[ORDER.index("train") :]

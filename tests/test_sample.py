@@ -123,7 +123,14 @@ def test_suffixes_may_be_capital_letters(runs: Path) -> None:
 
 
 BAD_INPUT: list[tuple[str, str]] = [
-    ("RUN -n 0 -o x.png", "-n 0 is out of range; it must be a whole number >= 1."),
+    ("RUN -n 0 -o x.png", "-n 0 is out of range; it must be a whole number >= 1 and <= 2147483647."),
+    (f"RUN -n {10**20} -o x.npz", "is out of range"),
+    (f"RUN -n {10**20} -o x.npz --interpolate", "is out of range"),
+    (f"RUN -n {2**31} -o x.csv", "is out of range"),
+    (f"RUN -n {'9' * 4000} -o x.npz", "is out of range"),
+    (f"RUN -n {'9' * 5000} -o x.npz", "-n: invalid int value"),
+    ("RUN -n nan -o x.npz", "-n: invalid int value"),
+    (f"RUN --seed {10**400} -o x.npz", "--seed 1000"),
     ("RUN -n -5 -o x.png", "-n -5 is out of range"),
     ("RUN -n many -o x.png", "-n: invalid int value: 'many'"),
     ("RUN -n 10001 -o x.png", "-n 10001 is too many for a picture; at most 10000"),
@@ -180,8 +187,12 @@ def test_a_damaged_newest_checkpoint_is_replaced_with_one_line_of_warning(
     assert "Using checkpoint.previous.safetensors (step 2) instead." in err and err.count("\n") == 1
 
 
+def walk(latent: int, n: int, seed: int) -> np.ndarray:
+    return np.concatenate(list(interpolation(latent, n, seed)))
+
+
 def test_interpolation_walks_along_the_sphere_from_end_to_end() -> None:
-    z = interpolation(50, 40, seed=3)
+    z = walk(50, 40, seed=3)
     assert z.shape == (40, 50)
     norms = np.linalg.norm(z, axis=1)
     ends = norms[::10]
@@ -192,12 +203,12 @@ def test_interpolation_walks_along_the_sphere_from_end_to_end() -> None:
     steps = np.linalg.norm(np.diff(z, axis=0), axis=1)
     assert steps.max() < 0.4 * np.linalg.norm(z[10] - z[0])
     assert steps.max() < 2 * steps.min()
-    np.testing.assert_allclose(interpolation(50, 15, seed=3), z[:15])
-    assert (interpolation(50, 15, seed=4) != z[:15]).any()
+    np.testing.assert_allclose(walk(50, 15, seed=3), z[:15])
+    assert (walk(50, 15, seed=4) != z[:15]).any()
 
 
 def test_one_row_of_an_interpolation_ends_at_its_second_end() -> None:
-    row, longer = interpolation(50, 10, seed=3), interpolation(50, 20, seed=3)
+    row, longer = walk(50, 10, seed=3), walk(50, 20, seed=3)
     np.testing.assert_allclose(row[0], longer[0])
     np.testing.assert_allclose(row[-1], longer[10])
 
@@ -207,7 +218,7 @@ def test_interpolation_has_no_gaps_where_angles_are_zero_or_straight(latent: int
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for seed in range(20):
-            assert np.isfinite(interpolation(latent, 33, seed)).all()
+            assert np.isfinite(walk(latent, 33, seed)).all()
 
 
 def test_interpolated_samples_change_gradually(runs: Path) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minigan import memory
 from minigan.backends.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -77,6 +78,10 @@ class Ops:
     def versions(self) -> dict[str, str]:
         """The packages, besides NumPy, that decide what is computed."""
         return {}
+
+    def available(self) -> int | None:
+        """Bytes of memory that arrays can still take; None where the system does not say."""
+        return memory.available()
 
     # ------------------------------------------------------------------------------------------------- arrays
 
@@ -302,6 +307,9 @@ class CupyOps(Ops):
 
     def versions(self) -> dict[str, str]:
         return {"cupy": self.xp.__version__}
+
+    def available(self) -> int | None:
+        return int(self.xp.cuda.runtime.memGetInfo()[0])
 
     def to_host(self, array: Array) -> np.ndarray:
         return array.get()

@@ -57,8 +57,11 @@ class Space:
             raise InputError(f"{source}: the shape of the data must be {dimensions} whole number(s) above 0.")
         if math.prod(shape) > own.MAX_FEATURES:
             raise InputError(f"{source}: samples have at most {own.MAX_FEATURES:,} values.")
-        if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
-            raise InputError(f"{source}: the columns of the data must be a list of names.")
+        if not isinstance(columns, list) or not all(isinstance(c, str) and own.is_name(c) for c in columns):
+            raise InputError(
+                f"{source}: the columns of the data must be a list of names, each printable and of at most "
+                f"{own.MAX_NAME} characters."
+            )
         if len(columns) != (0 if kind == "image" else shape[0]) or (kind == "points" and len(columns) != 2):
             raise InputError(f"{source}: the data have another number of columns than of names for them.")
         return cls(kind, tuple(shape), tuple(columns))

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, TextIO, cast
 
 import numpy as np
 
+from minigan import memory
 from minigan.data.files import BLOCK, opened, read_exactly
 from minigan.errors import InputError, reason, short
 
@@ -27,11 +28,17 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".we
 MAX_PIXELS = 4096 * 4096
 """Pixels of one image file: decoding this many stays well under 200 MB."""
 
+MIN_SIDE = 16
+"""Pixels that a shorter side counts as: however few a row has, it takes an address and is padded, in every copy."""
+
 MAX_FEATURES = 1 << 20
 """Columns of a table or pixels of an image: more than a dense network can use."""
 
 MAX_VALUE = 1e30
 """Largest magnitude in a table, so that float32 arithmetic on it can not overflow."""
+
+MAX_NAME = 200
+"""Characters in the name of a column."""
 
 MAX_LINE = 1 << 22
 """Characters in one line of a CSV file."""
@@ -41,6 +48,8 @@ MAX_HEADER = 10_000
 
 FREE_EXPANSION, MAX_EXPANSION = 32 << 20, 100
 """An .npz entry may expand to 32 MiB, or to 100 times the size of the file: more is taken for a bomb."""
+
+SMALLER = "give fewer samples or smaller ones"
 
 MAX_DIRECTORY = 1 << 20
 """Bytes in the table of contents of an .npz file."""
@@ -135,9 +144,10 @@ def _read_array(stream: BinaryIO, size: int, path: Path) -> Raw:
             f"{path} is truncated or damaged: its header promises {short(shape)} values of type {dtype.name}, "
             f"but {size - header_size:,} bytes follow."
         )
-    check_counts(shape[0], math.prod(shape[1:]), path)
     images = len(shape) == 3
-    flat = np.empty(math.prod(shape), np.uint8 if images and dtype.kind != "f" else np.float32)
+    stored = 1 if images and dtype.kind != "f" else 4
+    check_counts(shape[0], math.prod(shape[1:]), path, stored)
+    flat = np.empty(math.prod(shape), np.uint8 if stored == 1 else np.float32)
     step = BLOCK // dtype.itemsize
     for start in range(0, flat.size, step):
         block = np.empty(min(step, flat.size - start), dtype)
@@ -213,10 +223,14 @@ def read_csv(path: Path) -> Raw:
             header = next(lines, "")
             delimiter = max(",;\t", key=header.count)
             columns = _header(header, delimiter, path)
-            blocks = [_csv_rows(block, first, delimiter, columns, path) for first, block in _line_blocks(lines)]
+            blocks, size = [], 0
+            for first, block in _line_blocks(lines):
+                blocks.append(_csv_rows(block, first, delimiter, columns, path))
+                size += blocks[-1].nbytes
+                memory.require(size, f"{path}, of which {size:,} bytes of values have been read,", SMALLER)
         except UnicodeDecodeError:
             raise InputError(f"{path} is not UTF-8 text; save the table as CSV in UTF-8.") from None
-    check_counts(sum(map(len, blocks)), len(columns), path)
+    check_counts(sum(map(len, blocks)), len(columns), path, 0)
     return Raw(np.concatenate(blocks), (len(columns),), columns, 1.0)
 
 
@@ -276,7 +290,7 @@ def _header(line: str, delimiter: str, path: Path) -> tuple[str, ...]:
             raise InputError(
                 f"{path}: column {i + 1} has no name in the header; name it, or leave it out (pandas: index=False)."
             )
-        if not name.isprintable() or len(name) > 200:
+        if not is_name(name):
             raise InputError(f"{path}: column {i + 1} of the header is no name: {short(name)}.")
         if name in seen:
             raise InputError(f"{path}: the header names column {short(name)} twice.")
@@ -285,6 +299,11 @@ def _header(line: str, delimiter: str, path: Path) -> tuple[str, ...]:
     if not counted and all(_number(name) is not None for name in names):
         raise InputError(f"{path} has no header: the first line must name the columns, but it holds numbers.")
     return tuple(names)
+
+
+def is_name(text: str) -> bool:
+    """Whether a column may be called so: it fits on a line of a terminal, a picture and a file."""
+    return 0 < len(text) <= MAX_NAME and text.isprintable()  # so without lone surrogates, which no file can hold
 
 
 def _number(cell: str) -> float | None:
@@ -331,7 +350,7 @@ def read_images(folder: Path, size: int) -> Raw:
     if not paths:
         kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
         raise InputError(f"{folder} holds no images ({kinds}); subfolders are not searched.")
-    check_counts(len(paths), size * size, folder)
+    check_counts(len(paths), size * size, folder, 1)
     rows = np.empty((len(paths), size * size), np.uint8)
     for row, path in zip(rows, paths, strict=True):
         row[:] = read_image(path, size).reshape(-1)
@@ -349,9 +368,10 @@ def read_image(path: Path, size: int) -> np.ndarray:
         image: Any = Image.open(file, formats=IMAGE_FORMATS)
         # only the header has been read so far; decoding these two takes twice the memory
         most = MAX_PIXELS // 2 if image.format == "WEBP" or image.mode == "I" else MAX_PIXELS
-        if image.width * image.height > most:
+        if max(image.width, MIN_SIDE) * max(image.height, MIN_SIDE) > most:
             raise InputError(
-                f"{path} claims {image.width:,} x {image.height:,} pixels; at most {most:,} are read, so shrink it first."
+                f"{path} claims {image.width:,} x {image.height:,} pixels; at most {most:,} are read, and the longer side is at "
+                f"most {most // MIN_SIDE:,}, so shrink it first."
             )
         image.draft("L", (size, size))  # lets the JPEG decoder skip detail that would be thrown away
         image.load()
@@ -374,12 +394,13 @@ def read_image(path: Path, size: int) -> np.ndarray:
 # --- shared -----------------------------------------------------------------------------------------------------------
 
 
-def check_counts(n: int, d: int, path: Path) -> None:
-    """Raise InputError unless n samples of d values are something to train on."""
+def check_counts(n: int, d: int, path: Path, stored: int) -> None:
+    """Raise InputError unless n samples of d values, of `stored` bytes each, are something to train on and fit into memory."""
     if n < 5:
         raise InputError(f"{path} holds {n or 'no'} samples; at least 5 are needed, of which a fifth is held out.")
     if not 1 <= d <= MAX_FEATURES:
         raise InputError(f"{path} holds samples of {d:,} values; they must have between 1 and {MAX_FEATURES:,}.")
+    memory.require(2 * n * d * stored, f"{path}, read and divided into parts,", SMALLER)
 
 
 @contextmanager

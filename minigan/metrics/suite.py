@@ -19,6 +19,7 @@ from functools import cached_property
 
 import numpy as np
 
+from minigan import memory
 from minigan.backends import Array, Ops
 from minigan.backends.noise import METRIC, Noise
 from minigan.data import Data
@@ -143,6 +144,14 @@ class Suite:
                 f"{data.name}: {len(held)} samples are held out, too few to compare with; "
                 f"at least {LEAST} are needed, a fifth of the data."
             )
+        # samples and four sets of real rows, as float32; while they are measured, rows in double precision
+        rows, table = len(data.train), data.space.kind != "image"
+        needed = 4 * (n + 3 * m + rows) + data.train.itemsize * rows + 16 * (rows if table else m)
+        memory.require(
+            needed * data.space.size,
+            f"measuring {n:,} samples of {data.name}",
+            "ask for fewer (-n of evaluate), or train without --evaluate-every and --until",
+        )
         self.held_out = tested or not all_data
         self.names = [name for name in names(data) if name != "memorisation" or self.held_out]
         self.classifier = load_classifier(data.name, backend) if data.labels is not None else None

@@ -7,7 +7,7 @@ pass through the discriminator serves all. The generator writes its samples stra
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -356,12 +356,19 @@ class GAN:
 
 def sample(generator: Network, n: int, seed: int, stream: int = streams.SAMPLE) -> Array:
     """n samples (n, size) of `generator`, z ~ N(0, I) a function of (seed, stream) alone; a host array."""
+    x, at = np.empty((n, generator.sizes[-1]), generator.dtype), 0
+    for part in samples(generator, n, seed, stream):
+        x[at : at + len(part)] = part
+        at += len(part)
+    return x
+
+
+def samples(generator: Network, n: int, seed: int, stream: int = streams.SAMPLE) -> Iterator[Array]:
+    """The same, CHUNK at a time: host arrays, which may be overwritten when the next one is asked for."""
     ops = generator.ops
     noise = Noise(seed, ops)
     z = ops.empty((CHUNK, generator.sizes[0]), generator.dtype)
     tape = generator.tape(CHUNK)
-    rows = []
     for chunk in range(-(-n // CHUNK)):
         noise.normal(z, stream, chunk)
-        rows.append(ops.to_host(generator.forward(z, tape)).copy())
-    return np.concatenate(rows)[:n]
+        yield ops.to_host(generator.forward(z, tape))[: n - chunk * CHUNK]

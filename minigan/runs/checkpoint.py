@@ -11,7 +11,9 @@ import errno
 import hashlib
 import json
 import os
+import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,12 @@ import safetensors.numpy
 
 from minigan import __version__
 from minigan.backends import Ops
-from minigan.config import Config
+from minigan.config import MAX_COUNT, Config
 from minigan.data import Data, Space
 from minigan.data.scaling import Scaler
 from minigan.errors import DivergenceError, InputError, short
 from minigan.files import reading, replacing
-from minigan.nn.gan import GAN, sample
+from minigan.nn.gan import GAN, samples
 from minigan.nn.network import Network, parameter_count
 
 FORMAT = 1
@@ -35,6 +37,9 @@ NAME = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 BEST = "checkpoint.best.safetensors"
 MAX_HEADER = 1 << 20
+MAX_NAME = 255
+"""Characters in the name of a data set: it is that of a file."""
+
 DTYPES = {"F32": "float32", "F64": "float64"}
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """How file systems without hard links (FAT, some network shares) refuse one."""
@@ -65,8 +70,30 @@ class Checkpoint:
         )
 
     def sample(self, n: int, backend: Ops, *, seed: int, raw: bool = False) -> np.ndarray:
-        """n generated samples (n, size) in data units, float32."""
-        return self.scaler.to_data(sample(self.generator(backend, raw=raw), n, seed), self.space)
+        """n generated samples (n, size) in data units, float32. Raises: InputError where one is not finite."""
+        x, at = np.empty((n, self.space.size), np.float32), 0
+        for part in self.samples(n, backend, seed=seed, raw=raw):
+            x[at : at + len(part)] = part
+            at += len(part)
+        return x
+
+    def samples(self, n: int, backend: Ops, *, seed: int, raw: bool = False) -> Iterator[np.ndarray]:
+        """The same a chunk at a time, so that any number takes little memory. Raises: InputError."""
+        return self.finished(samples(self.generator(backend, raw=raw), n, seed))
+
+    def finished(self, made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """What the generator made, (k, size) at a time in model units, in data units. Raises: InputError where it is not finite."""
+        while True:
+            with np.errstate(all="ignore"):  # the sentence below says it better than NumPy's warnings
+                x = next(made, None)
+                if x is None:
+                    return
+                x = self.scaler.to_data(x, self.space)
+            if not np.isfinite(x).all():
+                raise InputError(
+                    f"{self.path}: its generator makes samples that are not finite, so its weights are of no use."
+                )
+            yield x
 
     def restore(self, gan: GAN) -> None:
         """Put the state into a GAN of the same configuration."""
@@ -139,7 +166,7 @@ def identify(data: Data, all_data: bool) -> dict[str, Any]:
 
 def describe(identity: dict[str, Any]) -> str:
     """A data set's identity, for people."""
-    return f"{identity.get('name')} ({identity.get('samples')} samples, SHA-256 {str(identity.get('sha256'))[:12]})"
+    return f"{short(identity['name'])} ({identity.get('samples')} samples, SHA-256 {str(identity.get('sha256'))[:12]})"
 
 
 def portable(config: Config, data_name: str) -> dict[str, Any]:
@@ -228,10 +255,24 @@ def _meta(path: Path, text: str) -> tuple[dict[str, Any], Config, Space]:
         raise InputError(f"{path}: {written}; this version reads format {FORMAT}.")
     config = Config.from_dict(meta.get("config"), str(path), of_a_run=True)
     space = Space.from_dict(meta.get("space"), str(path))
-    step, data = meta.get("step"), meta.get("data")
-    if type(step) is not int or step < 0 or not isinstance(data, dict):
-        raise InputError(f"{path}: its metadata lack a step or the data's identity.")
+    step = meta.get("step")
+    if type(step) is not int or not 0 <= step <= MAX_COUNT:
+        raise InputError(f"{path}: its metadata lack a step, a whole number from 0 to {MAX_COUNT}.")
+    if not _is_identity(meta.get("data")):
+        raise InputError(f"{path}: its metadata lack the data's identity: a name, and numbers and SHA-256 sums.")
     return meta, config, space
+
+
+def _is_identity(data: Any) -> bool:
+    """Whether this is what `identify` writes, in this version or another: a name, and numbers and sums of any names."""
+    if not isinstance(data, dict) or not isinstance(data.get("name"), str) or len(data["name"]) > MAX_NAME:
+        return False
+    return all(
+        key == "name"
+        or (type(value) in (int, float) and abs(value) < 1 << 63)
+        or (isinstance(value, str) and re.fullmatch("[0-9a-f]{1,64}", value) is not None)
+        for key, value in data.items()
+    )
 
 
 def _check_shapes(path: Path, config: Config, space: Space, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> None:

@@ -2,27 +2,39 @@
 
 The matrix products are taken down as a step makes them, so nothing here can drift from `gan.py`. Timed by themselves they
 are the floor for anything that is built on the same BLAS.
+
+What a step needs is known before anything is taken: the same step is made on arrays that have a shape but no memory
+(`Hollow`), and what does not fit is refused.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from minigan import memory
 from minigan.backends import Array, Ops
 from minigan.backends.ops import Outcome
 from minigan.config import Config
+from minigan.errors import InputError
 from minigan.nn.gan import GAN
+from minigan.nn.network import parameter_count
 
 Product = tuple[Array, Array, Array]
 """(a, b, out) of one `dot(a, b, out=out)`."""
 
 PATIENCE = 0.3
 """Seconds for which something is timed."""
+
+MOST = 4
+"""Threads that a program takes unless told (--threads): what more of them gain has not been measured."""
 
 QUEUE = 5e-3
 """Seconds that a device is given to do before it is waited for."""
@@ -54,6 +66,54 @@ class Counter:
         return array
 
 
+class Hollow(np.ndarray):
+    """An array of any shape over a single number: it has a type, a size and views, and there is nothing to compute with."""
+
+    def copy(self, *_: Any, **__: Any) -> Hollow:  # type: ignore[override]
+        return self
+
+    def fill(self, *_: Any) -> None:
+        pass
+
+    def sum(self, *_: Any, out: Any = None, **__: Any) -> Any:  # type: ignore[override]
+        return out
+
+
+class Outline:
+    """NumPy for hollow arrays: what would write to `out` leaves it alone."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(np, name)
+        if isinstance(value, type) or not callable(value):
+            return value
+        return lambda *a, out=None, **k: value(*a, **k) if out is None else out
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Hollow:
+        number = np.zeros(1, dtype).view(Hollow)
+        return np.lib.stride_tricks.as_strided(number, shape, (0,) * len(shape), subok=True)
+
+    zeros = empty
+
+    def copyto(self, *_: Any) -> None:
+        pass
+
+
+class OutlineOps(Ops):
+    """The operations on hollow arrays."""
+
+    def __init__(self, xp: Any = None, block: int | None = None) -> None:
+        super().__init__(xp or Outline())
+        self.block = block
+
+    def reference(self, xp: Any = None) -> Ops:
+        return OutlineOps(xp, self.block)
+
+    def fill(self, array: Array, values: Any) -> None:
+        pass
+
+    uniform = normal = lambda *_: None
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a step needs.
@@ -69,6 +129,24 @@ class Cost:
     work: int
 
     @property
+    def saving(self) -> int:
+        """Bytes of a checkpoint, which are there twice while it is written: as tensors and as a file."""
+        return 2 * sum(array.nbytes for array in self.gan.state().values())
+
+    def needed(self, backend: Ops) -> tuple[int, int]:
+        """Bytes that training takes where the arrays are, and on the host beside a device."""
+        networks = self.state + self.work + self.partial_sums(backend)
+        return (networks + self.saving, 0) if backend.name == "numpy" else (networks, self.saving)
+
+    def partial_sums(self, backend: Ops) -> int:
+        """Bytes that programs for several threads take at most: each further one has weight gradients of its own, in each
+        program of a step (`GAN.phase`)."""
+        c = self.gan.config
+        threads = 1 if backend.threads is None else min(c.threads or MOST, os.cpu_count() or 1)
+        programs = (1 + (c.discriminator_steps > 1)) * (1 + (self.gan.has_penalties and c.penalty_every > 1))
+        return (threads - 1) * programs * (self.gan.grad_g.flat.nbytes + self.gan.grad_d.flat.nbytes)
+
+    @property
     def flops(self) -> float:
         """Of the matrix products of a step, on average over steps with and without penalties."""
         every = self.gan.config.penalty_every
@@ -76,22 +154,47 @@ class Cost:
         return with_ / every + without * (every - 1) / every if self.gan.has_penalties else without
 
 
-def count(config: Config, size: int, fill: Callable[[Array, int], None], backend: Ops) -> Cost:
-    """The cost of a step on samples of `size` values, from a network that makes one or two steps."""
+def count(config: Config, size: int, fill: Callable[[Array, int], None] | None, backend: Ops) -> Cost:
+    """The cost of a step on samples of `size` values, from a network that makes one or two steps; of no step without `fill`."""
     counter = Counter(backend.reference().xp)
     gan = GAN(config.replace(kernels="reference"), size, backend.reference(counter))
-    steps = []
+    steps: list[list[Product]] = [[]]
     for _ in range(2 if gan.has_penalties and config.penalty_every > 1 else 1):  # update 0 is one with penalties
-        counter.products = []
-        gan.train_step(fill)
-        steps.append(counter.products)
+        if fill is not None:
+            counter.products = []
+            gan.train_step(fill)
+            steps.append(counter.products)
     copies = {
         gan.generator: 5,
         gan.discriminator: 5 if gan.has_penalties else 4,
     }  # weights, gradients, m, v, and a mean or scratch
     state = sum(n * network.theta.flat.nbytes for network, n in copies.items())
     work = counter.bytes + gan.average.mean.nbytes - state  # the average is a copy, not made by the backend
-    return Cost(gan, steps[-1], steps[0] if gan.has_penalties else [], state, work)
+    return Cost(gan, steps[-1], steps[min(1, len(steps) - 1)] if gan.has_penalties else [], state, work)
+
+
+def outline(config: Config, size: int, backend: Ops, *, steps: bool = True) -> Cost:
+    """What `count` counts, without the memory; without `steps` no products. Raises: InputError where there are more numbers
+    than addresses."""
+    parameters = parameter_count((config.latent, *config.hidden, size)) + parameter_count((size, *config.hidden, 1))
+    # a vector is gone through in blocks: a thousand of them are enough for an outline, whatever its length
+    block = None if backend.block is None else max(backend.block, parameters >> 10)
+    try:
+        return count(config, size, (lambda out, i: None) if steps else None, OutlineOps(block=block))
+    except ValueError:
+        raise InputError(
+            f"networks of {parameters:.1e} parameters fit into no memory; try a smaller --hidden."
+        ) from None
+
+
+def require(cost: Cost, backend: Ops) -> None:
+    """Raise InputError where networks of this cost do not fit into memory, before any of it is taken."""
+    gan = cost.gan
+    what = f"training networks of {gan.generator.count + gan.discriminator.count:,} parameters"
+    remedy = "try a smaller --hidden, --latent or --batch-size (--explain says what takes how much)"
+    here, on_host = cost.needed(backend)
+    memory.require(here, what, remedy, backend.available())
+    memory.require(on_host, f"saving {what.removeprefix('training ')}", remedy)
 
 
 def flops(products: Sequence[Product]) -> int:
@@ -128,14 +231,9 @@ def seconds(call: Callable[[], None], backend: Ops) -> float:
     return statistics.median(times)
 
 
-def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[str]:
-    """The explanation for people. gan: the networks to time; make(n): n training steps of them; data: bytes of the
-    training rows."""
-    config = gan.config
-
-    def products() -> None:
-        for a, b, out in cost.plain:
-            gan.ops.xp.dot(a, b, out=out)
+def counted(cost: Cost, data: int) -> list[str]:
+    """What was counted, for people; data: bytes of the training rows."""
+    gan, config = cost.gan, cost.gan.config
 
     def shape(sizes: Sequence[int]) -> str:
         return "-".join(map(str, sizes))
@@ -143,11 +241,6 @@ def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[
     def megabytes(count: float) -> str:
         return f"{count / 1e6:,.1f} MB"
 
-    outcome = [Outcome(f"product {i}", out) for i, (_, _, out) in enumerate(cost.plain, 1)]
-    floor = seconds(gan.ops.program(products, outcome, "the products of a step"), gan.ops)
-    steps = math.lcm(config.penalty_every if gan.has_penalties else 1, config.steps_per_launch)
-    step = seconds(lambda: make(steps), gan.ops) / steps
-    floor *= cost.flops / flops(cost.plain)
     result = [
         f"generator        {shape(gan.generator.sizes)}: {gan.generator.count:,} parameters",
         f"discriminator    {shape(gan.discriminator.sizes)}: {gan.discriminator.count:,} parameters",
@@ -163,6 +256,26 @@ def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[
         *result,
         f"memory           {megabytes(cost.state)} weights, gradients, optimisers and average",
         " " * 17 + f"{megabytes(cost.work)} activations of a batch, {megabytes(data)} training data",
+        f"  to save        {megabytes(cost.saving)} more for a moment",
+    ]
+
+
+def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[str]:
+    """The explanation for people. gan: the networks to time; make(n): n training steps of them; data: bytes of the
+    training rows."""
+    config = gan.config
+
+    def products() -> None:
+        for a, b, out in cost.plain:
+            gan.ops.xp.dot(a, b, out=out)
+
+    outcome = [Outcome(f"product {i}", out) for i, (_, _, out) in enumerate(cost.plain, 1)]
+    floor = seconds(gan.ops.program(products, outcome, "the products of a step"), gan.ops)
+    steps = math.lcm(config.penalty_every if gan.has_penalties else 1, config.steps_per_launch)
+    step = seconds(lambda: make(steps), gan.ops) / steps
+    floor *= cost.flops / flops(cost.plain)
+    return [
+        *counted(cost, data),
         f"floor here       {floor * 1e3:.3g} ms a step: the products alone, {cost.flops / floor / 1e9:,.0f} GFLOP/s",
         f"a step here      {step * 1e3:.3g} ms, {step / floor:.2f} times the floor ({config.kernels} kernels)",
         f"{config.steps:,} steps".ljust(17) + f"{config.steps * step:,.0f} s, without pictures",

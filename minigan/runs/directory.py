@@ -24,7 +24,7 @@ import numpy as np
 from minigan import __version__
 from minigan.backends import Ops
 from minigan.config import Config
-from minigan.errors import InputError
+from minigan.errors import InputError, quoted
 from minigan.files import read_json, remove_temporaries, write_bytes, write_json
 from minigan.runs import checkpoint
 
@@ -62,7 +62,7 @@ class Run:
                 taken = [p.name for p in marks if p.is_file() or (p.exists() and any(p.iterdir()))]
                 if taken:
                     raise InputError(
-                        f"--out {out} already holds a run ({taken[0]}); choose another, or --resume {out}."
+                        f"--out {out} already holds a run ({taken[0]}); choose another, or --resume {quoted(path)}."
                     )
                 run.pictures.mkdir(exist_ok=True)
                 run._sweep()

@@ -20,7 +20,7 @@ from minigan import cli
 from minigan.backends import Ops, get_ops
 from minigan.backends import noise as streams
 from minigan.config import Config, Goal, flag
-from minigan.errors import DivergenceError, InputError
+from minigan.errors import DivergenceError, InputError, quoted, reason
 from minigan.runs import checkpoint, contention
 from minigan.runs.directory import Run
 
@@ -78,13 +78,13 @@ class Parts:
         return cls(config, backend, data, rows, scaler, batches)
 
     def gan(self) -> GAN:
-        """Raises: MemoryError."""
+        """Raises: InputError where they do not fit into memory."""
         from minigan.nn.gan import GAN
+        from minigan.runs import cost
 
-        try:
-            return GAN(self.config, self.data.space.size, self.backend)
-        except ValueError:  # NumPy's word for more than there are addresses
-            raise MemoryError from None
+        size = self.data.space.size
+        cost.require(cost.outline(self.config, size, self.backend, steps=False), self.backend)
+        return GAN(self.config, size, self.backend)
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,10 @@ class Session:
         """Print for people; a closed standard output does not stop training."""
         if not self.quiet:
             try:
-                print(line, flush=True)
+                cli.say(line)
             except (OSError, ValueError):
                 self.quiet = True
+                cli.silence()
 
     def save(self) -> None:
         checkpoint.save(self.run.checkpoint, self.gan, self.data.space, self.scaler, self.identity)
@@ -229,6 +230,7 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
     """Load the data, build the networks, open the run directory: all that can be refused, before anything is written."""
     from minigan.runs.steps import steps_of
 
+    progress_bar()
     parts = Parts.load(config, values)
     config, backend, data = parts.config, parts.backend, parts.data
     identity = checkpoint.identify(data, config.all_data)
@@ -289,9 +291,9 @@ SMALL = 16_000_000
 """Floating-point operations of a matrix product below which a second thread of the BLAS gains a tenth at best. On a busy
 machine it loses a multiple: the threads of a product wait for each other, spinning."""
 
-SECOND, SHARE, MOST = 1_000_000, 2_000_000, 4
-"""The same for a program, which shares out everything: from when on it takes a second thread; what each of more than two must
-have; and how many it takes unless told (--threads): what more of them gain has not been measured."""
+SECOND, SHARE = 1_000_000, 2_000_000
+"""The same for a program, which shares out everything: from when on it takes a second thread, and what each of more than two
+must have; it takes `cost.MOST` at most unless told (--threads)."""
 
 
 def limited_threads(gan: GAN) -> Any:
@@ -301,6 +303,8 @@ def limited_threads(gan: GAN) -> Any:
     the number with which they were taken down.
     """
     from threadpoolctl import threadpool_limits
+
+    from minigan.runs.cost import MOST
 
     largest = max(W.size for network in (gan.generator, gan.discriminator) for W, _ in network.theta.layers)
     operations = 2 * (2 * gan.config.batch_size) * largest  # the discriminator sees real and generated rows at once
@@ -328,14 +332,12 @@ def held_up(found: contention.Contention, gan: GAN) -> str:
 
 def train(session: Session, stop: Stop) -> None:
     """Run the steps that are left, logging, drawing and saving on the way. Raises: DivergenceError, OSError."""
-    from minigan.runs.progress import Bar
-
     config, gan, run, watch = session.config, session.gan, session.run, session.watch
     if gan.step == 0:
         session.draw_progress()
     saved, clock, notice = gan.step, Clock(gan), contention.Notice(contention.Meter())
     terminal = not sys.stderr.closed and sys.stderr.isatty()
-    bar = Bar(
+    bar = progress_bar()(
         total=config.steps, initial=gan.step, unit="step", disable=session.quiet, file=Progress(sys.stderr),
         mininterval=0.2 if terminal else 5, dynamic_ncols=terminal, ascii=not terminal, smoothing=0.05,
     )  # fmt: skip
@@ -373,6 +375,18 @@ def train(session: Session, stop: Stop) -> None:
                 saved = gan.step
     if saved != gan.step:
         session.save()
+
+
+def progress_bar() -> Any:
+    """The class of the bar. Raises: InputError where the environment holds what it cannot use (it reads TQDM_... on import)."""
+    try:
+        from minigan.runs.progress import Bar
+    except ValueError as error:
+        names = ", ".join(sorted(name for name in os.environ if name.startswith("TQDM_")))
+        raise InputError(
+            f"the progress bar cannot use a variable of the environment ({reason(error)}): {names}."
+        ) from None
+    return Bar
 
 
 class Clock:
@@ -422,7 +436,7 @@ def unwritable(error: OSError, step: int, run: Run) -> str:
     if not run.path.is_dir():
         return f"{what}: the run directory is gone, and its checkpoints with it. Put it back, or train again."
     remedy = "Make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Put that right"
-    return f"{what}; the last checkpoint is intact. {remedy}, then continue with --resume {run.path}."
+    return f"{what}; the last checkpoint is intact. {remedy}, then continue with --resume {quoted(run.path)}."
 
 
 class Progress:

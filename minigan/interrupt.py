@@ -1,0 +1,29 @@
+"""Ctrl-C while a command is not yet, or no longer, able to catch it: the process ends at once, without a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+
+def end(number: int, frame: Any) -> None:
+    """The handler: says what `cli.run` says, and exits with 130."""
+    try:
+        os.write(2, b"minigan: interrupted.\n")
+    finally:
+        os._exit(128 + number)
+
+
+def guard() -> None:
+    """Let Ctrl-C end the process at once, unless it is ignored (as by nohup) or handled already."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+
+
+def unguard() -> bool:
+    """Let Ctrl-C raise KeyboardInterrupt again; whether `guard` was in force."""
+    guarded = signal.getsignal(signal.SIGINT) is end
+    if guarded:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return guarded
