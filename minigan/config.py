@@ -37,7 +37,7 @@ def setting(default: Any, help: str, *, low: float | None = None, high: float | 
     limits = {"low": low, "high": high, "below": below, "above": above}
     meta = {
         "help": help,
-        "choices": tuple(choices or ()),
+        "choices": choices,
         "kind": kind,
         "limits": limits,
         "section": section,

@@ -89,7 +89,7 @@ def test_every_setting_is_a_flag_that_comes_back_as_given() -> None:
         elif field.name == "objective":
             text, value = ["non-saturating"], "non-saturating"  # one that has a --label-smoothing
         elif kind == "str":
-            text = value = (field.metadata["choices"] or ["frechet<8" if field.name == "until" else "x"])[-1]
+            text = value = [*field.metadata["choices"], "frechet<8" if field.name == "until" else "x"][0]
             text = [text]
         else:
             text, value = ["3", "4"], (3, 4)

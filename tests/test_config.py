@@ -266,6 +266,28 @@ def test_the_article_recipe_is_the_articles() -> None:
     assert Space("image", (28, 28), ()).size == 784
 
 
+def test_a_setting_of_other_objectives_is_refused_with_their_names() -> None:
+    for objective in ("least-squares", "hinge", "wasserstein", "relativistic"):
+        assert refusal(objective=objective, label_smoothing=0.1) == (
+            f"--label-smoothing 0.1 has no effect with --objective {objective}; leave it out, or choose minimax or "
+            "non-saturating."
+        )
+        Config(objective=objective, label_smoothing=0)
+
+
+def test_what_a_run_ignored_is_left_out_of_its_configuration_and_a_users_file_is_refused() -> None:
+    """Earlier versions took every setting with every objective."""
+    stored = {**Config(objective="hinge").to_dict(), "label_smoothing": 0.1}
+    assert Config.from_dict(stored, "config.json", of_a_run=True) == Config(objective="hinge")
+    with pytest.raises(InputError, match="config.json: --label-smoothing 0.1 has no effect with --objective hinge"):
+        Config.from_dict(stored, "config.json")
+    kept = {**stored, "objective": "minimax"}
+    assert Config.from_dict(kept, "config.json", of_a_run=True).label_smoothing == 0.1
+    for nonsense in (["hinge"], {}, None, "hinges", 3):
+        with pytest.raises(InputError, match="--objective"):
+            Config.from_dict({**stored, "objective": nonsense}, "config.json", of_a_run=True)
+
+
 @pytest.mark.parametrize(("schedule", "end"), [("lr_schedule", "lr_end"), ("penalty_schedule", "penalty_end")])
 def test_an_exponential_schedule_needs_an_end(schedule: str, end: str) -> None:
     """0 to the power 0 is 1 and to any other 0: training would stop after one step without a word."""

@@ -17,9 +17,22 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 DERIVED = ("backends.ops", "nn.objectives", "nn.penalties", "nn.optim")
 """Every public function of these modules has a section in docs/math.md."""
-COMPUTES_NOTHING = set(
-    "program objective reference versions available empty zeros asarray to_host fill take synchronize uniform normal".split()
-)
+COMPUTES_NOTHING = {
+    *(
+        "program",
+        "objective",
+        "reference",
+        "versions",
+        "available",
+        "empty",
+        "zeros",
+        "asarray",
+        "to_host",
+        "fill",
+        "take",
+    ),
+    *("synchronize", "uniform", "normal"),
+}
 """Operations that compute nothing by themselves; for the last two see `Noise`."""
 NAMED = (*DERIVED, "nn.layers", "nn.network", "backends.noise", "nn.gan", "nn.gradcheck")
 """A section of docs/math.md may be about a function of these."""
