@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,6 +201,36 @@ class Config:
             return cls(**settings)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
+
+
+def _penalised(c: Config) -> bool:
+    return c.r1 > 0 or c.r2 > 0 or c.gradient_penalty > 0
+
+
+NEEDS: dict[str, tuple[Callable[[Config], bool], str]] = {
+    "image_size": (lambda c: c.data not in DATA_SETS, "a folder of images as --data"),
+    "spread": (lambda c: c.output == "identity", "--output identity"),
+    "penalty_every": (_penalised, "a penalty (--r1, --r2 or --gradient-penalty)"),
+    "penalty_schedule": (_penalised, "a penalty (--r1, --r2 or --gradient-penalty)"),
+    "penalty_end": (lambda c: _penalised(c) and c.penalty_schedule != "constant", "a penalty and a --penalty-schedule"),
+    "lr_end": (lambda c: c.lr_schedule != "constant", "an --lr-schedule"),
+    "schedule_steps": (
+        lambda c: c.lr_schedule != "constant" or (_penalised(c) and c.penalty_schedule != "constant"),
+        "an --lr-schedule or a --penalty-schedule of a penalty",
+    ),
+}
+"""Settings without effect unless something else is set, and what that is."""
+
+
+def check_effect(config: Config, names: Iterable[str]) -> None:
+    """Refuse settings that a person gave by these names, and that change nothing; a recipe may hold such.
+
+    Raises: InputError naming the flag and what it needs.
+    """
+    for name in names:
+        needed, words = NEEDS.get(name, (lambda c: True, ""))
+        if getattr(config, name) != getattr(Config, name) and not needed(config):
+            raise InputError(f"{flag(name)} has no effect without {words}; leave it out, or set that too.")
 
 
 @dataclass(frozen=True)

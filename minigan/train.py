@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigan import cli, memory, recipes
-from minigan.config import DATA_SETS, Config, flag
+from minigan.config import DATA_SETS, Config, check_effect, flag
 from minigan.errors import FallbackWarning, InputError, OutputError, quoted
 from minigan.runs.directory import load_config
 from minigan.runs.loop import MAY_CHANGE, Parts, Stop, limited_threads, prepare, train, unwritable
@@ -61,7 +61,9 @@ def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
         return resumed_config(base, given), values
     if values.config is not None and "recipe" in given:
         raise InputError("--config already holds every setting; leave out --recipe.")
-    return base.replace(**given), values
+    config = base.replace(**given)
+    check_effect(config, given)
+    return config, values
 
 
 def base_config(chosen: argparse.Namespace) -> Config:

@@ -95,6 +95,8 @@ def test_every_setting_is_a_flag_that_comes_back_as_given() -> None:
             text, value = ["3", "4"], (3, 4)
         argv += [flag(field.name), *text]
         expected[field.name] = value
+    argv += ["--objective", "minimax"]  # which takes every setting of an objective
+    expected["objective"] = "minimax"
     assert cli.settings(parser().parse(argv)) == expected
     Config(**expected)
 

@@ -13,7 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigan.backends.activations import ACTIVATIONS as IMPLEMENTED_ACTIVATIONS
-from minigan.config import ACTIVATIONS, DTYPES, MAX_COUNT, OUTPUTS, SCHEDULES, UPDATES, Config, Goal, flag
+from minigan.config import (
+    ACTIVATIONS,
+    DTYPES,
+    MAX_COUNT,
+    NEEDS,
+    OUTPUTS,
+    SCHEDULES,
+    UPDATES,
+    Config,
+    Goal,
+    check_effect,
+    flag,
+)  # fmt: skip
 from minigan.data import Space
 from minigan.errors import InputError
 from minigan.nn.network import Network
@@ -286,6 +298,30 @@ def test_what_a_run_ignored_is_left_out_of_its_configuration_and_a_users_file_is
     for nonsense in (["hinge"], {}, None, "hinges", 3):
         with pytest.raises(InputError, match="--objective"):
             Config.from_dict({**stored, "objective": nonsense}, "config.json", of_a_run=True)
+
+
+IDLE: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    "image_size": (32, {"data": "digits"}, {"data": "pictures"}),
+    "spread": (2.0, {"output": "tanh"}, {"output": "identity"}),
+    "penalty_every": (4, {"r1": 0.0}, {"r2": 1.0}),
+    "penalty_schedule": ("linear", {}, {"gradient_penalty": 1.0}),
+    "penalty_end": (0.5, {"r1": 1.0}, {"r1": 1.0, "penalty_schedule": "linear"}),
+    "lr_end": (0.5, {}, {"lr_schedule": "cosine"}),
+    "schedule_steps": (9, {"penalty_schedule": "linear"}, {"penalty_schedule": "linear", "r1": 1.0}),
+}
+"""A value for each, settings with which it changes nothing, and settings with which it does."""
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_what_a_person_gives_without_effect_is_refused_with_what_it_needs(name: str) -> None:
+    value, without, with_ = IDLE[name]
+    assert set(IDLE) == set(NEEDS)
+    idle = Config(**{**without, name: value})
+    with pytest.raises(InputError, match=f"^{flag(name)} has no effect without "):
+        check_effect(idle, ["seed", name])
+    check_effect(idle, ["seed"])  # a recipe's
+    check_effect(Config(**without), [name])  # the value that it has anyway
+    check_effect(Config(**{**with_, name: value}), [name])
 
 
 @pytest.mark.parametrize(("schedule", "end"), [("lr_schedule", "lr_end"), ("penalty_schedule", "penalty_end")])
