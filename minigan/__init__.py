@@ -7,8 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+_command = (getattr(sys, "argv", None) or [""])[0]
+if _command == "-m" or os.path.basename(_command).removesuffix(".exe") == "minigan":
+    # `python -m minigan.NAME` (Python has yet to find the module, hence "-m") or the console script: what a command imports
+    # takes a while, in which Ctrl-C has to end it as quietly as later. Here and before other imports, because nothing of ours
+    # runs before.
+    from minigan import interrupt
+
+    interrupt.guard()
+
+from importlib import import_module  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 if TYPE_CHECKING:
     from minigan.backends import get_ops
@@ -21,14 +31,6 @@ if TYPE_CHECKING:
     from minigan.recipes import recipe
 
 __version__ = "0.1.0"
-
-_command = (getattr(sys, "argv", None) or [""])[0]
-if _command == "-m" or os.path.basename(_command).removesuffix(".exe") == "minigan":
-    # `python -m minigan.NAME` (Python has yet to find the module, hence "-m") or the console script: what a command imports
-    # takes a while, in which Ctrl-C has to end it as quietly as later. Here, because nothing of ours runs before.
-    from minigan import interrupt
-
-    interrupt.guard()
 
 __all__ = ["GAN", "Batches", "Config", "Network", "Scaler", "__version__", "get_ops", "load", "recipe"]
 

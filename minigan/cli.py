@@ -68,17 +68,13 @@ class Parser(argparse.ArgumentParser):
         """As argparse does, but no argument may be empty: a path that is "" means the current directory to Python, and
         is a variable that was not set to whoever wrote the command. Raises: InputError."""
         args = sys.argv[1:] if args is None else list(args)
-        for before, argument in zip(["", *args], args, strict=False):
-            name, equals, value = argument.partition("=")
-            if not argument or (equals and not value and name.startswith("-")):
-                what = name or before
-                what = what if what.startswith("-") else "an argument"
-                raise InputError(f"{short(what)} is empty; give a value, or leave it out.")
+        refuse_empty(args)
         return super().parse_known_args(args, namespace)
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """Parse all of argv. Raises: InputError."""
         given = list(sys.argv[1:] if argv is None else argv)
+        refuse_empty(given)
         for i, word in enumerate(given[: given.index("--") if "--" in given else None]):
             if word.startswith("--") and " " not in word and word.split("=")[0] not in self._option_string_actions:
                 self.refuse(*given[i:])  # before argparse says what else is missing, as the flag that was meant
@@ -104,6 +100,16 @@ class Parser(argparse.ArgumentParser):
             return next((o for o in ours if {w for w in o.split() if w.startswith("-")} <= set(known)), None)
         near = [k for k in known if k.startswith(word)] or difflib.get_close_matches(word, known, 1)
         return near[0] if near else None
+
+
+def refuse_empty(args: Sequence[str]) -> None:
+    """Raise InputError where an argument is empty, as an unset variable of the shell leaves it."""
+    for before, argument in zip(["", *args], args, strict=False):
+        name, equals, value = argument.partition("=")
+        if not argument or (equals and not value and name.startswith("-")):
+            what = name or before
+            what = what if what.startswith("-") else "an argument"
+            raise InputError(f"{short(what)} is empty; give a value, or leave it out.")
 
 
 class Formatter(argparse.HelpFormatter):

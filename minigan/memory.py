@@ -47,7 +47,7 @@ def _of_groups() -> Iterator[int]:
     """What the control groups of this process and those above them have left, as containers are limited: both versions."""
     with suppress(OSError):
         for line in GROUPS.read_text().splitlines():
-            _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+            _, controllers, path = [*line.split(":", 2), "", ""][:3]
             if controllers not in ("", "memory"):
                 continue
             root = MOUNT / controllers

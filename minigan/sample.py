@@ -121,11 +121,13 @@ def write(path: Path, saved: Checkpoint, n: int, parts: Iterator[np.ndarray]) ->
     with replacing(path) as temporary, open(temporary, "wb") as file:
         if suffix == ".npz":  # as np.savez_compressed would, which needs all of the array at once
             header = {"descr": "<f4", "fortran_order": False, "shape": (n, *saved.space.shape)}
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                with archive.open("x.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array_header_1_0(entry, header)
-                    for x in parts:
-                        entry.write(x.astype("<f4").tobytes())
+            with (
+                zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+                archive.open("x.npy", "w", force_zip64=True) as entry,
+            ):
+                np.lib.format.write_array_header_1_0(entry, header)
+                for x in parts:
+                    entry.write(x.astype("<f4").tobytes())
         else:
             with io.TextIOWrapper(file, "utf-8", newline="") as text:
                 table = csv.writer(text, lineterminator="\n")

@@ -51,8 +51,6 @@ def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
     values.given = given
     if values.explain and (values.resume is not None or values.out is not None):
         raise InputError("--explain trains nothing; leave out --resume and --out.")
-    if values.explain and values.quiet:
-        raise InputError("--explain does nothing but print; leave out --quiet.")
     if values.resume is not None:
         if values.out is not None or values.config is not None:
             raise InputError("--resume continues in its own directory; leave out --out and --config.")

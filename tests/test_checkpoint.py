@@ -346,6 +346,35 @@ WRONG: dict[str, tuple[Callable[[dict[str, np.ndarray], dict[str, Any]], None], 
     "a step that is no number": (change_meta(step="2"), ("lack a step",)),
     "a step that is true": (change_meta(step=True), ("lack a step",)),
     "no data": (change_meta(data=None), ("data's identity",)),
+    "a step beyond all": (change_meta(step=10**30), ("lack a step",)),
+    **{
+        f"data that are {name}": (change_meta(data=data), ("lack the data's identity",))
+        for name, data in {
+            "nothing": {},
+            "a list": [],
+            "without a name": {"samples": 1, "sha256": "ab"},
+            "called by a number": {"name": 3},
+            "called by 300,000 letters": {"name": "x" * 300_000},
+            "many without end": {"name": "x", "samples": 10**400},
+            "as many as true": {"name": "x", "samples": True},
+            "summed up in words": {"name": "x", "sha256": "words"},
+            "summed up without end": {"name": "x", "sha256": "a" * 65},
+            "nested": {"name": "x", "parts": {"train": "ab"}},
+        }.items()
+    },
+    **{
+        f"a column called by {name}": (
+            change_meta(space={"kind": "table", "shape": [4], "columns": ["a", "b", "c", column]}),
+            ("must be a list of names, each printable",),
+        )
+        for name, column in {
+            "a lone surrogate": "\udc80",
+            "an escape": "\x1b[2J",
+            "a line break": "a\nb",
+            "300,000 letters": "x" * 300_000,
+            "nothing": "",
+        }.items()
+    },
     "not a number inside": (poison, ("generator holds a number that is not finite",)),
     "an extra tensor": (change_tensor("extra", np.zeros(3, "f")), ("not those of a minigan checkpoint",)),
     "a missing tensor": (lambda t, m: t.pop("generator.average"), ("not those of a minigan checkpoint",)),
@@ -436,3 +465,38 @@ def test_a_digit_changed_in_the_metadata_is_noticed(good: bytes, tmp_path: Path)
     for name, value in (("step", 7), ("version", "9.9"), ("data", {"name": "others"})):
         path.write_bytes(forged(good, lambda tensors, meta, n=name, v=value: meta.update({n: v}), sign=False))  # type: ignore[misc]
         refused(path, "SHA-256 does not match")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[]), max_size=8),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=4), inside, max_size=3),
+    max_leaves=6,
+)
+NAMES = st.text(st.characters(exclude_categories=[]), max_size=12)
+NEAR = {
+    "step": st.integers(0, 2**31),
+    "data": st.fixed_dictionaries({"name": NAMES}, optional={"samples": JSON | st.integers(0, 9), "sha256": JSON}),
+    "space": st.fixed_dictionaries({
+        "kind": st.just("table"), "shape": st.just([4]), "columns": st.lists(NAMES, min_size=4, max_size=4)
+    }),
+}  # fmt: skip
+"""Metadata that are nearly right."""
+
+
+@given(name=st.sampled_from(sorted(NEAR)), data=st.data())
+def test_whatever_signed_metadata_say_is_usable_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, good: bytes, name: str, data: st.DataObject
+) -> None:
+    """All that commands print, name columns by and write can be printed on a line and written as UTF-8."""
+    path = tmp_path_factory.getbasetemp() / "signed.safetensors"
+    path.write_bytes(forged(good, change_meta(**{name: data.draw(NEAR[name] | JSON)})))
+    try:
+        saved = load(path)
+    except InputError as error:
+        assert str(error).startswith(str(path)) and len(str(error)) < 1000
+        return
+    assert 0 <= saved.step < 2**31
+    described = checkpoint.describe(saved.data)
+    assert described.isprintable() and len(described) < 300
+    for column in saved.space.columns:
+        assert column.encode() and column.isprintable() and len(column) <= 200

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import warnings
@@ -14,13 +15,13 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, exit_code, start
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigan import __main__ as overview
-from minigan import __version__, cli
+from minigan import __version__, cli, interrupt, train
 from minigan.config import Config, flag
-from minigan.errors import DivergenceError, FallbackWarning, InputError, MiniganError, OutputError, reason
+from minigan.errors import DivergenceError, FallbackWarning, InputError, MiniganError, OutputError, quoted, reason
 
 
 def parser(base: Config | None = None) -> cli.Parser:
@@ -298,3 +299,182 @@ def test_warnings_of_other_kinds_are_left_as_they_are(capsys: pytest.CaptureFixt
         with pytest.raises(DeprecationWarning):
             warnings.warn("old", DeprecationWarning, stacklevel=1)
     assert capsys.readouterr().err == "minigan: another way\n"
+
+
+# ------------------------------------------------------------------------------ environments, streams and signals
+
+
+@pytest.mark.parametrize("columns", ["abc", "-5", "0", "1", "", "1e3", "9" * 5000, "80"])
+def test_help_comes_whatever_the_environment_says_of_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(SystemExit) as caught:
+        parser().parse(["--help"])
+    assert caught.value.code == 0 and "--seed" in capsys.readouterr().out
+
+
+MODULES = ["minigan", "minigan.metrics.features", *(f"minigan.{name}" for name in overview.COMMANDS)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("module", MODULES)
+def test_ctrl_c_while_a_command_is_being_imported_ends_it_in_one_line(tmp_path: Path, module: str) -> None:
+    """It comes when the first module is imported that is not ours, which every command needs."""
+    interrupting = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
+    (tmp_path / "argparse.py").write_text(interrupting)
+    process = start_with(tmp_path, "-m", module)
+    assert process.communicate(timeout=60) == ("", "minigan: interrupted.\n")
+    assert process.returncode == 130
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_ctrl_c_is_as_quiet_for_the_console_script(tmp_path: Path) -> None:
+    (tmp_path / "argparse.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
+    )
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "minigan"
+    script.write_text("import sys\nfrom minigan.__main__ import run\nrun()\n")
+    process = start_with(tmp_path, script)
+    assert process.communicate(timeout=60) == ("", "minigan: interrupted.\n")
+    assert process.returncode == 130
+
+
+def start_with(first: Path, *argv: object) -> subprocess.Popen[str]:
+    """Start Python with a directory whose modules are found first."""
+    path = os.pathsep.join([str(first), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.Popen(
+        [sys.executable, *map(str, argv)], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def test_importing_the_package_changes_no_signal() -> None:
+    code = (
+        f"import signal, sys; sys.path.insert(0, {str(ROOT)!r}); before = signal.getsignal(signal.SIGINT); "
+        "import minigan.cli; assert signal.getsignal(signal.SIGINT) is before is signal.default_int_handler"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_ctrl_c_is_an_exception_while_a_command_runs_and_ends_the_process_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupt.guard()
+        assert signal.getsignal(signal.SIGINT) is interrupt.end
+        assert exit_code(lambda argv: int(signal.getsignal(signal.SIGINT) is signal.default_int_handler)) == 1
+        assert signal.getsignal(signal.SIGINT) is interrupt.end
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup does
+        interrupt.guard()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="redirections of bash")
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        ("| true", 0, ""),
+        ("| head -1 >/dev/null", 0, ""),
+        (">/dev/full", 2, "minigan: standard output: No space left on device.\n"),
+        ("<&- >&- 2>&-", 0, ""),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", ["minigan", "minigan --version", "minigan.sample --help", "minigan.sample --version"]
+)
+def test_output_that_nobody_takes_is_no_traceback(
+    tmp_path: Path, command: str, redirection: str, code: int, said: str
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"} | {"PYTHONPATH": str(ROOT)}
+    script = f"{sys.executable} -m {command} {redirection}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="redirections of bash")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "<&- 2>&-"])
+def test_no_file_of_ours_gets_the_number_of_a_closed_stream(closed: str) -> None:
+    code = f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); from minigan import cli; cli.run(lambda a: os.open('.', 0), [])"
+    done = subprocess.run(["bash", "-c", f'exec {sys.executable} -c "$0" {closed}', code], check=False)
+    assert done.returncode > 2
+
+
+# --------------------------------------------------------------------------------- what is empty, and what is pasted
+
+TEXTS = [
+    "--out",
+    "--resume",
+    "--config",
+    "--data",
+    "--data-dir",
+    "--until",
+    "--recipe",
+    "--backend",
+    "--hidden",
+    "--steps",
+]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("form", ["apart", "joined"])
+def test_an_empty_value_is_refused_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, form: str
+) -> None:
+    """As an unset variable of the shell makes it: for Python the path "" is the current directory."""
+    monkeypatch.chdir(tmp_path)
+    argv = [name, ""] if form == "apart" else [f"{name}="]
+    assert exit_code(train.main, "--steps", "1", *argv) == 2
+    assert capsys.readouterr() == ("", f"minigan: {name} is empty; give a value, or leave it out.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", overview.COMMANDS)
+def test_no_command_takes_an_empty_argument(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main = importlib.import_module(f"minigan.{command}").main
+    for argv in ([""], ["--json", ""], ["-o", ""], ["run", "-o="]):
+        assert exit_code(main, *argv) == 2
+        assert " is empty; give a value, or leave it out." in capsys.readouterr().err
+
+
+def test_sentences_about_endless_arguments_are_short(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["--steps", "9" * 5000], ["--" + "x" * 5000], ["y" * 5000], ["--steps", "\x1b[2J" * 999]):
+        assert exit_code(lambda a: bool(parser().parse(a)), *argv) == 2
+        err = capsys.readouterr().err
+        assert len(err) < 800 and err.removesuffix("\n").isprintable()
+
+
+ANY_PATH = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]) | st.sampled_from(" '\"\\$`!*?#~-\n\t;&|<>(){}[]"),
+    min_size=1, max_size=20,
+)  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="quoting for POSIX shells")
+@settings(max_examples=10)
+@given(
+    paths=st.lists(
+        ANY_PATH | st.binary(min_size=1, max_size=8).filter(lambda b: 0 not in b).map(os.fsdecode),
+        min_size=20,
+        max_size=20,
+    )
+)
+def test_a_quoted_path_is_the_same_path_in_a_shell(paths: list[str]) -> None:
+    words = [quoted(path) for path in paths]
+    assert all(word.isprintable() for word in words)
+    script = "printf '%s\\0' " + " ".join(words)
+    done = subprocess.run(["bash", "-c", os.fsencode(script)], capture_output=True, check=True)
+    for said, path in zip(done.stdout.split(b"\0"), paths, strict=False):
+        said = os.fsdecode(said)
+        assert not said.startswith("-") and os.path.normpath(said) == os.path.normpath(path)
+
+
+def test_plain_paths_are_not_quoted() -> None:
+    assert quoted(Path("runs/digits-001")) == "runs/digits-001"
+    assert quoted("my runs/a b") == "'my runs/a b'"
+    assert quoted("-x") == os.path.join(".", "-x")

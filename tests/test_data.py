@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from minigan import memory
 from minigan.backends import Ops
 from minigan.data import Data, Space, idx, load, mixtures, mnist, own
 from minigan.data.batches import Batches
@@ -609,6 +610,8 @@ BAD_IMAGES = {
     "bit in the pixels": (flipped(GOOD_PNG, 60), "not a usable image"),
     "bomb": (png_claiming(50_000, 50_000), "bomb"),
     "small bomb": (png_claiming(4097, 4096), "4,097 x 4,096"),
+    "a line of 16 million pixels": (png_claiming(1, 4096 * 4096), "1 x 16,777,216", "at most 1,048,576"),
+    "a row of 16 million pixels": (png_claiming(4096 * 4096, 1, colour=6), "16,777,216 x 1"),
     "short pixels": (png_claiming(4000, 4000, b"\0" * 100), "not a usable image"),
     "no pixels": (png_claiming(0, 4), "not a usable image"),
     "floats": (picture(Image.fromarray(np.ones((4, 4), np.float32)), "ppm"), "8-bit grey"),
@@ -786,7 +789,9 @@ def test_the_worst_files_cost_little_memory_and_time(tmp_path: Path) -> None:
     (tmp_path / "wide.csv").write_text("a," * (2 << 20))
     image = {f"{i}.png": GOOD_PNG for i in range(4)}
     big = png_claiming(4096, 4096, (b"\0" + bytes(4096 * 4)) * 4095, colour=6)
-    folder_of(tmp_path / "rgba", {**image, "big.png": big})
+    tall = png_claiming(1, 1 << 20, bytes(5 << 20), colour=6)  # each row takes an address and is padded
+    folder_of(tmp_path / "rgba", {**image, "big.png": big, "tall.png": tall})
+    folder_of(tmp_path / "taller", {**image, "bomb.png": png_claiming(1, 1 << 24, bytes(5 << 24), colour=6)})
     folder_of(tmp_path / "png", {**image, "bomb.png": png_claiming(65_535, 65_535)})
     progressive = picture(Image.new("RGB", (64, 64)), "jpeg", progressive=True)
     at = progressive.index(b"\xff\xc2") + 5
@@ -798,6 +803,39 @@ def test_the_worst_files_cost_little_memory_and_time(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", WORST, *map(str, paths)], capture_output=True, text=True, check=True)
     *problems, peak = result.stdout.split("\n")[:-1]
     assert problems == [f"ACCEPTED {tmp_path / 'rgba'}"] and int(peak) < 200
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv", "folder"])
+def test_data_that_do_not_fit_into_memory_are_refused_with_both_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """Before they are read: by their header, by the number of pictures, and in a CSV file as it is met."""
+    path = tmp_path / f"x.{suffix}"
+    rows = np.zeros((1000, 50), np.float32)
+    if suffix == "folder":
+        folder_of(path, {f"{i}.png": GOOD_PNG for i in range(200)})
+    elif suffix == "csv":
+        path.write_text(",".join(f"c{i}" for i in range(50)) + "\n" + ("0," * 49 + "0\n") * 20_000)
+    else:
+        path.write_bytes(npy(rows) if suffix == "npy" else zipped({"x.npy": npy(rows)}))
+    monkeypatch.setattr(memory, "available", lambda: 300_000)
+    refused(path, "of memory, and 0.3 MB are available; give fewer samples or smaller ones")
+    monkeypatch.setattr(memory, "available", lambda: 4_100_000)
+    load(str(path))
+
+
+@given(
+    kind=st.sampled_from(["png", "bmp", "gif", "ppm", "jpeg", "webp"]),
+    mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"]),
+    size=st.tuples(st.integers(1, 300), st.integers(1, 3)).flatmap(lambda s: st.permutations(s)),
+)
+def test_images_of_any_kind_mode_and_shape_are_read(place: Path, kind: str, mode: str, size: list[int]) -> None:
+    path = place / "shape.png"
+    try:
+        path.write_bytes(picture(Image.new(mode, tuple(size)), kind))
+    except (OSError, KeyError):
+        return  # the kind has no such mode
+    assert own.read_image(path, 5).shape == (5, 5)
 
 
 def mutated(seeds: list[bytes]) -> st.SearchStrategy[bytes]:

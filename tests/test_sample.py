@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
+import tracemalloc
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from helpers import TINY, exit_code, start, tree
 from PIL import Image
 
-from minigan import sample, train
+from minigan import evaluate, memory, sample, train
 from minigan.backends import get_ops
 from minigan.runs import checkpoint
 from minigan.sample import interpolation
@@ -236,3 +241,90 @@ def test_as_a_person_runs_it(runs: Path, tmp_path: Path) -> None:
     process = start("minigan.sample", "nowhere", "-o", "x.png", cwd=tmp_path)
     assert process.communicate() == ("", "minigan: nowhere: cannot be read (No such file or directory).\n")
     assert process.returncode == 2
+
+
+# -------------------------------------------------------------------------------------- what others made, and how many
+
+
+def forged(source: Path, target: str, change: Callable[[dict[str, np.ndarray], dict[str, Any]], None]) -> str:
+    """A copy of a run whose checkpoint was changed and signed again."""
+    shutil.copytree(source, target)
+    path = Path(target, checkpoint.NAME)
+    content = path.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    tensors, meta = dict(safetensors.numpy.load(content)), json.loads(header["__metadata__"][checkpoint.KEY])
+    change(tensors, meta)
+    meta["sha256"] = checkpoint.digest(tensors, meta)
+    path.write_bytes(safetensors.numpy.save(tensors, {checkpoint.KEY: json.dumps(meta)}))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("digits", "generator.average"),
+        *((k, n) for k in ("ring", "table") for n in ("generator.average", "scaler.scale")),
+    ],
+)
+def test_samples_that_are_not_finite_are_refused_and_nothing_is_written(
+    runs: Path, capsys: pytest.CaptureFixture[str], kind: str, name: str
+) -> None:
+    """Weights of 3e38 are finite, and so are scales of 1e300; what they make is not."""
+
+    def change(tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        huge = 3e38 if tensors[name].dtype == np.float32 else 1e300
+        tensors[name] = np.where(np.arange(len(tensors[name])) % 2, -huge, huge).astype(tensors[name].dtype)
+        if name == "scaler.scale":
+            tensors[name] = np.abs(tensors[name])
+
+    forged(runs / kind, "bad", change)
+    before = tree(Path())
+    for suffix in ("npz", "csv", "png"):
+        for flags in ([], ["--interpolate"]):
+            assert exit_code(sample.main, "bad", "-n", 300, "-o", f"x.{suffix}", *flags) == 2
+            out, err = capsys.readouterr()
+            assert out == "" and err.count("\n") == 1 and "samples that are not finite" in err
+    if kind != "table":  # too few rows to be measured
+        assert exit_code(evaluate.main, "bad", "-n", 100) == 2
+        assert "samples that are not finite" in capsys.readouterr().err
+    assert tree(Path()) == before
+
+
+def test_the_name_of_the_data_does_not_steer_the_terminal(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b[2J\n\u202e" + "x" * 200
+    forged(runs / "ring", "named", lambda tensors, meta: meta["data"].update(name=name))
+    assert exit_code(sample.main, "named", "-o", "x.csv") == 0
+    out = capsys.readouterr().out
+    assert out.removesuffix("\n").isprintable() and len(out) < 200
+
+
+def test_any_number_of_samples_takes_little_memory(runs: Path) -> None:
+    """Many are written as they are made: without this 5 MB of values would be there three times."""
+    for argv in (["-o", "many.npz"], ["-o", "x.csv"], ["-o", "y.npz", "--interpolate"]):
+        n = 20_000 if "many.npz" in argv else 5_000
+        tracemalloc.start()
+        try:
+            assert exit_code(sample.main, runs / "digits", "-n", n, *argv) == 0
+            assert tracemalloc.get_traced_memory()[1] < 2 << 20
+        finally:
+            tracemalloc.stop()
+    with np.load("many.npz", allow_pickle=False) as file:
+        assert file["x"].shape == (20_000, 8, 8)
+        np.testing.assert_array_equal(file["x"][:100], drawn(runs / "digits", "-n", 100))
+
+
+def test_a_picture_that_does_not_fit_into_memory_is_refused_with_both_numbers(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 1_000_000)
+    assert exit_code(sample.main, runs / "digits", "-n", 10_000, "-o", "x.png") == 2
+    assert "needs 5.8 MB of memory, and 1.0 MB are available" in capsys.readouterr().err
+    assert os.listdir() == []
+    assert exit_code(sample.main, runs / "digits", "-n", 10, "-o", "x.png") == 0
+
+
+def test_a_walk_of_any_length_begins_alike(runs: Path) -> None:
+    """Also beyond the samples that are made at once."""
+    long = drawn(runs / "digits", "-n", 521, "--interpolate")
+    assert len(long) == 521
+    np.testing.assert_array_equal(drawn(runs / "digits", "-n", 45, "--interpolate"), long[:45])

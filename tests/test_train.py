@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -17,11 +18,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from fakecuda import on_cpu, stand_in
 from helpers import TINY, exit_code, start, tree
 from PIL import Image
 
-from minigan import get_ops, train
+from minigan import evaluate, get_ops, memory, sample, train
 from minigan.backends import Ops
 from minigan.backends.cuda.ops import Graph
 from minigan.nn.gan import GAN, Measurement
@@ -663,6 +665,83 @@ def test_resume_and_config_take_no_flags_that_contradict_them(capsys: pytest.Cap
     assert exit_code(train.main, "--config", "a/config.json", "--recipe", "best") == 2
     assert "leave out --recipe" in capsys.readouterr().err
     assert sorted(os.listdir()) == ["a"]
+
+
+def test_flags_that_would_have_no_effect_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--steps", 2, "--out", "a") == 0
+    before = tree(Path())
+    assert resume("a", "--recipe", "best") == 2
+    assert "--resume continues with the run's own settings; leave out --recipe." in capsys.readouterr().err
+    assert resume("a", "--recipe", "default") == 2, "whichever the run has"
+    assert tree(Path()) == before
+
+
+@pytest.mark.parametrize("place", ["my runs/a b", "it's", "-dash", "$HOME", "*"])
+def test_what_is_printed_for_pasting_can_be_pasted(capsys: pytest.CaptureFixture[str], place: str) -> None:
+    flags = [flag_ for flag_ in TINY if flag_ != "--quiet"]
+    assert exit_code(train.main, *flags, "--steps", 2, f"--out={place}") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("more samples: python -m minigan.sample ")
+    assert exit_code(sample.main, *shlex.split(last)[5:]) == 0
+    assert Path("more.png").is_file()
+    assert exit_code(train.main, f"--out={place}") == 2
+    advice = capsys.readouterr().err.rpartition(", or ")[2].strip().removesuffix(".")
+    assert exit_code(train.main, *shlex.split(advice), "--steps", 3, "--quiet") == 0
+    assert checkpoint.load(place).step == 3
+
+
+@pytest.mark.parametrize(
+    ("variable", "code", "words"),
+    [
+        ("MPLBACKEND", 0, ""),
+        ("COLUMNS", 0, ""),
+        ("TQDM_MININTERVAL", 2, "minigan: the progress bar cannot use a variable of the environment"),
+        ("TQDM_NCOLS", 2, "TQDM_NCOLS.\n"),
+    ],
+)
+def test_nonsense_in_the_environment_is_left_alone_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, code: int, words: str
+) -> None:
+    monkeypatch.setenv(variable, "nonsense")
+    process = start("minigan.train", *TINY, "--steps", 1, "--out", "a", cwd=tmp_path)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (code, "")
+    assert words in err and err.count("\n") == (code != 0)
+    assert (tmp_path / "a").exists() == (code == 0)
+
+
+def test_a_run_of_weights_without_use_ends_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """A forged checkpoint with weights of 3e38 is resumed: the log says where it diverges, and nothing else is said."""
+    assert run("--steps", 2, "--out", "a") == 0
+    path = Path("a", checkpoint.NAME)
+    content = path.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    tensors, meta = dict(safetensors.numpy.load(content)), json.loads(header["__metadata__"][checkpoint.KEY])
+    for name in ("generator", "generator.average", "discriminator"):
+        tensors[name] = np.full_like(tensors[name], 3e38)
+    meta["sha256"] = checkpoint.digest(tensors, meta)
+    path.write_bytes(safetensors.numpy.save(tensors, {checkpoint.KEY: json.dumps(meta)}))
+    before = path.read_bytes()
+    capsys.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert resume("a", "--steps", 4, "--quiet") == 3
+    err = capsys.readouterr().err
+    assert err.startswith("minigan: step 4: ") and err.count("\n") == 1
+    assert path.read_bytes() == before
+
+
+def test_measures_that_do_not_fit_into_memory_are_refused_before_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 3_000_000)
+    assert run("--steps", 2, "--evaluate-every", 2, "--out", "a") == 2
+    err = capsys.readouterr().err
+    assert "measuring 10,000 samples of digits needs" in err and "and 3.0 MB are available" in err
+    assert os.listdir() == []
+    assert run("--steps", 2, "--out", "a") == 0
+    assert exit_code(evaluate.main, "a") == 2
+    assert "measuring 10,000 samples of digits needs" in capsys.readouterr().err
 
 
 def test_a_recipes_batch_is_a_suggestion_for_small_data() -> None:

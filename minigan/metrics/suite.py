@@ -145,8 +145,8 @@ class Suite:
                 f"at least {LEAST} are needed, a fifth of the data."
             )
         # samples and four sets of real rows, as float32; while they are measured, rows in double precision
-        rows, table = len(data.train), data.space.kind != "image"
-        needed = 4 * (n + 3 * m + rows) + data.train.itemsize * rows + 16 * (rows if table else m)
+        count, table = len(data.train), data.space.kind != "image"
+        needed = 4 * (n + 3 * m + count) + data.train.itemsize * count + 16 * (count if table else m)
         memory.require(
             needed * data.space.size,
             f"measuring {n:,} samples of {data.name}",

@@ -69,13 +69,13 @@ class Counter:
 class Hollow(np.ndarray):
     """An array of any shape over a single number: it has a type, a size and views, and there is nothing to compute with."""
 
-    def copy(self, *_: Any, **__: Any) -> Hollow:  # type: ignore[override]
+    def copy(self, *_: Any, **__: Any) -> Hollow:
         return self
 
     def fill(self, *_: Any) -> None:
         pass
 
-    def sum(self, *_: Any, out: Any = None, **__: Any) -> Any:  # type: ignore[override]
+    def sum(self, *_: Any, out: Any = None, **__: Any) -> Any:
         return out
 
 
@@ -88,7 +88,7 @@ class Outline:
             return value
         return lambda *a, out=None, **k: value(*a, **k) if out is None else out
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Hollow:
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         number = np.zeros(1, dtype).view(Hollow)
         return np.lib.stride_tricks.as_strided(number, shape, (0,) * len(shape), subok=True)
 
@@ -181,7 +181,7 @@ def outline(config: Config, size: int, backend: Ops, *, steps: bool = True) -> C
     block = None if backend.block is None else max(backend.block, parameters >> 10)
     try:
         return count(config, size, (lambda out, i: None) if steps else None, OutlineOps(block=block))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InputError(
             f"networks of {parameters:.1e} parameters fit into no memory; try a smaller --hidden."
         ) from None
