@@ -99,4 +99,5 @@ def pytest_benchmark_update_json(config: pytest.Config, benchmarks: Any, output_
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    machine_info.pop("node", None)  # the machine's name
     machine_info["minigan"] = {**machine(), "pools": config.stash.get(POOLS, [])}

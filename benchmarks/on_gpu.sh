@@ -3,11 +3,17 @@
 #
 # First what is checked (tests, certificate, lockstep, a training run), all at once, because none of it is timed; then what
 # is timed, one after the other. Each step has a limit of its own, so that one that hangs does not take the others' time.
-# FOLDER (default .benchmarks/gpu) gets a log for each, summary.txt, the results as JSON and report.md, made from what there
-# is even if the script is stopped. A step that fails is said to fail, and the others run.
+# FOLDER (default .benchmarks/gpu-1, -2, ...) gets a log for each, summary.txt, the results as JSON and report.md, made from
+# what there is even if the script is stopped. A step that fails is said to fail, and the others run.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-out=${1:-.benchmarks/gpu}
+n=1
+while [ -e ".benchmarks/gpu-$n" ]; do n=$((n + 1)); done
+out=${1:-.benchmarks/gpu-$n}
+if [ -e "$out/summary.txt" ]; then # results of another run would get into this one's report
+    echo "$out holds the results of another run; name another folder" >&2
+    exit 2
+fi
 python=${PYTHON:-python3}
 export XLA_PYTHON_CLIENT_PREALLOCATE=false # JAX would take most of the card from the others
 mkdir -p "$out"

@@ -17,19 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from benchmarks import disturbed
 from benchmarks.peers import tables as peer_tables
+from benchmarks.pictures import line, panels, plot
 from minigan import cli
 from minigan.errors import InputError
 from minigan.files import reading, write_bytes
+from minigan.plots import FAKE, INK, MUTED, REAL
 from minigan.runs.contention import LOAD
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 PEERS = "minigan-peers"
-COLUMNS = 4  # pictures in a row
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,9 @@ def keep(results: Path, folder: Path) -> Path:
     """Copy results to the first name that is free for their backend, kernels and machine. Raises: InputError, OSError."""
     rows, _, (machine,) = read([results])
     backend, _, kernels_ = rows[0].backend.partition("+")
-    on_host = rows[0].device.startswith("CPU")
-    device = f"{machine.get('cpu')}-{machine.get('cores')}-cores" if on_host else rows[0].device
-    device = re.sub(r"\([^)]*\)|[^a-z0-9]+", "-", device.lower())
-    name = re.sub("-+", "-", f"{backend}-{kernels_ or 'reference'}-{device}")[:80].strip("-")
+    cpu = f"{machine.get('cpu')} {machine.get('cores')} cores"
+    device = cpu if backend == "numpy" else rows[0].device
+    name = re.sub("[^a-z0-9]+", "-", f"{backend} {kernels_ or 'reference'} {device}".lower())[:80].strip("-")
     for number in itertools.count(1):
         path = folder / f"{name}-{number:03}.json"
         with suppress(FileExistsError):
@@ -270,75 +270,70 @@ def speedup_table(found: Sequence[Speedup]) -> str:
 # ---------------------------------------------------------------------------------------------------- pictures
 
 
-def _grid(names: Sequence[str], draw: Callable[[Any, str], None]) -> Figure:
-    """One small panel for each name, on logarithmic axes."""
-    columns = min(COLUMNS, len(names))
-    lines = -(-len(names) // columns)
-    figure = Figure(figsize=(3.1 * columns, 2.5 * lines), layout="constrained")
-    figure.subplots(lines, columns)
-    for panel, name in zip(figure.axes, names, strict=False):
-        draw(panel, name)
-        panel.set_title(name, fontsize=9)
-        panel.loglog()
-        for axis in (panel.xaxis, panel.yaxis):
-            axis.set_minor_formatter(NullFormatter())
-        panel.tick_params(labelsize=7)
-        panel.grid(alpha=0.3, linewidth=0.5)
-    for panel in figure.axes[len(names) :]:
-        panel.set_visible(False)
-    return figure
-
-
-def draw_times(rows: Sequence[Row]) -> Figure:
-    """Time against work, a panel for each kernel."""
+def draw_times(path: Path, rows: Sequence[Row]) -> None:
+    """Time against work, a panel for each kernel. Raises: OSError."""
     groups = kernels(rows)
+    keys = {series: line(series) for series in sorted({r.series for group in groups.values() for r in group})}
 
-    def draw(panel: Any, name: str) -> None:
-        for series in sorted({r.series for r in groups[name]}):
-            points = sorted((r.work, r.seconds * 1e3) for r in groups[name] if r.series == series)
-            panel.plot(*zip(*points, strict=True), "o-", markersize=3, linewidth=1, label=series)
-        flops = any(r.work == r.flops and r.flops for r in groups[name])
-        panel.set_xlabel("FLOPs" if flops else "bytes", fontsize=7)
-        panel.set_ylabel("ms", fontsize=7)
-        panel.legend(fontsize=6, frameon=False)
+    def draw(axes: Axes, name: str) -> None:
+        for series, key in keys.items():
+            if points := sorted((r.work, r.seconds * 1e3) for r in groups[name] if r.series == series):
+                plot(axes, key, points)
+        axes.set_xlabel(unit_of_work(groups[name]))
+        axes.set_ylabel("time (ms)")
 
-    return _grid(list(groups), draw)
+    panels(path, "time against work", list(groups), draw, list(keys.values()))
 
 
-def draw_speedups(found: Sequence[Speedup]) -> Figure:
-    """CPU time / GPU time against work; the crossover where the line meets 1."""
+def unit_of_work(rows: Iterable[Row]) -> str:
+    return "work (FLOPs)" if any(r.work == r.flops for r in rows) else "work (bytes read and written)"
 
-    def draw(panel: Any, name: str) -> None:
+
+def draw_speedups(path: Path, found: Sequence[Speedup], rows: Sequence[Row]) -> None:
+    """CPU time / GPU time against work; a cross where the line meets 1. Raises: OSError."""
+    groups = kernels(rows)
+    colours = {"float32": FAKE, "float64": REAL}
+    keys = {
+        s.dtype: Line2D([], [], color=colours.get(s.dtype, MUTED), marker="o", markersize=3.5, label=s.dtype)
+        for s in found
+    }
+    cross = Line2D([], [], linestyle="", marker="x", color=INK, label="crossover")
+
+    def draw(axes: Axes, name: str) -> None:
+        axes.axhline(1, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
         for s in (s for s in found if s.kernel == name):
-            panel.plot(*zip(*s.points, strict=True), "o-", markersize=3, linewidth=1, label=s.dtype)
+            plot(axes, keys[s.dtype], s.points)
             if s.crossover:
-                panel.plot([s.crossover], [1], "kx")
-        panel.axhline(1, color="black", linewidth=0.8)
-        panel.set_ylabel("times as fast", fontsize=7)
-        panel.legend(fontsize=6, frameon=False)
+                plot(axes, cross, [(s.crossover, 1)])
+        axes.set_xlabel(unit_of_work(groups[name]))
+        axes.set_ylabel("CPU time / GPU time")
 
-    return _grid(list(dict.fromkeys(s.kernel for s in found)), draw)
+    panels(path, "the GPU against the CPU", list(dict.fromkeys(s.kernel for s in found)), draw, [*keys.values(), cross])
 
 
-def draw_roofline(rows: Sequence[Row], tops: dict[str, Ceiling]) -> Figure:
-    """GFLOP/s against FLOPs per byte, below the measured ceilings, a panel for each series."""
+def draw_roofline(path: Path, rows: Sequence[Row], tops: dict[str, Ceiling]) -> None:
+    """GFLOP/s against FLOPs per byte, below the measured ceilings, a panel for each series. Raises: OSError."""
+    roof = Line2D([], [], color=INK, linewidth=1.2, label="ceiling")
+    keys = {
+        family: Line2D(
+            [], [], linestyle="", marker=marker, markersize=4, alpha=0.7, color=colour, label=family or "elementwise"
+        )
+        for family, marker, colour in (("step", "s", FAKE), ("dense", "o", REAL), ("", "^", MUTED))
+    }
 
-    def draw(panel: Any, name: str) -> None:
+    def draw(axes: Axes, name: str) -> None:
         top = tops[name]
         chosen = [r for r in rows if r.series == name and r.flops and not r.kernel.startswith("ceiling")]
         x = [r.flops / r.bytes for r in chosen] or [1.0]
         low, ridge, high = min(*x, 0.1) / 2, top.gflops / top.gbs, max(*x, 10 * top.gflops / top.gbs)
-        panel.plot([low, ridge, high], [low * top.gbs, top.gflops, top.gflops], "k-", linewidth=1)
-        for family, marker, colour in (("step", "s", "C0"), ("dense", "o", "C1"), ("", ".", "C2")):
-            points = [(r.flops / r.bytes, r.gflops) for r in chosen if _family(r.kernel) == family]
-            if points:
-                label = family or "elementwise"
-                panel.plot(*zip(*points, strict=True), marker, color=colour, markersize=4, alpha=0.6, label=label)
-        panel.set_xlabel("FLOPs per byte", fontsize=7)
-        panel.set_ylabel("GFLOP/s", fontsize=7)
-        panel.legend(fontsize=6, frameon=False)
+        plot(axes, roof, [(low, low * top.gbs), (ridge, top.gflops), (high, top.gflops)])
+        for family, key in keys.items():
+            if points := [(r.flops / r.bytes, r.gflops) for r in chosen if _family(r.kernel) == family]:
+                plot(axes, key, points)
+        axes.set_xlabel("intensity (FLOPs per byte)")
+        axes.set_ylabel("speed (GFLOP/s)")
 
-    return _grid(sorted(tops), draw)
+    panels(path, "speed against the ceiling", sorted(tops), draw, [roof, *keys.values()])
 
 
 def _family(kernel: str) -> str:
@@ -356,9 +351,9 @@ def report(paths: Sequence[Path], pictures: Path, link: str) -> str:
     if loads := [r.load for r in rows if r.disturbed]:
         parts.append(f"Marked *: {disturbed(len(loads), len(rows), max(loads))}")
 
-    def picture(name: str, what: str, figure: Figure) -> str:
+    def picture(name: str, what: str, draw: Callable[..., None], *values: Any) -> str:
         pictures.mkdir(parents=True, exist_ok=True)
-        figure.savefig(pictures / name, dpi=110, metadata={"Software": None})
+        draw(pictures / name, *values)
         return f"![{what}]({link}{name})"
 
     for run, values in enumerate(peers, 1):
@@ -366,12 +361,12 @@ def report(paths: Sequence[Path], pictures: Path, link: str) -> str:
         parts += [title, peer_section(values)]
     if tops:
         parts += ["### Ceilings and roofline", ceiling_table(tops)]
-        parts.append(picture("bench-roofline.png", "GFLOP/s against FLOPs per byte", draw_roofline(rows, tops)))
+        parts.append(picture("bench-roofline.png", "GFLOP/s against FLOPs per byte", draw_roofline, rows, tops))
     if found:
         parts += ["### The GPU against the CPU", speedup_table(found)]
-        parts.append(picture("bench-speedup.png", "CPU time divided by GPU time", draw_speedups(found)))
+        parts.append(picture("bench-speedup.png", "CPU time divided by GPU time", draw_speedups, found, rows))
     if kernels(rows):
-        parts += ["### Time against size", picture("bench-time.png", "Time of each kernel", draw_times(rows))]
+        parts += ["### Time against size", picture("bench-time.png", "Time of each kernel", draw_times, rows)]
     for kernel, group in kernels(rows).items():
         parts += [f"#### {kernel}", table(group, tops)]
     return "\n\n".join(parts) + "\n"

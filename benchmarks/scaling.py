@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from benchmarks import machine
+from benchmarks import disturbed, machine
+from benchmarks.pictures import panels, plot
 from benchmarks.report import insert
 from minigan import GAN, cli, get_ops
 from minigan.config import Config
@@ -30,7 +32,9 @@ from minigan.data import Space
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.files import write_json
+from minigan.plots import FAKE, REAL
 from minigan.runs import cost as explain
+from minigan.runs.contention import LOAD, Meter
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "scaling.md"
@@ -41,6 +45,7 @@ AXES: dict[str, tuple[int, ...]] = {
     "depth": (1, 2, 3, 4, 6, 8, 12, 16),
     "samples": (1_000, 10_000, 60_000, 240_000),
 }
+UNITS = {"batch": "real rows", "width": "units of a layer", "depth": "hidden layers", "samples": "rows of data"}
 BASE = {"batch": 128, "width": 256, "depth": 2, "samples": 60_000}
 PASSES = 28
 """How often a weight is read or written: 24 times by Adam, 8 times by the average, which goes over one network of two."""
@@ -57,6 +62,7 @@ class Point:
     bytes: int
     memory: int
     seconds: float
+    load: float = 0.0  # the share of the processors that other processes took meanwhile
 
 
 def measure(axis: str, value: int) -> Point:
@@ -77,9 +83,11 @@ def measure(axis: str, value: int) -> Point:
         for _ in range(8):
             gan.train_step(batches.fill)
 
+    meter = Meter()
+    taken = explain.seconds(steps, backend) / 8
     return Point(
-        axis, value, len(cost.plain), cost.flops, cost.work + PASSES * weights, cost.state + cost.work,
-        explain.seconds(steps, backend) / 8,
+        axis, value, len(cost.plain), cost.flops, cost.work + PASSES * weights, cost.state + cost.work, taken,
+        round(meter.read().load, 3),
     )  # fmt: skip
 
 
@@ -106,11 +114,14 @@ def text(results: dict[str, Any], picture: str) -> str:
     speed = [
         f"{1 / x / 1e9:,.0f} {unit}" if x else f"no limit in {unit} seen" for x, unit in ((f, "GFLOP/s"), (w, "GB/s"))
     ]
+    loads = [p.load for p in points if p.load > LOAD]
+    warning = [f"Warning: {disturbed(len(loads), len(points), max(loads))}\n"] if loads else []
     lines = [
         f"On {results['machine']['cpu']}, {results['machine']['cores']} cores, Python {results['machine']['python']}, "
         f"NumPy {results['machine']['versions']['numpy']}.\n",
         f"Fitted: {a * 1e6:.1f} us a product, {speed[0]}, {speed[1]}. Off by {np.median(error):.0%} in the median, "
         f"{error.max():.0%} at most.\n",
+        *warning,
         f"![Time of a step against batch, width, depth and data]({picture})\n",
         "| grows | to | ms a step | fitted | MFLOP | MB moved once | MB of memory |",
         "|---|---|---|---|---|---|---|",
@@ -124,21 +135,24 @@ def text(results: dict[str, Any], picture: str) -> str:
 
 
 def draw(path: Path, points: Sequence[Point]) -> None:
+    """Time of a step against each axis, measured and fitted. Raises: OSError."""
     _, ratio = fit(points)
-    figure = Figure(figsize=(11, 3), layout="constrained", dpi=110)
-    for axes, axis in zip(figure.subplots(1, len(AXES)), AXES, strict=True):
-        chosen = [(p, r) for p, r in zip(points, ratio, strict=True) if p.axis == axis]
-        x = [p.value for p, _ in chosen]
-        axes.loglog(x, [p.seconds * 1e3 for p, _ in chosen], "o", color="#1f5fbf", label="measured")
-        axes.loglog(x, [p.seconds * r * 1e3 for p, r in chosen], "-", color="#999999", label="fitted")
-        axes.set_xlabel(axis)
+    measured = Line2D([], [], linestyle="", marker="o", markersize=4.5, color=FAKE, label="measured")
+    fitted = Line2D([], [], color=REAL, linewidth=1.6, label="fitted")
+
+    def panel(axes: Axes, name: str) -> None:
+        chosen = [(p, r) for p, r in zip(points, ratio, strict=True) if p.axis == name]
+        plot(axes, fitted, [(p.value, p.seconds * r * 1e3) for p, r in chosen])
+        plot(axes, measured, [(p.value, p.seconds * 1e3) for p, _ in chosen])
+        sizes = [p.value for p, _ in chosen]
+        sizes = sizes[:: 1 + len(sizes) // 4]
+        axes.set_xticks(sizes, labels=[f"{n:,}" for n in sizes])
+        axes.set_xlabel(f"{name} ({UNITS[name]})")
         axes.set_ylim(min(p.seconds for p in points) * 700, max(p.seconds for p in points) * 1400)
-        axes.grid(True, which="major", color="#eeeeee")
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].set_ylabel("ms a step")
-    figure.axes[0].legend(frameon=False)
+        axes.set_ylabel("time of a step (ms)")
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    panels(path, "time of a step", list(AXES), panel, [measured, fitted])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +23,8 @@ import pytest
 from fakecuda import on_cpu, stand_in
 from fakecupy import fake_cupy
 from helpers import ROOT, exit_code
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks import implementations, peers, report
 from benchmarks.implementations import Case
@@ -58,6 +62,100 @@ def test_benchmarks_run_and_report(tmp_path: Path) -> None:
     assert not any("filepath" in pool for pool in found["pools"])
     assert report.main([str(results)]) == 0
     assert "| numpy | float32 | 16 | 256 |" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "code"), [(["--collect-only"], 0), (["-k", "nothing"], 5), (["-k", "nothing", "--threads", "0"], 4)]
+)
+@pytest.mark.parametrize("module", [["pytest", "benchmarks", "--benchmark-json=RESULTS"], ["benchmarks"]])
+def test_a_run_that_measures_nothing_ends_without_a_traceback(
+    module: list[str], flags: list[str], code: int, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", *module, "-q", "-p", "no:cacheprovider", *flags]
+    command = [word.replace("RESULTS", str(tmp_path / "results.json")) for word in command]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    assert done.returncode == code and "Traceback" not in said and "INTERNALERROR" not in said, said
+    assert not (tmp_path / "results.json").exists()
+
+
+def fake_pytest(monkeypatch: pytest.MonkeyPatch, folder: Path, values: dict[str, Any] | None, skipped: int = 0) -> None:
+    """Let `python -m benchmarks` find that pytest has written these results, or none."""
+    from benchmarks import __main__ as command
+
+    def pytest_main(flags: list[str], plugins: list[Any]) -> int:
+        (new,) = (flag.partition("=")[2] for flag in flags if flag.startswith("--benchmark-json="))
+        if values is not None:
+            Path(new).write_text(json.dumps(values), encoding="utf-8")
+        for _ in range(skipped):
+            plugins[0].pytest_runtest_logreport(SimpleNamespace(skipped=True))
+        return 0
+
+    monkeypatch.setattr(command, "RESULTS", folder)
+    monkeypatch.setattr(command.pytest, "main", pytest_main)
+
+
+def test_each_run_keeps_its_results_and_its_report(
+    results: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import __main__ as command
+
+    kept = tmp_path / "kept"
+    for path in (results[0], results[1], results[0]):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if path == results[1]:
+            for row in values["benchmarks"]:
+                row["extra_info"].update(backend="cupy+cuda", device="NVIDIA H100")
+        fake_pytest(monkeypatch, kept, values)
+        assert command.main([]) == 0
+    names = [
+        "cupy-cuda-nvidia-h100-001",
+        "numpy-reference-a-processor-2-cores-001",
+        "numpy-reference-a-processor-2-cores-002",
+    ]
+    assert sorted(p.name for p in kept.iterdir()) == sorted([*names, *(f"{name}.json" for name in names)])
+    assert all((kept / name / "report.md").is_file() for name in names)
+    assert (kept / f"{names[1]}.json").read_bytes() == (kept / f"{names[2]}.json").read_bytes()
+    assert capsys.readouterr().out.count("results: ") == 3
+
+
+@pytest.mark.parametrize(("values", "skipped", "code"), [(None, 0, 0), (None, 3, 1), ({"benchmarks": []}, 0, 1)])
+def test_where_nothing_was_measured_nothing_is_kept(
+    values: dict[str, Any] | None, skipped: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import __main__ as command
+
+    fake_pytest(monkeypatch, tmp_path / "kept", values, skipped)
+    assert command.main([]) == code and not list((tmp_path / "kept").iterdir())
+
+
+def test_other_work_during_a_benchmark_is_noted_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import bench_kernels, conftest
+    from minigan.runs.contention import Contention
+
+    monkeypatch.setattr(bench_kernels.Meter, "read", lambda self: Contention(1.24, 2, 0.0))
+
+    class Benchmark:
+        def __init__(self) -> None:
+            self.extra_info: dict[str, Any] = {}
+            self.stats = SimpleNamespace(stats=SimpleNamespace(median=1.0))
+
+        def __call__(self, run: Callable[[], None]) -> None:
+            run()
+
+    found = Benchmark()
+    bench_kernels.timed(found, get_ops(), lambda: None, "nothing", 1, 1)
+    assert found.extra_info["load"] == 0.62
+    said: list[str] = []
+    reporter = SimpleNamespace(write_line=lambda line, **colours: said.append(line))
+    for loads in ([0.0, 0.62, 0.3], [0.0, 0.05]):
+        stash = pytest.Stash()
+        stash[conftest.LOADS] = loads
+        conftest.pytest_terminal_summary(reporter, SimpleNamespace(stash=stash))
+    assert said == [
+        "warning: other processes used up to 62% of the processors during 2 of 3 benchmarks; measure them again."
+    ]
 
 
 def test_the_selection_is_a_cross_and_the_full_sweep_is_everything() -> None:
@@ -141,6 +239,16 @@ def test_report_makes_tables_and_pictures(results: list[Path], tmp_path: Path) -
         assert (out / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_report_marks_what_was_measured_beside_other_work(results: list[Path], tmp_path: Path) -> None:
+    values = json.loads(results[0].read_text(encoding="utf-8"))
+    values["benchmarks"][2]["extra_info"]["load"] = 0.62
+    results[0].write_text(json.dumps(values), encoding="utf-8")
+    text = report.report([results[0]], tmp_path, "")
+    assert "Marked *: other processes used up to 62% of the processors during 1 of 8 benchmarks" in text
+    assert text.count(") * |") == 1 and "| numpy | float32 | 16 | 64 | 250 us (250 us - 250 us) * |" in text
+    assert "other processes" not in report.report([results[1]], tmp_path, "")
+
+
 @pytest.mark.parametrize(
     ("points", "crossover"),
     [
@@ -168,6 +276,85 @@ def test_report_fills_a_page_between_its_marks(results: list[Path], tmp_path: Pa
     page.write_text("no marks", encoding="utf-8")
     with pytest.raises(InputError, match="has no place for results"):
         report.main([str(results[0]), "--page", str(page)])
+
+
+def test_a_page_that_has_no_place_is_refused_before_a_picture_is_replaced(results: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("no marks", encoding="utf-8")
+    for page in ("page.md", "missing.md"):
+        with pytest.raises(InputError, match="has no place for results|cannot be read"):
+            report.main([str(results[0]), "--page", str(tmp_path / page)])
+    assert not (tmp_path / "images").exists()
+
+
+@given(st.data())
+def test_whatever_is_wrong_in_a_file_of_results_is_one_sentence(data: st.DataObject) -> None:
+    """One place in a good file holds something else, or the file is cut off."""
+    case = {"case": SMALL.to_dict(), "seconds": {"minigan": [1e-3], "jax": [2e-3]}, "about": {"minigan": {}}, "left_out": {},
+            "load": 0.5}  # fmt: skip
+    files: list[dict[str, Any]] = [
+        {"kind": "minigan-peers", "machine": {"cores": 2}, "threads": 2, "rounds": 2, "cases": [case]},
+        {"machine_info": {"minigan": {"cores": 2, "versions": {}, "pools": []}},
+         "benchmarks": [benchmark("gather", "numpy", 16, 1.0, 10, 10), benchmark("ceiling: copy", "numpy", 1, 1.0, 0, 10)]},
+    ]  # fmt: skip
+    values: Any = data.draw(st.sampled_from(files))
+    place, key = values, None
+    while isinstance(place, dict | list) and place and (key is None or data.draw(st.booleans())):
+        parent, key = (
+            place,
+            data.draw(st.sampled_from(list(place) if isinstance(place, dict) else list(range(len(place))))),
+        )
+        place = parent[key]
+    parent[key] = data.draw(st.sampled_from([None, "", "x", 0, -1, 1e400, 10**400, [], {}, [[]], {"a": 1}, True]))
+    text = json.dumps(values)
+    text = text[: data.draw(st.sampled_from([len(text), len(text) // 2]))]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "results.json"
+        path.write_text(text, encoding="utf-8")
+        with suppress(InputError):
+            report.read([path])
+
+
+def test_several_files_one_of_which_is_missing_or_empty_are_refused_by_name(
+    results: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "empty.json").touch()
+    for name, words in (
+        ("missing.json", "cannot be read"),
+        ("empty.json", "holds no results"),
+        (".", "cannot be read"),
+    ):
+        with pytest.raises(InputError, match=words) as caught:
+            report.main([str(results[0]), str(tmp_path / name), "-o", str(tmp_path / "out")])
+        assert str(caught.value).startswith(str(tmp_path / name)) and not (tmp_path / "out").exists()
+
+
+def test_every_axis_of_a_picture_has_a_name_with_its_unit(
+    results: list[Path], tmp_path: Path, monkeypatch: Any
+) -> None:
+    seen: list[str] = []
+
+    def save(figure: Any, path: Path) -> None:
+        seen.extend(label for axes in figure.axes for label in (axes.get_xlabel(), axes.get_ylabel()))
+        assert figure.legends and all(axes.get_title(loc="left") for axes in figure.axes)
+
+    monkeypatch.setattr("minigan.plots._save", save)
+    report.report(results, tmp_path, "")
+    from test_scaling import made
+
+    from benchmarks import scaling
+
+    scaling.draw(tmp_path / "scaling.png", made(1e-10))
+    assert len(seen) == 2 * (2 + 2 + 2 + 4)
+    units = (
+        "(FLOPs)",
+        "(bytes read and written)",
+        "(ms)",
+        "CPU time / GPU time",
+        "per byte)",
+        "(GFLOP/s)",
+        *scaling.UNITS.values(),
+    )
+    assert all(any(unit in label for unit in units) for label in seen)
 
 
 def test_the_page_of_the_documentation_has_its_marks() -> None:
@@ -504,6 +691,14 @@ def test_the_script_for_a_gpu_reports_when_it_is_stopped_and_leaves_nothing_runn
     assert count == len(pids.read_text().splitlines())
     assert sum("FAILED" in line for line in lines) == (0 if count == 1 else count)  # one that is timed has no line then
     assert not any(psutil.pid_exists(int(pid)) for pid in pids.read_text().split())
+
+
+def test_the_script_for_a_gpu_does_not_mix_the_results_of_two_runs(tmp_path: Path) -> None:
+    (tmp_path / "summary.txt").write_text("the other run\n")
+    command = ["bash", str(ROOT / "benchmarks" / "on_gpu.sh"), str(tmp_path)]
+    done = subprocess.run(command, env={**os.environ, "PYTHON": "true"}, capture_output=True, text=True)
+    assert done.returncode == 2 and "holds the results of another run; name another folder" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["summary.txt"]
 
 
 def test_a_report_that_fails_is_a_failure(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,9 @@ def test_the_page_and_its_picture(tmp_path: Path) -> None:
     about = {"cpu": "a processor", "cores": 2, "python": "3.11", "versions": {"numpy": "2"}}
     text = scaling.text({"machine": about, "points": [asdict(p) for p in points]}, "x.png")
     assert "On a processor, 2 cores" in text and "2.0 us a product, 50 GFLOP/s, 10 GB/s" in text
-    assert text.count("\n| ") == len(points) + 1
+    assert text.count("\n| ") == len(points) + 1 and "other processes" not in text
+    busy = [asdict(replace(points[0], load=0.62)), *(asdict(p) for p in points[1:])]
+    text = scaling.text({"machine": about, "points": busy}, "x.png")
+    assert f"other processes used up to 62% of the processors during 1 of {len(points)} benchmarks" in text
     scaling.draw(tmp_path / "x.png", points)
     assert (tmp_path / "x.png").stat().st_size > 5000
