@@ -103,10 +103,10 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
 
 def test_every_page_is_linked_from_the_readme_and_the_index() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    toctree = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split("{toctree}")[1].splitlines()
+    toctree = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
     for page in set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "index.md"}:
         assert f"(docs/{page.name})" in readme, f"README.md does not link to docs/{page.name}"
-        assert page.stem in toctree, f"the toctree of docs/index.md does not list {page.stem}"
+        assert page.stem in toctree, f"docs/index.md does not list {page.stem}"
 
 
 def commands() -> list[str]:
