@@ -3,8 +3,8 @@
 `Ops` owns all that computing needs: the array module `xp`, arrays and their moves between host and device, random numbers,
 and the mathematics of a training step. It computes with NumPy; subclasses override what differs: `CupyOps` the moves,
 `numba.ops.NumbaOps` and `cuda.ops.CudaOps` the operations that they have kernels for. `get_ops` chooses one, which is passed
-explicitly to whatever computes: there is no global state and no silent fall-back. Nobody asks which it is; what differs is
-a method.
+explicitly to whatever computes: there is no global state and no silent fall-back. Callers do not ask which it is; what differs
+is a method.
 
 Notation (docs/math.md derives each line): batch B, layer widths I (in) and O (out); row vectors, so one dense step is
 `Y = phi(X W + b)` with X (B, I), W (I, O), b (O,). `dname` is dLoss/dname and has name's shape. Every operation writes to

@@ -52,8 +52,8 @@ class Adam:
         self.ops.fill(self.prepared, self.coefficients(t, lr))
 
     def apply(self, theta: Array, grad: Array, average: WeightAverage | None = None) -> None:
-        """theta <- theta - lr mhat / (sqrt(vhat) + eps), in place: the update prepared. The average takes in the result,
-        while it is at hand."""
+        """theta <- theta - lr mhat / (sqrt(vhat) + eps), in place: the update prepared. The average is updated in the same
+        pass, while theta is in cache."""
         for s in self.slices:
             into = () if average is None else (average.mean[s], average.prepared)
             self.ops.adam(

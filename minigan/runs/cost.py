@@ -1,6 +1,6 @@
 """What a training step costs: counted from one real step, and held against what this machine can do.
 
-The matrix products are taken down as a step makes them, so nothing here can drift from `gan.py`. Timed by themselves they
+The matrix products are recorded as a step makes them, so nothing here can drift from `gan.py`. Timed by themselves they
 are the floor for anything that is built on the same BLAS.
 
 What a step needs is known before anything is taken: the same step is made on arrays that have a shape but no memory

@@ -1,10 +1,9 @@
 """Training steps on the minibatches of some data: one by one, or whole steps as one launch.
 
-Before the passes of a minibatch somebody has to fetch its rows, draw its latent points, and say which numbers change with
-the step. `GAN.train_step` asks the device for each. With `--kernels cuda` the device does all of it by itself (`Launch`):
-tables laid out for many steps ahead say which rows each minibatch has and what its numbers are, and a counter in its memory
-says which minibatch it is. So a launch is the same every time, one or several steps long, and the host says nothing but:
-again.
+Before the passes of a minibatch its rows must be gathered, its latent points drawn, and the coefficients written that change
+with the step. `GAN.train_step` does each from the host. With `--kernels cuda` the device does all of it by itself (`Launch`):
+tables laid out for many steps ahead hold the rows and the coefficients of each minibatch, and a counter in device memory says
+which minibatch it is. So a launch of one or several steps is the same every time, and the host only relaunches it.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from minigan.data.batches import Batches
 from minigan.nn.gan import GAN, Phase
 
 AHEAD = 1 << 17
-"""Samples for which the tables are laid out (1 MiB of indices), or as many as one launch takes, if that is more."""
+"""Samples for which the tables are laid out (1 MiB of indices), or those of one launch, if they are more."""
 
 Phases = tuple[Phase, ...]
 """`GAN.phase` of each minibatch of a launch."""
 
 
 def steps_of(gan: GAN, batches: Batches, most: int = 1) -> Steps:
-    """Training steps of `gan` on `batches` as its backend makes them best; at most so many at once."""
+    """The stepper for the backend of `gan`, with at most `most` steps per launch."""
     return Launch(gan, batches, most) if gan.ops.launches else Steps(gan, batches)
 
 
@@ -40,15 +39,15 @@ class Steps:
         self.batches = batches
 
     def fits(self, wanted: int) -> int:
-        """How many steps are made at once where at most `wanted` are wanted."""
+        """The number of steps that the next call to `make` performs, at most `wanted`."""
         return 1
 
     def make(self, steps: int) -> None:
-        """Make as many steps, which must fit."""
+        """Perform `steps` steps; `steps` must come from `fits`."""
         self.gan.train_step(self.batches.fill)
 
     def run(self, steps: int) -> None:
-        """Make any number of steps."""
+        """Perform any number of steps."""
         while steps > 0:
             n = self.fits(steps)
             self.make(n)
@@ -71,18 +70,18 @@ class Launch(Steps):
         self.next_chosen = np.zeros((self.turns, batch), np.int64)  # of the minibatches after those, on the host
         self.next_table = np.zeros(self.table.shape, gan.config.dtype)
         self.counter = backend.zeros((1,), np.uint64)
-        self.at = -1  # what the counter says; before the first launch, nothing
+        self.at = -1  # the value of the counter; -1 before the first launch
         self.programs: dict[Phases, Callable[[], None]] = {}
 
     def fits(self, wanted: int) -> int:
-        """As many as a launch takes, or one. Full launches begin at multiples of `most`: so there are few kinds of them, each
+        """`most` steps or one. Full launches begin at multiples of `most`: so there are few kinds of them, each
         of which is recorded, and none goes beyond the tables."""
         return self.most if wanted >= self.most and self.gan.step % self.most == 0 else 1
 
     def make(self, steps: int) -> None:
         assert steps == self.fits(steps)
         first, count = self.gan.step * self.each, steps * self.each
-        if self.at != first:  # nothing has been launched, or somebody else has made steps
+        if self.at != first:  # nothing has been launched, or steps were made in another way
             self.look_ahead(first, self.turns)
         if self.at != first or first % self.turns == 0:
             self.lay_out(first)
@@ -103,7 +102,7 @@ class Launch(Steps):
         backend.fill(self.counter, (first,))
 
     def look_ahead(self, first: int, count: int) -> None:
-        """Write the next tables' rows of so many minibatches."""
+        """Write the rows of `count` minibatches from `first` on into the next tables."""
         for i in range(first, first + count):
             self.next_chosen[i % self.turns] = self.batches.chosen(i)
             self.next_table[i % self.turns] = self.gan.coefficients_of(i)

@@ -1,6 +1,6 @@
 """`--kernels numba`: the operations as compiled loops, and the training step as a program (extra `fast`).
 
-Every operation of a pass is an instruction: carried out at once, or taken down while `program` listens.
+Every operation of a pass is an instruction: executed at once, or recorded while `program` runs the pass.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""A training step as a program: its operations taken down once, then replayed by compiled code on several threads.
+"""A training step as a program: recorded once, then replayed by compiled code on several threads.
 
 Between the operations of a small network Python takes as long as the operations do, and products as small as theirs give
-the threads of a BLAS too little to do. So `Recorder` lets a pass of gan.py run without computing anything, and takes down
-an instruction for each operation, with the addresses of its arrays; `execute` does them all in one call. Every thread goes
-through the whole program and does its share of the rows of each instruction; threads wait for each other only where one
-needs what another did (`Program.append`).
+the threads of a BLAS too little to do. So `Recorder` lets a pass of gan.py run without computing anything, and records
+an instruction for each operation, with the addresses of its arrays; the virtual machine (vm.py) executes them in one call.
+Each instruction is partitioned by rows: every thread executes the whole program on its own rows. A barrier is needed only
+where there is a hazard, one thread reading or writing what another has written (`Program.append`).
 
-What changes from step to step (learning rates, coefficients) is read from arrays, so a program is taken down only once.
+What changes from step to step (learning rates, coefficients) is read from arrays, so a program is recorded only once.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ INSTRUCTIONS = (*BINARY, *UNARY, "dot", "sum")
 
 
 class Use(NamedTuple):
-    """How an instruction uses an array. shared: a thread keeps to its share of the rows; else it may go anywhere."""
+    """How an instruction uses an array. shared: each thread keeps to its own rows; else it may use all of the array."""
 
     array: Array
     writes: bool
@@ -61,7 +61,8 @@ class Use(NamedTuple):
         return start, start + self.array.nbytes, len(self.array)
 
     def clashes(self, earlier: Use) -> bool:
-        """Whether threads must wait between `earlier` and this: not where each meets nothing but its own work."""
+        """Whether there is a hazard between `earlier` and this use, which needs a barrier: one of them writes, and their memory
+        overlaps, unless every thread uses the same rows of the same array in both."""
         own = self.shared and earlier.shared and self.extent == earlier.extent
         return (self.writes or earlier.writes) and self.overlaps(earlier) and not own
 
@@ -71,22 +72,22 @@ class Use(NamedTuple):
 
 
 def reads(array: Array) -> Use:
-    """A thread reads its rows of the array."""
+    """Each thread reads its own rows."""
     return Use(array, writes=False, shared=True)
 
 
 def reads_all(array: Array) -> Use:
-    """A thread reads what it likes."""
+    """Every thread may read the whole array."""
     return Use(array, writes=False, shared=False)
 
 
 def writes(array: Array) -> Use:
-    """A thread writes its rows, and may read them."""
+    """Each thread writes its own rows, and may read them."""
     return Use(array, writes=True, shared=True)
 
 
 def writes_all(array: Array) -> Use:
-    """A thread writes other parts than rows."""
+    """Threads write other parts of the array than rows."""
     return Use(array, writes=True, shared=False)
 
 
@@ -102,8 +103,8 @@ class Program:
         self.code = np.empty((0, FIELDS), np.int64)
         self.dtype: np.dtype[Any] | None = None
         self._arrays: list[Array] = []  # keeps alive what the instructions point to
-        self._since: list[Use] = []  # what was used since threads last waited for each other
-        self._owed: list[tuple[Array, Array]] = []  # sums over rows, and the parts of them that other threads have
+        self._since: list[Use] = []  # uses since the last barrier
+        self._owed: list[tuple[Array, Array]] = []  # sums over rows, and the partial sums of other threads
 
     def append(self, op: int, extents: tuple[int, ...], *uses: Use, strides: tuple[int, ...] = ()) -> None:
         """Add an instruction: op, extents (m rows of n, and k), the arrays in the order that `compiled.execute` expects."""
@@ -117,7 +118,9 @@ class Program:
                 raise ProgramError(refusal("such an array", "it is not in memory row by row, without gaps"))
             self._arrays.append(use.array)
         if any(a.clashes(b) for a, b in combinations(uses, 2)):
-            raise ProgramError(refusal("an operation on overlapping arrays", "its rows cannot be shared out"))
+            raise ProgramError(
+                refusal("an operation on overlapping arrays", "its rows cannot be partitioned among threads")
+            )
         wait = any(new.clashes(old) for new in uses for old in self._since)
         self._since = [*([] if wait else self._since), *uses]
         line = np.zeros((1, FIELDS), np.int64)
@@ -129,8 +132,8 @@ class Program:
     def append_sum(self, op: int, extents: tuple[int, ...], a: Array, b: Array, out: Array) -> None:
         """Add an instruction whose result is a sum over the rows of a and b.
 
-        Each thread adds up its own rows, which are in its cache: the first one in `out`, others in parts of their own.
-        Nobody waits for that, nor for the parts to be added to `out`, until something else needs it: see `settle`.
+        Each thread adds up its own rows, which are in its cache: the first one in `out`, others in partial sums of their own.
+        No barrier is needed. The partial sums are added lazily, when another instruction uses `out`: see `settle`.
         """
         parts = np.zeros((self.threads - 1, *out.shape), out.dtype)
         self.append(op, extents, reads(a), reads(b), writes_all(out), writes_all(parts))
@@ -138,7 +141,7 @@ class Program:
             self._owed.append((out, parts))
 
     def settle(self) -> None:
-        """Add the parts of all sums over rows to them."""
+        """Add the partial sums of other threads to the results that are still owed."""
         owed, self._owed = self._owed, []
         for out, parts in owed:
             self.append(ADD_PARTS, (out.size, len(parts)), writes(out.reshape(-1)), reads_all(parts))
@@ -150,8 +153,8 @@ class Program:
 class Recorder:
     """An array module that computes at once, or, while it has a program, appends to that instead.
 
-    What can be taken down is what a training step needs: functions that write to `out`, a 2-D array. One thread of Python
-    takes down at a time.
+    What can be recorded is what a training step needs: functions that write to `out`, a 2-D array. One thread of Python
+    records at a time.
     """
 
     def __init__(self, xp: ModuleType) -> None:

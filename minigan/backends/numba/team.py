@@ -1,6 +1,6 @@
 """The threads that run a program together, and where they find matrix products.
 
-Threads wait by spinning, as those of a BLAS do, and go to sleep when nothing has come for some milliseconds. Numba's own pool
+Workers spin while they wait, as those of a BLAS do, and sleep when no program has begun for some milliseconds. Numba's own pool
 (`parallel=True`) takes longer to start than a small step takes.
 """
 
@@ -62,7 +62,7 @@ def _address(function: Any) -> int:
 
 
 class Team:
-    """Threads that run programs of one precision together; the caller is the first of them."""
+    """Threads that execute programs of one precision together: the caller, and workers."""
 
     def __init__(self, dtype: Any, threads: int) -> None:
         found = blas()
@@ -81,12 +81,12 @@ class Team:
             threading.Thread(target=self._follow, args=(thread, awake), daemon=True).start()
 
     def _follow(self, thread: int, awake: threading.Event) -> None:
-        """Every thread has an event of its own, which nobody else clears: no call can get lost."""
+        """A worker. Its event is cleared by itself alone, so that no wake-up can get lost."""
         done = 0
         while True:
             done = follow(done, thread, self.threads, PATIENCE, self.board, *self.constants)
             awake.clear()
-            if self.board[GO] == done:  # else a program began while this thread lay down
+            if self.board[GO] == done:  # else a program began before the event was cleared
                 awake.wait()
 
     def run(self, table: np.ndarray) -> None:
@@ -100,10 +100,10 @@ class Team:
             started = board[GO] + 1
             try:
                 begin(board)
-            finally:  # whatever interrupts this thread: those who began would wait for it for ever
+            finally:  # whatever interrupts this thread: the workers would wait for it at a barrier for ever
                 if board[GO] == started:
                     for awake in self.awake:
-                        if not awake.is_set():  # asked after the start: who lies down looks at it once more
+                        if not awake.is_set():  # after `begin`: a worker that goes to sleep checks GO once more
                             awake.set()
                     execute(table, 0, self.threads, board, board[BEFORE], *self.constants)
 

@@ -28,13 +28,13 @@ from minigan.backends.numba.keep import kept
 """The instructions; what each computes stands in `execute`."""
 
 FEW = 3
-"""Up to so many terms, columns or rows a loop is faster than the products of a BLAS, which are made for large blocks."""
+"""Terms, columns or rows up to which a loop is faster than the products of a BLAS, which are made for large blocks."""
 
 OP, WAIT, M, N, K, ARRAYS, STRIDES, FIELDS = 0, 1, 2, 3, 4, 5, 10, 14
 """Fields of an instruction: what to do; whether all threads must be here first; extents; addresses; strides."""
 
 LEAST = 16
-"""Rows are shared out in multiples of this where there are enough: a product works on blocks of 8 or 16, and a cache line
+"""Rows are partitioned in multiples of this where there are enough: a product works on blocks of 8 or 16, and a cache line
 holds 16 numbers."""
 
 CHUNK = 512
@@ -45,10 +45,10 @@ GO, TABLE, LENGTH, BEFORE, ARRIVED = 0, 16, 17, 18, 32
 arrivals before it began; arrivals. Those that all threads watch have a cache line for themselves."""
 
 SPINS = 2000
-"""Looks at the board before a waiting thread lets others have the processor between two looks."""
+"""Polls of the board before a waiting thread starts to yield the processor between polls."""
 
 PATIENCE = 6000
-"""Looks before a thread without work goes to sleep: some milliseconds."""
+"""Polls before a worker without work goes to sleep: some milliseconds."""
 
 FASTMATH = {"contract", "reassoc", "nsz"}
 compiled = kept(nogil=True, fastmath=FASTMATH, error_model="numpy")
@@ -71,7 +71,7 @@ def bias_leaky_relu(y: Any, b: Any, leak: Any) -> None:
 def leaky_relu_backward(y: Any, leak: Any, one: Any, slope: Any, dz: Any) -> None:
     """slope = [y > 0] + leak [y <= 0] and dz <- dz * slope.
 
-    In place through one name: given the same array under two, the compiler falls back to one number at a time.
+    In place through one name: given one array under two names, LLVM cannot rule out aliasing and does not vectorise.
     """
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
@@ -328,7 +328,7 @@ def combine(kind: int, x: Any, y: Any, n: int) -> None:
 def load(to: Any, source: Any, row: int, column: int, i: int, rows: int, first: int, n: int) -> None:
     """to = the n columns from `first` on of `rows` rows of source, from i on, whose strides are `row` and `column`.
 
-    Pieces are cut out before a loop: an index of which it knows that it is not negative is what the compiler needs.
+    Slices are made before a loop: LLVM vectorises it only where it can prove that the index is not negative.
     """
     if row == n and (column == 1 or n == 1):  # rows one after the other
         part, piece = source[i * n : (i + rows) * n], to[: rows * n]
@@ -419,7 +419,7 @@ def _place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 
 @intrinsic
 def increase(context: Any, board: Any, place: Any) -> Any:
-    """board[place] += 1, seen by all threads together with all that was written before."""
+    """board[place] += 1, atomically and with release order: who sees it sees all that was written before."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         one = ir.Constant(ir.IntType(64), 1)
@@ -430,7 +430,7 @@ def increase(context: Any, board: Any, place: Any) -> Any:
 
 @intrinsic
 def look(context: Any, board: Any, place: Any) -> Any:
-    """board[place] as it is now, whatever the compiler would like to remember."""
+    """board[place], read from memory with acquire order, never from a register."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load_atomic(_place(context, builder, signature, arguments), "acquire", 8)
@@ -503,7 +503,7 @@ def share(m: int, thread: int, threads: int) -> int:
 
 @compiled
 def meet(board: Any, arrivals: int, rest: int) -> None:
-    """Arrive, and wait until there have been so many arrivals."""
+    """The barrier: arrive, and wait until there have been `arrivals` arrivals."""
     increase(board, ARRIVED)
     looks = 0
     while look(board, ARRIVED) < arrivals:
@@ -590,14 +590,14 @@ def execute(table: Any, thread: int, threads: int, board: Any, before: int, prod
 
 @compiled
 def begin(board: Any) -> None:
-    """Let the others begin."""
+    """Start the workers on the program that the board names."""
     increase(board, GO)
 
 
 @compiled
 def follow(done: int, thread: int, threads: int, patience: int, board: Any, product: int, whole: Any, rest: int,
            like: Any) -> int:  # fmt: skip
-    """Every other thread: take part in each program that begins, until none has for a while. How many have been done."""
+    """A worker: execute each program that begins, until none has for a while. Returns how many have been executed."""
     looks = 0
     while looks < patience:
         looks += 1
