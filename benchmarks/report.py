@@ -132,8 +132,10 @@ def _row(benchmark: dict[str, Any]) -> Row:
         *(str(extra[name]) for name in ("kernel", "backend", "device", "dtype")), *size, int(extra["flops"]),
         int(extra["bytes"]), middle, low, high, float(extra.get("load", 0)),
     )  # fmt: skip
-    if not (min(low, middle, high) > 0 and max(low, middle, high) < math.inf and row.work > 0):
-        raise ValueError("no time")
+    if not (min(low, middle, high, row.work) > 0 and min(row.flops, row.bytes) >= 0):
+        raise ValueError("no time, or no work")
+    if not all(map(math.isfinite, (low, middle, high, row.gflops, row.gbs))):
+        raise ValueError("not finite")
     return row
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 LOAD = 0.10
 """Share of the processors that other processes may use before a timing is uncertain."""
 
-WAITING = 0.10
+WAITING = 0.20
 """Threads of a run that may wait for a processor, on average, before it is worth a sentence."""
 
 INTERVAL = 2.0
