@@ -5,20 +5,13 @@ The public names are imported when they are first used, so that `import minigan`
 
 from __future__ import annotations
 
-import os
-import sys
+from minigan import interrupt
 
-_command = (getattr(sys, "argv", None) or [""])[0]
-if _command == "-m" or os.path.basename(_command).removesuffix(".exe") == "minigan":
-    # `python -m minigan.NAME` (Python has yet to find the module, hence "-m") or the console script: what a command imports
-    # takes a while, in which Ctrl-C has to end it as quietly as later. Here and before other imports, because nothing of ours
-    # runs before.
-    from minigan import interrupt
-
+if interrupt.is_command():  # what it imports takes a while, in which Ctrl-C has to end it as quietly as later
     interrupt.guard()
 
-from importlib import import_module  # noqa: E402
-from typing import TYPE_CHECKING, Any  # noqa: E402
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from minigan.backends import get_ops

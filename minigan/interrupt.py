@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-import _signal as signal  # type: ignore[import-not-found]  # what `signal` wraps in enumerations, which take a third of a bare start to import
+import _signal as signal  # type: ignore[import-not-found]  # `signal` without its enumerations, which take long to import
 import os
+import sys
+
+
+def is_command() -> bool:
+    """Whether this process was started as `python -m minigan...` or by the console script.
+
+    With -m, asked while Python looks for the module: until it is found, sys.argv[0] is "-m" in place of the module's name.
+    """
+    first = (getattr(sys, "argv", None) or [""])[0]
+    if first == "-m":
+        return sys.orig_argv[-len(sys.argv)].removeprefix("-m").partition(".")[0] == "minigan"
+    return os.path.basename(first).removesuffix(".exe") == "minigan"
 
 
 def end(number: int, frame: object) -> None:

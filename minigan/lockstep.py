@@ -12,8 +12,8 @@ import numpy as np
 
 from minigan import cli
 from minigan.backends import BACKENDS, KERNELS, get_ops
-from minigan.config import DTYPES, UPDATES
-from minigan.errors import InputError, MiniganError
+from minigan.config import DTYPES, MAX_COUNT, UPDATES
+from minigan.errors import InputError, MiniganError, short
 from minigan.nn.objectives import OBJECTIVES
 from minigan.runs.compare import BOUNDS, NOISE, NOISE_BOUND, Difference, differences, settings
 
@@ -52,8 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--free", action="store_true", default=False, help="do not bring the sides together before each step"
     )
     values: argparse.Namespace = parser.parse(argv)
-    if values.steps < 1:
-        raise InputError(f"--steps {values.steps} is out of range; it must be a whole number >= 1.")
+    if not 1 <= values.steps <= MAX_COUNT:
+        raise InputError(
+            f"--steps {short(values.steps)} is out of range; it must be a whole number >= 1 and <= {MAX_COUNT}."
+        )
     if values.backend == "numpy" and values.kernels == "reference":
         raise InputError("--backend numpy --kernels reference would compare NumPy with itself; choose other --kernels.")
     bound = BOUNDS[values.dtype] if values.bound is None else values.bound

@@ -323,9 +323,10 @@ def test_ctrl_c_while_a_command_is_being_imported_ends_it_in_one_line(tmp_path: 
     """It comes when the first module is imported that is not ours, which every command needs."""
     interrupting = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
     (tmp_path / "argparse.py").write_text(interrupting)
-    process = start_with(tmp_path, "-m", module)
-    assert process.communicate(timeout=60) == ("", "minigan: interrupted.\n")
-    assert process.returncode == 130
+    for argv in (["-m", module], [f"-m{module}", "--help", "-m", "x"]):
+        process = start_with(tmp_path, *argv)
+        assert process.communicate(timeout=60) == ("", "minigan: interrupted.\n")
+        assert process.returncode == 130
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
@@ -356,6 +357,19 @@ def test_importing_the_package_changes_no_signal() -> None:
         "import minigan.cli; assert signal.getsignal(signal.SIGINT) is before is signal.default_int_handler"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_another_program_that_imports_the_package_keeps_its_ctrl_c(tmp_path: Path) -> None:
+    """Also one that does so while Python looks for its module."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "__init__.py").write_text("import minigan\n")
+    asks = "import signal\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    (tmp_path / "theirs" / "program.py").write_text(asks)
+    (tmp_path / "theirs" / "__main__.py").write_text(asks)
+    for argv in (["-m", "theirs.program", "minigan"], ["-m", "theirs"], ["-mtheirs"]):
+        process = start_with(tmp_path, *argv)
+        assert process.communicate(timeout=60) == ("", "")
+        assert process.returncode == 0
 
 
 def test_ctrl_c_is_an_exception_while_a_command_runs_and_ends_the_process_after_it(
