@@ -46,7 +46,7 @@ def build(torch: Any, size: int) -> tuple[Any, Any]:
 def train(torch: Any, data: Data, seconds: float, seed: int) -> tuple[np.ndarray, int]:
     """Samples (10,000, size) in data units after `seconds` of training, and the number of steps made."""
     torch.manual_seed(seed)
-    rows = torch.from_numpy((data.train * np.float32(data.unit)).astype(np.float32) * 2 - 1)
+    rows = torch.from_numpy(data.values(data.train) * 2 - 1)
     g, d = build(torch, rows.shape[1])
     adam_g, adam_d = (torch.optim.Adam(n.parameters(), lr=2e-4, betas=(0.5, 0.999)) for n in (g, d))
     loss, ones, zeros = torch.nn.BCELoss(), torch.ones(BATCH, 1), torch.zeros(BATCH, 1)

@@ -70,7 +70,9 @@ def training_data(run: Run, saved: Checkpoint, name: str | None, directory: str 
 
     config = run.read_config()
     where = name or config.data
-    data = load(where, directory or config.data_dir, config.image_size)
+    data = checkpoint.as_trained(
+        load(where, directory or config.data_dir, config.image_size), saved.path, saved.config.all_data
+    )
     found = checkpoint.identify(data, saved.config.all_data)
     if data.space != saved.space or any(found[key] != saved.data.get(key) for key in ("samples", "sha256")):
         raise InputError(
@@ -172,7 +174,7 @@ def picture(report: Report, x: np.ndarray, backend: Ops) -> None:
 
     suite, data, path = report.suite, report.suite.data, report.run.neighbours
     rows = data.part(report.saved.config.all_data)
-    training = suite.plain(suite.units(rows))
+    training = suite.plain(data.values(rows))
     x = x[:COMPARED]
     distance = backend.to_host(nearest(suite.plain(x), training, backend)[1])
     if data.space.kind != "image":
@@ -187,7 +189,7 @@ def picture(report: Report, x: np.ndarray, backend: Ops) -> None:
         (f"of {len(x):,}, the most suspect of being copies", distance.argsort(kind="stable")[:SHOWN]),
     ):
         near = nearest_few(suite.plain(x[chosen]), training, NEAREST, backend)
-        panels.append((title, x[chosen], suite.units(rows[near])))
+        panels.append((title, x[chosen], data.values(rows[near])))
     plots.neighbours(path, data.space, panels)
 
 
@@ -200,7 +202,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not run.config.is_file():
         raise InputError(f"{run.path}: holds no config.json, so the data that it was trained on cannot be found.")
     backend = get_ops(values.backend)
-    data = training_data(run, saved, values.data, values.data_dir)
+    with cli.saying_warnings():
+        data = training_data(run, saved, values.data, values.data_dir)
     with np.errstate(all="ignore"):  # undefined measures are nan, and shown so
         report, x = evaluate(run, saved, data, values.n, backend)
     for line in report.lines():

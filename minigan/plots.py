@@ -31,6 +31,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from PIL import Image, ImageOps
 
+from minigan.data.scaling import FAR
 from minigan.files import write_bytes
 from minigan.metrics.suite import METRICS
 
@@ -49,6 +50,7 @@ PANEL, HALF_PANEL = 800, 580  # side in pixels of the plane of 2-D points: one, 
 MAX_POINTS, MAX_ARROWS, MAX_COLUMNS = 4000, 100, 12
 BINS = 40
 BETTER = {"low": "lower is better", "high": "higher is better", "one": "near 1 is good", "real": "near real is good"}
+LEAST_STEPS = 64  # steps of float64 between values, below which they are drawn as a constant
 MAX_FRAMES, FRAME_MS, LAST_FRAME_MS = 100, 150, 2000
 MAX_GIF_WIDTH, MAX_GIF_BYTES = 720, 2_600_000
 
@@ -262,9 +264,9 @@ def _window(points: np.ndarray) -> Window:
         return -1.0, 1.0, -1.0, 1.0
     low, high = points.min(axis=0), points.max(axis=0)
     middle, span = (low + high) / 2, high - low
-    tiny = 1e-9 * np.abs(middle).max()
-    widest = span.max() if span.max() > tiny else max(1.0, float(np.abs(middle).max()))
-    span = np.where(span > tiny, span, widest)
+    vary = span > LEAST_STEPS * np.spacing(np.abs(middle))
+    widest = span[vary].max() if vary.any() else max(1.0, float(np.abs(middle).max()))
+    span = np.where(vary, span, np.maximum(widest, 1e-9 * np.abs(middle)))
     if span.max() <= 5 * span.min():
         span[:] = span.max()
     (x0, y0), (x1, y1) = middle - 0.7 * span, middle + 0.7 * span
@@ -411,9 +413,10 @@ def _histogram(axes: Axes, fake: np.ndarray, real: np.ndarray | None) -> None:
     axes.set_ylim(bottom=0)
     values = np.unique(base)
     middles = (edges[1:] + edges[:-1]) / 2
-    if len(values) <= 6 and np.isclose(values[:, None], middles, atol=1e-6 * (high - low)).any(axis=1).all():
+    if len(values) <= 6 and np.isclose(values[:, None], middles, rtol=0, atol=1e-5 * (high - low)).any(axis=1).all():
         apart = values[np.diff(values, prepend=-np.inf) > (high - low) / 8]  # a tick for each bar, if there is room
-        axes.set_xticks(apart, [f"{value:.4g}" for value in apart])
+        labels = [f"{value:.4g}" for value in apart]
+        axes.set_xticks(apart, labels if len(set(labels)) == len(labels) else None)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(NullLocator())
@@ -429,7 +432,7 @@ def _edges(values: np.ndarray) -> np.ndarray:
     if not values.size:
         return np.linspace(0, 1, 2)
     low, high = float(values.min()), float(values.max())
-    if high - low <= 1e-9 * max(abs(low), abs(high)):  # a constant column
+    if high - low <= LEAST_STEPS * np.spacing(max(abs(low), abs(high))):  # a constant column
         return low + 0.5 * max(1.0, abs(low)) * np.linspace(-1, 1, 6)
     bins = min(BINS, math.ceil(math.sqrt(len(values))))
     distinct = np.unique(values)
@@ -447,10 +450,12 @@ def _edges(values: np.ndarray) -> np.ndarray:
 def _step(distinct: np.ndarray) -> float | None:
     """The largest step that sorted distinct values (n >= 2) are whole multiples of apart; None where bins hold dozens of it.
 
-    Euclid's algorithm on all differences at once, as far as single precision resolves them.
+    Euclid's algorithm on all differences at once, as far as single precision resolves them: what is farther from 0, for
+    its span, is not in single precision.
     """
     gaps, span = np.diff(distinct), float(distinct[-1] - distinct[0])
-    noise = error = float(np.finfo(np.float32).eps) * float(np.abs(distinct).max())  # of a difference, and of the step
+    size = min(float(np.abs(distinct).max()), FAR * span)
+    noise = error = float(np.finfo(np.float32).eps) * size  # of a difference, and of the step
     step = float(gaps.min())
     while step > 8 * error and step * BINS * 25 > span:
         times = np.rint(gaps / step)

@@ -38,7 +38,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("-n", type=int, default=64, help="number of samples (default: 64)")
     parser.add_argument(
         "-o", "--out", required=True, metavar="FILE",
-        help="FILE.png: a grid; FILE.npz: array x (n, ...), float32, in data units; FILE.csv: a row per sample",
+        help="FILE.png: a grid; FILE.npz: array x (n, ...) in data units, float32 or, where values need it, float64; "
+        "FILE.csv: a row per sample",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="decides the latent points (default: 0)")
     parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="where to compute (default: numpy)")
@@ -91,7 +92,7 @@ def interpolation(latent: int, n: int, seed: int, per_row: int = PER_ROW) -> Ite
 
 
 def draw(saved: Checkpoint, values: argparse.Namespace) -> Iterator[np.ndarray]:
-    """The samples asked for, float32 in data units, (k, size) at a time. Raises: InputError where one is not finite."""
+    """The samples asked for, in data units, (k, size) at a time. Raises: InputError where one is not finite."""
     backend = get_ops(values.backend)
     if not values.interpolate:
         return saved.samples(values.n, backend, seed=values.seed, raw=values.raw)
@@ -120,19 +121,20 @@ def write(path: Path, saved: Checkpoint, n: int, parts: Iterator[np.ndarray]) ->
         return
     with replacing(path) as temporary, open(temporary, "wb") as file:
         if suffix == ".npz":  # as np.savez_compressed would, which needs all of the array at once
-            header = {"descr": "<f4", "fortran_order": False, "shape": (n, *saved.space.shape)}
+            descr = np.dtype(saved.scaler.data_type(saved.space)).newbyteorder("<").str
+            header = {"descr": descr, "fortran_order": False, "shape": (n, *saved.space.shape)}
             with (
                 zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
                 archive.open("x.npy", "w", force_zip64=True) as entry,
             ):
                 np.lib.format.write_array_header_1_0(entry, header)
                 for x in parts:
-                    entry.write(x.astype("<f4").tobytes())
+                    entry.write(x.astype(descr).tobytes())
         else:
             with io.TextIOWrapper(file, "utf-8", newline="") as text:
                 table = csv.writer(text, lineterminator="\n")
                 table.writerow(saved.space.columns or [f"p{i}" for i in range(saved.space.size)])
-                for x in parts:  # the shortest text that reads back as the same float32
+                for x in parts:  # the shortest text that reads back as the same number
                     table.writerows([[str(v) for v in row] for row in x])
 
 

@@ -125,7 +125,7 @@ def explain(config: Config, values: argparse.Namespace) -> None:
         meter = contention.Meter()
         with limited_threads(gan):
             steps = steps_of(gan, parts.batches, config.steps_per_launch)
-            lines = explain.lines(cost, gan, steps.run, parts.rows.nbytes)
+            lines = explain.lines(cost, gan, steps.run, parts.batches.rows.nbytes)
     for line in lines:
         cli.say(line)
     if (found := meter.read()).load > contention.LOAD:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +69,10 @@ class Space:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set. Rows are *stored* values (n, size), uint8 where the source has 8 bits, else float32.
+    """A data set. Rows are *stored* values (n, size): uint8 where the source has 8 bits, else float32.
 
-    A data value is a stored value times `unit`; those of images lie in [0, 1]. `labels` (digits and MNIST) holds uint8
+    Tables that would lose digits in float32 are stored in float64 (see `scaling.storage`). A data value is a stored value
+    times `unit` (see `values`); those of images lie in [0, 1]. `labels` (digits and MNIST) holds uint8
     arrays under the names of the parts. `test` may have no rows.
     """
 
@@ -82,6 +83,16 @@ class Data:
     test: np.ndarray
     labels: dict[str, np.ndarray] | None
     unit: float
+
+    def values(self, rows: np.ndarray) -> np.ndarray:
+        """The data values of stored rows: float32, or float64 where they are stored so."""
+        dtype = np.float64 if rows.dtype == np.float64 else np.float32
+        return (rows * dtype(self.unit)).astype(dtype, copy=False)
+
+    def rounded(self) -> Data:
+        """The same with its rows in float32."""
+        parts = {name: getattr(self, name).astype(np.float32) for name in ("train", "validation", "test")}
+        return replace(self, **parts)
 
     def part(self, all_data: bool) -> np.ndarray:
         """What is trained on: the training part, or with `all_data` the validation part too; never the test part."""

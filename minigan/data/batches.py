@@ -15,6 +15,9 @@ from minigan.errors import InputError
 class Batches:
     """The training rows, resident on the backend in their stored type, served in a new order each epoch.
 
+    Rows stored in float64 are resident in model units instead, because their offset must be taken away before they are
+    rounded.
+
     The order of an epoch is a permutation keyed by (seed, epoch); what is left over at its end waits for another.
     """
 
@@ -27,11 +30,14 @@ class Batches:
             raise InputError(f"--batch-size {batch_size} is larger than the training part, which has {self.n} samples.")
         self.batch_size = batch_size
         self.per_epoch = self.n // batch_size
+        # (stored * unit - offset) / scale, as (stored - offset / unit) / (scale / unit)
+        offset, factor = scaler.offset / unit, unit / scaler.scale
+        if rows.dtype == np.float64:
+            rows = Scaler(offset, scaler.scale / unit).to_model(rows, dtype)
+            offset, factor = np.zeros(1), np.ones(1)
         self.rows = ops.asarray(np.ascontiguousarray(rows))
         self._gathered = ops.empty((batch_size, d), rows.dtype) if rows.dtype != dtype else None
-        # (stored * unit - offset) / scale, as (stored - offset / unit) * (unit / scale)
-        self.offset = ops.asarray((scaler.offset / unit).astype(dtype))
-        self.factor = ops.asarray((unit / scaler.scale).astype(dtype))
+        self.offset, self.factor = ops.asarray(offset.astype(dtype)), ops.asarray(factor.astype(dtype))
         self._noise, self._ops = Noise(seed), ops
         self._epoch, self._order = -1, np.empty(0, np.int64)
         self._resident_epoch, self._resident = -1, None

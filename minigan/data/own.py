@@ -12,7 +12,7 @@ import math
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
@@ -21,6 +21,7 @@ import numpy as np
 
 from minigan import memory
 from minigan.data.files import BLOCK, opened, read_exactly
+from minigan.data.scaling import FAR, storage
 from minigan.errors import InputError, reason, short
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
@@ -39,6 +40,9 @@ MAX_VALUE = 1e30
 
 MAX_NAME = 200
 """Characters in the name of a column."""
+
+WHOLE = 1 << 53
+"""Whole numbers up to this magnitude are exact in float64."""
 
 MAX_LINE = 1 << 22
 """Characters in one line of a CSV file."""
@@ -145,9 +149,11 @@ def _read_array(stream: BinaryIO, size: int, path: Path) -> Raw:
             f"but {size - header_size:,} bytes follow."
         )
     images = len(shape) == 3
-    stored = 1 if images and dtype.kind != "f" else 4
+    # a table is read in its own type, and it and what is stored of it are there at once
+    stored = 1 if images and dtype.kind != "f" else 4 if images else max(4, (dtype.itemsize + 4) // 2)
     check_counts(shape[0], math.prod(shape[1:]), path, stored)
-    flat = np.empty(math.prod(shape), np.uint8 if stored == 1 else np.float32)
+    kept: Any = dtype.newbyteorder("=") if not images else np.float32 if dtype.kind == "f" else np.uint8
+    flat = np.empty(math.prod(shape), kept)
     step = BLOCK // dtype.itemsize
     for start in range(0, flat.size, step):
         block = np.empty(min(step, flat.size - start), dtype)
@@ -158,9 +164,10 @@ def _read_array(stream: BinaryIO, size: int, path: Path) -> Raw:
     with _parsing(path, "is damaged"):
         stream.read(1)  # meeting the end of a zip entry verifies its checksum
     values = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
-    rows = np.ascontiguousarray(values).reshape(shape[0], -1)
     if not images:
-        return Raw(rows, shape[1:], tuple(f"x{i}" for i in range(shape[1])), 1.0)
+        columns = tuple(f"x{i}" for i in range(shape[1]))
+        return _table(values, _whole_lost(values), columns, path)
+    rows = np.ascontiguousarray(values).reshape(shape[0], -1)
     if dtype.kind in "iu" and rows.max() <= 1:
         raise InputError(
             f"{path} holds whole numbers for images, taken as 0 (black) to 255 (white), but none is above 1; if 1 "
@@ -223,15 +230,20 @@ def read_csv(path: Path) -> Raw:
             header = next(lines, "")
             delimiter = max(",;\t", key=header.count)
             columns = _header(header, delimiter, path)
-            blocks, size = [], 0
+            blocks, size, lost = [], 0, np.zeros(len(columns))
             for first, block in _line_blocks(lines):
-                blocks.append(_csv_rows(block, first, delimiter, columns, path))
-                size += blocks[-1].nbytes
+                rows = _csv_rows(block, first, delimiter, columns, path)
+                if (np.abs(rows) >= WHOLE).any():
+                    lost = np.maximum(lost, _cells_lost(block, delimiter, len(columns)))
+                blocks.append(rows)
+                size += rows.nbytes
                 memory.require(size, f"{path}, of which {size:,} bytes of values have been read,", SMALLER)
         except UnicodeDecodeError:
             raise InputError(f"{path} is not UTF-8 text; save the table as CSV in UTF-8.") from None
     check_counts(sum(map(len, blocks)), len(columns), path, 0)
-    return Raw(np.concatenate(blocks), (len(columns),), columns, 1.0)
+    values = np.concatenate(blocks)
+    blocks.clear()  # its memory is needed
+    return _table(values, lost, columns, path)
 
 
 def _lines(text: TextIO, path: Path) -> Iterator[str]:
@@ -260,11 +272,11 @@ def _line_blocks(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _csv_rows(lines: list[str], first: int, delimiter: str, columns: tuple[str, ...], path: Path) -> np.ndarray:
-    """The rows (n, columns) of a block of lines, float32; blank lines are left out."""
+    """The rows (n, columns) of a block of lines, float64; blank lines are left out."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # about blocks of nothing but blank lines
-            rows = np.loadtxt(lines, np.float32, comments=None, delimiter=delimiter, quotechar='"', ndmin=2)
+            rows = np.loadtxt(lines, np.float64, comments=None, delimiter=delimiter, quotechar='"', ndmin=2)
         if not rows.size:
             return rows.reshape(0, len(columns))
         why = "" if rows.shape[1] == len(columns) and (np.abs(rows) <= MAX_VALUE).all() else "its values are unusable"
@@ -274,6 +286,16 @@ def _csv_rows(lines: list[str], first: int, delimiter: str, columns: tuple[str, 
         fault = _csv_fault(lines, first, delimiter, columns) or f"after line {first - 1}: {why}"
         raise InputError(f"{path}: {fault}.")
     return rows
+
+
+def _cells_lost(lines: list[str], delimiter: str, columns: int) -> np.ndarray:
+    """By how much float64 moves the whole numbers in each column of a block of lines, at most (columns,)."""
+    lost = [0] * columns
+    for line in lines:
+        for j, cell in enumerate(next(csv.reader([line], delimiter=delimiter))):
+            with suppress(ValueError):  # no whole number
+                lost[j] = max(lost[j], abs(int(cell) - int(float(cell))))
+    return np.array(lost, np.float64)
 
 
 def _header(line: str, delimiter: str, path: Path) -> tuple[str, ...]:
@@ -401,6 +423,38 @@ def check_counts(n: int, d: int, path: Path, stored: int) -> None:
     if not 1 <= d <= MAX_FEATURES:
         raise InputError(f"{path} holds samples of {d:,} values; they must have between 1 and {MAX_FEATURES:,}.")
     memory.require(2 * n * d * stored, f"{path}, read and divided into parts,", SMALLER)
+
+
+def _table(values: np.ndarray, lost: np.ndarray, columns: tuple[str, ...], path: Path) -> Raw:
+    """A table of values (n, d) of any type, `lost` (d,) being by how much float64 moves those of a column.
+
+    Raises: InputError where that is too much for a column's spread, as it would be in float32 (see `scaling.FAR`).
+    """
+    with np.errstate(all="ignore"):  # values too small for float32, which become 0
+        dtype, scale = storage(values)
+        bad = lost > FAR * 2.0**-24 * scale
+        if bad.any():
+            j = int(bad.argmax())
+            raise InputError(
+                f"{path}: column {short(columns[j])} holds whole numbers beyond 2^53 = {WHOLE:,} that float64 moves by up "
+                f"to {lost[j]:.0f}, too much for a spread of {scale[j]:.3g}; subtract a number from the column, or leave it out."
+            )
+        memory.require(values.size * np.dtype(dtype).itemsize, f"{path}, divided into parts,", SMALLER)
+        return Raw(np.ascontiguousarray(values, dtype), (len(columns),), columns, 1.0)
+
+
+def _whole_lost(values: np.ndarray) -> np.ndarray:
+    """By how much float64 moves the values (n, d) of each column at most, (d,); only 64-bit whole numbers have too many digits."""
+    n, d = values.shape
+    lost = np.zeros(d)
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
+        step = max(1, BLOCK // d)
+        for i in range(0, n, step):
+            x = values[i : i + step]
+            high, low = x >> 32, x & 0xFFFFFFFF  # each of few bits, so that the differences below are exact
+            moved = np.abs(x.astype(np.float64) - high * 2.0**32 - low)
+            lost = np.maximum(lost, moved.max(axis=0))
+    return lost
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Between data units and what the generator's output activation can produce."""
+"""Between data units and what the generator's output activation can produce.
+
+Offsets are taken away in float64, and only then is a value rounded to what the networks compute in: timestamps near 1.7e9
+are 128 apart in float32, but as far from their mean as float32 can say.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,12 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 20
 """Values converted at a time, so that no float64 copy of a data set is made."""
+
+FAR = 64
+"""An offset more than so many scales from 0 needs float64: float32 would move values there by up to FAR 2^-24 = 2^-18 scales."""
+
+SMALL = 1e-37
+"""The scale below which float32 has few digits, or none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,38 +56,84 @@ class Scaler:
             if output == "tanh":
                 return cls(np.full(1, 0.5), np.full(1, 0.5))
             rows = rows.reshape(-1, 1)
+        zero = origin(rows)
         if output == "identity":
-            offset, scale = _moments(rows)
+            offset, scale = _moments(rows, zero)
             scale = scale / spread
         else:
-            low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+            low, high = rows.min(axis=0) - zero, rows.max(axis=0) - zero
             offset, scale = (low, high - low) if output == "sigmoid" else ((low + high) / 2, (high - low) / 2)
-        # a constant column's deviation is 0 but for rounding, and 1 / scale must be finite in float32
-        scale = np.where(scale > 1e-9 * np.abs(offset) + 1e-37, scale, 1 / unit)
-        return cls(offset * unit, scale * unit)
+        scale = np.where(varies(offset, scale, rows.dtype), scale, 1 / unit)
+        return cls((zero + offset) * unit, scale * unit)
 
-    def to_model(self, data: np.ndarray) -> np.ndarray:
-        """Model values of data values, float32, of the same shape (n, d)."""
-        return self._blocks(data, lambda x: (x - self.offset) / self.scale)
+    def to_model(self, data: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
+        """Model values of data values (n, d), computed in float64 and rounded once, to `dtype`."""
+        return self._blocks(data, lambda x: (x - self.offset) / self.scale, dtype)
 
     def to_data(self, model: np.ndarray, space: Space) -> np.ndarray:
-        """Data values of model values (n, d), float32; images are clipped to [0, 1]."""
-        if space.kind == "image":
-            return self._blocks(model, lambda y: np.clip(self.offset + self.scale * y, 0, 1))
-        return self._blocks(model, lambda y: self.offset + self.scale * y)
+        """Data values of model values (n, d), of the type `data_type`; images are clipped to [0, 1].
 
-    def _blocks(self, rows: np.ndarray, formula: Any) -> np.ndarray:
-        out = np.empty(rows.shape, np.float32)
+        Rounding moves them by 2^-24 (FAR + |model|) scales at most; in float64 by 2^-52 (|offset| + |scale model|).
+        """
+        dtype = self.data_type(space)
+        if space.kind == "image":
+            return self._blocks(model, lambda y: np.clip(self.offset + self.scale * y, 0, 1), dtype)
+        return self._blocks(model, lambda y: self.offset + self.scale * y, dtype)
+
+    def data_type(self, space: Space) -> Any:
+        """float32, or float64 for points and tables with a column that is `far`."""
+        return np.float64 if space.kind != "image" and far(self.offset, self.scale).any() else np.float32
+
+    def _blocks(self, rows: np.ndarray, formula: Any, dtype: Any) -> np.ndarray:
+        out = np.empty(rows.shape, dtype)
         step = max(1, _BLOCK // max(1, rows.shape[1]))
         for i in range(0, len(rows), step):
             out[i : i + step] = formula(rows[i : i + step].astype(np.float64))
         return out
 
 
-def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column, in two passes of float64 blocks."""
+def far(offset: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Which columns would lose digits in float32: those so many scales from 0, and those too small to be told from it."""
+    return (np.abs(offset) > FAR * scale) | (scale < SMALL)
+
+
+def origin(rows: np.ndarray) -> np.ndarray:
+    """What is taken from rows (n, d) before their moments, float64: their first row, so that digits far from 0 are kept.
+
+    Rows in float32 or bytes have few digits, and are summed as they are.
+    """
+    return np.zeros(1) if rows.dtype in (np.uint8, np.float32) else rows[0].astype(np.float64)
+
+
+def varies(offset: np.ndarray, deviation: np.ndarray, dtype: Any) -> np.ndarray:
+    """Which columns of rows of this type vary: a constant's deviation is 0 but for rounding.
+
+    1 / deviation must be finite in float32 where that is computed with, and the square of a deviation not be 0 in float64.
+    """
+    return deviation > 1e-9 * np.abs(offset) + (SMALL if dtype in (np.uint8, np.float32) else 1e-150)
+
+
+def storage(values: np.ndarray) -> tuple[Any, np.ndarray]:
+    """The type that the values of a table (n, d) are stored in, and what each column is measured by when it is scaled.
+
+    float32, unless that would lose digits: where a column is `far`, but for constants that float32 holds. Then float64. What
+    columns are measured by is their standard deviation, or 1 if they do not vary.
+    """
+    zero = origin(values)
+    mean, deviation = _moments(values, zero)
+    vary, offset = varies(mean, deviation, values.dtype), zero + mean
+    scale = np.where(vary, deviation, 1.0)
+    wide = far(offset, scale) & (vary | (offset != offset.astype(np.float32)))
+    return (np.float64 if wide.any() else np.float32), scale
+
+
+def _moments(rows: np.ndarray, zero: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column minus `zero`, in two passes of float64 blocks."""
     step = max(1, _BLOCK // rows.shape[1])
     blocks = range(0, len(rows), step)
-    mean = sum(rows[i : i + step].sum(axis=0, dtype=np.float64) for i in blocks) / len(rows)
-    squares = sum(np.square(rows[i : i + step] - mean).sum(axis=0) for i in blocks)
+    if not zero.any():  # the same sum, but in an order of its own
+        mean = sum(rows[i : i + step].sum(axis=0, dtype=np.float64) for i in blocks) / len(rows)
+    else:
+        mean = sum((rows[i : i + step] - zero).sum(axis=0) for i in blocks) / len(rows)
+    squares = sum(np.square(rows[i : i + step] - zero - mean).sum(axis=0) for i in blocks)
     return np.asarray(mean), np.sqrt(np.asarray(squares) / len(rows))

@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for part in ("train", "validation", "test"):
         rows = getattr(data, part)
         if len(rows):
-            share = classifier.accuracy(rows * np.float32(data.unit), data.labels[part])
+            share = classifier.accuracy(data.values(rows), data.labels[part])
             print(f"{part:<10} {share:8.2%} of {len(rows):,} images told right")
     print(f"{values.out}: {len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}")
     return 0

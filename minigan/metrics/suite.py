@@ -24,6 +24,7 @@ from minigan.backends import Array, Ops
 from minigan.backends.noise import METRIC, Noise
 from minigan.data import Data
 from minigan.data.mixtures import SIGMA, centres
+from minigan.data.scaling import origin, varies
 from minigan.errors import DivergenceError, InputError
 from minigan.metrics import bins, prdc
 from minigan.metrics.features import KINDS, digit_kl, load_classifier
@@ -144,9 +145,13 @@ class Suite:
                 f"{data.name}: {len(held)} samples are held out, too few to compare with; "
                 f"at least {LEAST} are needed, a fifth of the data."
             )
-        # samples and four sets of real rows, as float32; while they are measured, rows in double precision
+        # samples and four sets of real rows, as they are stored or float32; while they are measured, rows in double precision
         count, table = len(data.train), data.space.kind != "image"
-        needed = 4 * (n + 3 * m + count) + data.train.itemsize * count + 16 * (count if table else m)
+        needed = (
+            max(4, data.train.itemsize) * (n + 3 * m + count)
+            + data.train.itemsize * count
+            + 16 * (count if table else m)
+        )
         memory.require(
             needed * data.space.size,
             f"measuring {n:,} samples of {data.name}",
@@ -157,24 +162,20 @@ class Suite:
         self.classifier = load_classifier(data.name, backend) if data.labels is not None else None
         self._scale: tuple[np.ndarray, np.ndarray] | None = None
         if data.space.kind != "image":
-            rows = data.train.astype(np.float64)
+            zero = origin(data.train)
+            rows = data.train - zero  # float64
             deviation = rows.std(axis=0)
             mean = rows.mean(axis=0)
-            varies = deviation > 1e-9 * np.abs(mean) + 1e-37  # a constant column's deviation is 0 but for rounding
-            self._scale = mean, np.where(varies, deviation, 1.0)
+            self._scale = zero + mean, np.where(varies(mean, deviation, data.train.dtype), deviation, 1.0)
 
-        self.reference = self.units(held[:m])
+        self.reference = data.values(held[:m])
         chosen = np.zeros(len(data.train), bool)
         chosen[spread(len(data.train), m)] = True
         rest = data.train[~chosen]
-        self.training = self.units(data.train[chosen])
-        self.unused = self.units(rest[spread(len(rest), m)])
-        self.others = self.units(data.validation if tested else rest)
+        self.training = data.values(data.train[chosen])
+        self.unused = data.values(rest[spread(len(rest), m)])
+        self.others = data.values(data.validation if tested else rest)
         self._real_features, self._real_kinds = self.features(self.reference)
-
-    def units(self, stored: np.ndarray) -> np.ndarray:
-        """Stored rows in data units, float32."""
-        return (stored * np.float32(self.data.unit)).astype(np.float32, copy=False)
 
     # ------------------------------------------------------------------------------------------ what is compared
 
@@ -341,7 +342,7 @@ class Suite:
         }
 
     def _parzen(self, x: np.ndarray) -> float:
-        tuning = self.units(self.data.validation)
+        tuning = self.data.values(self.data.validation)
         return parzen(self.plain(x), self.plain(tuning), self.plain(self.reference), self.ops).nats
 
     def _contrast(self, x: np.ndarray) -> float:

@@ -70,8 +70,8 @@ class Checkpoint:
         )
 
     def sample(self, n: int, backend: Ops, *, seed: int, raw: bool = False) -> np.ndarray:
-        """n generated samples (n, size) in data units, float32. Raises: InputError where one is not finite."""
-        x, at = np.empty((n, self.space.size), np.float32), 0
+        """n generated samples (n, size) in data units. Raises: InputError where one is not finite."""
+        x, at = np.empty((n, self.space.size), self.scaler.data_type(self.space)), 0
         for part in self.samples(n, backend, seed=seed, raw=raw):
             x[at : at + len(part)] = part
             at += len(part)
@@ -162,6 +162,28 @@ def identify(data: Data, all_data: bool) -> dict[str, Any]:
     rows = data.part(all_data)
     sha256 = hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
     return {"name": data.name, "samples": len(rows), "sha256": sha256}
+
+
+def as_trained(data: Data, run: str | os.PathLike[str], all_data: bool) -> Data:
+    """The data with the digits that a run or checkpoint was trained on.
+
+    Tables were once stored in float32 whatever that did to their digits. A run that began so stays so, with a warning.
+    """
+    if data.train.dtype != np.float64:
+        return data
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            known = load(run).data
+        except InputError:  # none yet, or an unusable one: whoever needs it says so
+            return data
+    before = data.rounded()
+    if identify(before, all_data)["sha256"] != known.get("sha256"):
+        return data
+    warnings.warn(
+        f"{run}: trained on {data.name} in float32, and stays so; train anew to keep all digits.", stacklevel=2
+    )
+    return before
 
 
 def describe(identity: dict[str, Any]) -> str:

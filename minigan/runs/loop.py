@@ -70,6 +70,9 @@ class Parts:
                 f"--steps-per-launch {config.steps_per_launch} is for --backend cupy --kernels cuda; elsewhere it must be 1."
             )
         data = load(config.data, config.data_dir, config.image_size)
+        if values.resume is not None:
+            with cli.saying_warnings():
+                data = checkpoint.as_trained(data, values.resume, config.all_data)
         rows = data.part(config.all_data)
         if "batch_size" not in values.given and values.resume is None and config.batch_size > len(rows):
             config = config.replace(batch_size=len(rows))  # the recipe's size is a suggestion, a given one is an order
@@ -176,7 +179,7 @@ class Session:
     def real(self) -> np.ndarray:
         """As many real samples, always the same. In data units."""
         rows = self.data.train[: PREVIEW_IMAGES if self.data.space.kind == "image" else PREVIEW_POINTS]
-        return (rows * np.float32(self.data.unit)).astype(np.float32)
+        return self.data.values(rows)
 
     def draw_progress(self) -> None:
         from minigan import plots
