@@ -19,7 +19,7 @@ from minigan.files import write_json
 from minigan.recipes import recipe
 from minigan.runs import checkpoint
 from minigan.runs.checkpoint import Checkpoint
-from minigan.runs.directory import Run
+from minigan.runs.directory import Run, find_data
 
 if TYPE_CHECKING:  # imported when needed: --help and errors come at once
     from minigan.data import Data
@@ -66,19 +66,11 @@ def training_data(run: Run, saved: Checkpoint, name: str | None, directory: str 
 
     Raises: InputError where they are missing, or are no longer those that the checkpoint names.
     """
-    from minigan.data import load
-
     config = run.read_config()
-    where = name or config.data
-    data = checkpoint.as_trained(
-        load(where, directory or config.data_dir, config.image_size), saved.path, saved.config.all_data
-    )
-    found = checkpoint.identify(data, saved.config.all_data)
-    if data.space != saved.space or any(found[key] != saved.data.get(key) for key in ("samples", "sha256")):
-        raise InputError(
-            f"{run.path}: trained on {checkpoint.describe(saved.data)}, but --data {where} now holds "
-            f"{checkpoint.describe(found)}."
-        )
+    config = config.replace(data=name or config.data, data_dir=directory or config.data_dir)
+    data = find_data(str(run.path), config, told=name is not None)
+    data = checkpoint.as_trained(data, saved.path, saved.config.all_data)
+    checkpoint.check_data(saved, data, str(run.path), config.data)
     return data
 
 
@@ -201,20 +193,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         saved = checkpoint.load(place)
     if not run.config.is_file():
         raise InputError(f"{run.path}: holds no config.json, so the data that it was trained on cannot be found.")
-    backend = get_ops(values.backend)
-    with cli.saying_warnings():
-        data = training_data(run, saved, values.data, values.data_dir)
-    with np.errstate(all="ignore"):  # undefined measures are nan, and shown so
-        report, x = evaluate(run, saved, data, values.n, backend)
-    for line in report.lines():
-        cli.say(line)
-    try:
-        if values.json is not None:
-            write_json(values.json, report.to_dict())
-        picture(report, x, backend)
-    except OSError as error:
-        what = error.filename2 or error.filename or run.path
-        raise OutputError(f"{what} could not be written ({error.strerror or error}).") from None
+    with run.visited():
+        backend = get_ops(values.backend)
+        with cli.saying_warnings():
+            data = training_data(run, saved, values.data, values.data_dir)
+        with np.errstate(all="ignore"):  # undefined measures are nan, and shown so
+            report, x = evaluate(run, saved, data, values.n, backend)
+        for line in report.lines():
+            cli.say(line)
+        try:
+            if values.json is not None:
+                write_json(values.json, report.to_dict())
+            picture(report, x, backend)
+        except OSError as error:
+            what = error.filename2 or error.filename or run.path
+            raise OutputError(f"{what} could not be written ({error.strerror or error}).") from None
     cli.say(f"nearest training samples: {run.neighbours}")
     return 0
 

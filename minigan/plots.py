@@ -15,7 +15,8 @@ import gc
 import io
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from PIL import Image, ImageOps
 
 from minigan.data.scaling import FAR
-from minigan.files import write_bytes
+from minigan.errors import InputError, reason
+from minigan.files import reading, write_bytes
 from minigan.metrics.suite import METRICS
 
 if TYPE_CHECKING:  # only for the hints: drawing needs no loader
@@ -52,7 +54,9 @@ BINS = 40
 BETTER = {"low": "lower is better", "high": "higher is better", "one": "near 1 is good", "real": "near real is good"}
 LEAST_STEPS = 64  # steps of float64 between values, below which they are drawn as a constant
 MAX_FRAMES, FRAME_MS, LAST_FRAME_MS = 100, 150, 2000
+MAX_CURVE, MAX_SERIES = 10_000, 40
 MAX_GIF_WIDTH, MAX_GIF_BYTES = 720, 2_600_000
+MAX_FRAME = 1600  # pixels of a side of a picture of progress: those drawn here have at most 1209
 
 STYLE = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib, so pictures are alike everywhere
@@ -484,8 +488,8 @@ def _column(x: np.ndarray, d: int, j: int) -> np.ndarray:
 
 
 @_house_style()
-def curves(path: str | Path, records: Sequence[Mapping[str, Any]], real: Mapping[str, float] | None = None) -> None:
-    """Training curves from the lines of `metrics.jsonl`: `curves.png`.
+def curves(path: str | Path, records: Iterable[Mapping[str, Any]], real: Mapping[str, float] | None = None) -> None:
+    """Training curves from the lines of `metrics.jsonl`, which may be many: `curves.png`.
 
     real: what real samples score by the measures among the keys, drawn as a line.
     Losses and the discriminator's mean outputs, then a small panel for the speed and for every other numeric key: measures
@@ -495,14 +499,14 @@ def curves(path: str | Path, records: Sequence[Mapping[str, Any]], real: Mapping
     Raises: OSError.
     """
     main = ("step", "loss_d", "loss_g", "d_real", "d_fake")
-    keys = list(dict.fromkeys(k for r in records for k, v in r.items() if k not in main and _is_number(v)))
-    keys.sort(key=lambda k: k == "steps_per_second")  # the speed last: it says least about samples
-    small = {k: series for k in keys if len((series := _series(records, k))[0])}
+    series = _series(records)
+    keys = sorted(series, key=lambda k: k == "steps_per_second")  # the speed last: it says least about samples
+    small = {k: series[k] for k in keys if k not in main}
     columns = 0 if not small else math.ceil(len(small) / math.ceil(len(small) / 3))
     rows = 0 if not small else math.ceil(len(small) / columns)
     big, low, top, width = 360, (90 if len(small) == 1 else 140), MARGIN + TITLE, 1200
     figure = _figure(width, top + big + 56 + rows * (low + 84) + MARGIN // 2)
-    steps = [s for s, _ in (_series(records, k) for k in (*main[1:], *small)) if len(s)]
+    steps = [s for s, _ in series.values()]
     span = (min(s[0] for s in steps), max(s[-1] for s in steps)) if steps else (0.0, 1.0)
 
     left, right, gap = MARGIN + 48, MARGIN + 16, 72
@@ -514,7 +518,7 @@ def curves(path: str | Path, records: Sequence[Mapping[str, Any]], real: Mapping
     for i, (title, lines) in enumerate(panels):
         x = left + i * (half + gap)
         axes = _axes(figure, x, top, half, big)
-        values = [_series(records, key) for key, _, _ in lines]
+        values = [series.get(key, (np.empty(0), np.empty(0))) for key, _, _ in lines]
         if i == 1:
             axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
         entries = [_line(axes, *v, colour, name) for v, (_, name, colour) in zip(values, lines, strict=True)]
@@ -554,16 +558,41 @@ def curves(path: str | Path, records: Sequence[Mapping[str, Any]], real: Mapping
     _save(figure, path)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+def _is_usable(value: Any) -> bool:
+    number = type(value) in (int, float) or isinstance(value, np.integer | np.floating)
+    return number and bool(-1e30 < value < 1e30)
 
 
-def _series(records: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
-    """steps, values (float64) of the records in which both are finite (and not absurd, so that sums stay finite)."""
-    pairs = [(r["step"], r[key]) for r in records if _is_number(r.get("step")) and _is_number(r.get(key))]
-    table = np.array(pairs, np.float64).reshape(-1, 2)
-    table = table[(np.isfinite(table) & (np.abs(table) < 1e30)).all(axis=1)]
-    return table[:, 0], table[:, 1]
+def _series(records: Iterable[Mapping[str, Any]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """steps, values (float64) of every number in the records, by name, where both are finite, and not absurd, so that sums
+    stay finite. Of more than MAX_SERIES names the first are taken, of very many points evenly spaced ones."""
+    found: dict[str, _Curve] = {}
+    for record in records:
+        step: Any = record.get("step")
+        for name, value in record.items():
+            if name != "step" and _is_usable(step) and _is_usable(value):
+                if name not in found and len(found) < MAX_SERIES:
+                    found[name] = _Curve()
+                if name in found:
+                    found[name].add(step, value)
+    return {name: (np.array(curve.steps), np.array(curve.values)) for name, curve in found.items()}
+
+
+class _Curve:
+    """Points of a curve: whenever there are 2 MAX_CURVE of them, every second is left out from then on."""
+
+    def __init__(self) -> None:
+        self.steps, self.values = array("d"), array("d")
+        self.seen, self.stride = 0, 1
+
+    def add(self, step: float, value: float) -> None:
+        if self.seen % self.stride == 0:
+            self.steps.append(step)
+            self.values.append(value)
+            if len(self.steps) == 2 * MAX_CURVE:
+                del self.steps[1::2], self.values[1::2]
+                self.stride *= 2
+        self.seen += 1
 
 
 def _line(axes: Axes, steps: np.ndarray, values: np.ndarray, colour: str, label: str) -> Line2D:
@@ -614,7 +643,7 @@ def animation(path: str | Path, frames: Sequence[str | Path]) -> None:
 
     Frames of another size are fitted into the first one's. The size in pixels and the number of colours are chosen so
     that the file stays under about 3 MB. Without frames nothing is written.
-    Raises: OSError, also for a frame that cannot be read.
+    Raises: OSError; InputError for a frame that cannot be read.
     """
     if not frames:
         return
@@ -635,11 +664,19 @@ def animation(path: str | Path, frames: Sequence[str | Path]) -> None:
 
 
 def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as file:
-            return file.convert("RGB")
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises for broken files
-        raise OSError(f"{path} is not a readable picture ({error})") from None
+    """A picture of ours. Raises: InputError for what is none, before it takes memory."""
+    with reading(path) as (file, _):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about large pictures, which are refused
+                picture = Image.open(file, formats=["PNG"])
+            if max(picture.size) <= MAX_FRAME:
+                return picture.convert("RGB")
+        except Exception as error:  # of untrusted bytes Pillow raises nearly every class
+            raise InputError(f"{path}: is not a readable picture ({reason(error).split(' <_io')[0]}).") from None
+    raise InputError(
+        f"{path}: is a picture of {picture.width} x {picture.height} pixels; a frame has at most {MAX_FRAME}."
+    )
 
 
 def _frame(path: Path, size: tuple[int, int], factor: int) -> Image.Image:
@@ -710,8 +747,9 @@ def _thin(rows: np.ndarray, most: int) -> np.ndarray:
 
 
 def _short(name: str, most: int = 40) -> str:
-    """A column's name on one line, cut where it is too long for its panel."""
+    """A column's name on one line, cut where it is too long for its panel; what fonts cannot draw is escaped."""
     name = " ".join(name.split())
+    name = name if name.isprintable() else ascii(name)[1:-1]
     return name if len(name) <= most else name[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 

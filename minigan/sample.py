@@ -6,8 +6,10 @@ import argparse
 import csv
 import io
 import itertools
+import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +121,7 @@ def write(path: Path, saved: Checkpoint, n: int, parts: Iterator[np.ndarray]) ->
 
         plots.samples(path, saved.space, np.concatenate(list(parts)))
         return
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with replacing(path) as file:
         if suffix == ".npz":  # as np.savez_compressed would, which needs all of the array at once
             descr = np.dtype(saved.scaler.data_type(saved.space)).newbyteorder("<").str
             header = {"descr": descr, "fortran_order": False, "shape": (n, *saved.space.shape)}
@@ -131,11 +133,22 @@ def write(path: Path, saved: Checkpoint, n: int, parts: Iterator[np.ndarray]) ->
                 for x in parts:
                     entry.write(x.astype(descr).tobytes())
         else:
-            with io.TextIOWrapper(file, "utf-8", newline="") as text:
-                table = csv.writer(text, lineterminator="\n")
-                table.writerow(saved.space.columns or [f"p{i}" for i in range(saved.space.size)])
-                for x in parts:  # the shortest text that reads back as the same number
-                    table.writerows([[str(v) for v in row] for row in x])
+            text = io.TextIOWrapper(file, "utf-8", newline="")
+            table = csv.writer(text, lineterminator="\n")
+            table.writerow(saved.space.columns or [f"p{i}" for i in range(saved.space.size)])
+            for x in parts:  # the shortest text that reads back as the same number
+                table.writerows([[str(v) for v in row] for row in x])
+            text.detach()  # flushed, and the file left open
+
+
+def require_room(path: Path, n: int, saved: Checkpoint) -> None:
+    """Raise InputError where the disk has not half of what n samples take: so far at most they are compressed."""
+    needed = n * saved.space.size * np.dtype(saved.scaler.data_type(saved.space)).itemsize
+    with suppress(OSError):  # what is wrong with the directory is said when the file is written
+        free = shutil.disk_usage(path.parent).free
+        if needed > 2 * free:
+            words = f"{memory.words(needed)} of numbers, and {memory.words(free)} are free on the disk"
+            raise InputError(f"-n {short(n)}: the samples are {words}; ask for fewer.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -146,6 +159,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         memory.require(
             9 * values.n * saved.space.size, f"-n {values.n}: a picture", "ask for fewer, or for .npz or .csv"
         )
+    else:
+        require_room(values.out, values.n, saved)
     try:
         write(values.out, saved, values.n, draw(saved, values))
     except OSError as error:

@@ -37,7 +37,11 @@ def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
     )
     place = parser.add_argument_group("run")
     place.add_argument("--out", metavar="DIR", help="fresh run directory (default: runs/NAME-001, -002, ...)")
-    place.add_argument("--resume", metavar="DIR", help="continue the run in DIR; needs no other flag")
+    place.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="continue the run in DIR; needs no other flag, but --data where its data have moved",
+    )
     place.add_argument("--config", metavar="FILE", help="take all settings from a run's config.json")
     place.add_argument("--quiet", action="store_true", help="print nothing but errors")
     place.add_argument(
@@ -144,7 +148,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     session.say(f"data {session.data.name}: {session.identity['samples']} samples of {session.data.space.size} values")
     session.say(f"generator {gan.generator.count:,} parameters, discriminator {gan.discriminator.count:,}")
     verb = f"resuming at step {gan.step}" if gan.step else "training"
-    session.say(f"{verb}, {config.objective}, batch {config.batch_size}, to step {config.steps}, in {run.path}")
+    if session.reached:
+        session.say(
+            f"--until {config.until} is reached already, at step {gan.step} with {session.reached}: no step is made; "
+            f"to go on, resume with another --until"
+        )
+    else:
+        session.say(f"{verb}, {config.objective}, batch {config.batch_size}, to step {config.steps}, in {run.path}")
     began = time.perf_counter()
     first = gan.step
     try:
@@ -154,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             session.backend.synchronize()
             seconds = time.perf_counter() - began
             session.finish()
-    except OSError as error:
+    except (OSError, InputError) as error:
         raise OutputError(unwritable(error, gan.step, run)) from None
     finally:
         run.release()
@@ -164,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"stopped and saved at step {gan.step}; continue with: python -m minigan.train --resume {quoted(run.path)}"
         )
         return 128 + stop.signal
-    if session.reached:
+    if session.reached and steps:
         session.say(f"--until {config.until}: reached at step {gan.step} with {session.reached}")
     session.say(f"{steps} steps in {seconds:.1f} s ({steps / max(seconds, 1e-9):.0f} steps/s)")
     session.say(cli.wrapped(f"pictures: {run.samples}, {run.curves}, {run.animation}, {run.pictures}{os.sep}", 2))

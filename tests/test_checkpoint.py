@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import math
 import os
+import re
 import struct
 import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigan.backends import Ops, get_ops
-from minigan.data import Space
+from minigan.config import Config
+from minigan.data import Data, Space
 from minigan.data.scaling import Scaler
 from minigan.errors import DivergenceError, InputError
 from minigan.nn.gan import GAN
@@ -500,3 +505,119 @@ def test_whatever_signed_metadata_say_is_usable_or_refused(
     assert described.isprintable() and len(described) < 300
     for column in saved.space.columns:
         assert column.encode() and column.isprintable() and len(column) <= 200
+
+
+# ------------------------------------------------------------------------------------- what was measured, and the data
+
+RECORD = st.fixed_dictionaries(
+    {"step": st.integers(-1, 4) | st.floats() | st.none()}, optional={"frechet": st.floats()}
+)
+
+
+@given(st.dictionaries(st.sampled_from(["last", "best", "other"]), RECORD | st.none() | st.integers()) | st.integers())
+def test_what_was_measured_comes_back_or_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, good: bytes, measured: Any
+) -> None:
+    path = tmp_path_factory.mktemp("measured") / NAME
+    path.write_bytes(forged(good, lambda _, meta: meta.update(measured=measured)))
+    usable = isinstance(measured, dict) and all(
+        key in ("last", "best")
+        and isinstance(record, dict)
+        and type(record["step"]) is int
+        and 0 <= record["step"] <= 2
+        and math.isfinite(record.get("frechet", 0))
+        for key, record in measured.items()
+    )
+    if usable:
+        assert load(path).measured == measured
+    else:
+        refused(path, "measured")
+
+
+def data_of(**changes: Any) -> Data:
+    rows = np.arange(240, dtype=np.uint8).reshape(30, 8)
+    parts = {"train": rows[:20], "validation": rows[20:25], "test": rows[25:]}
+    labels = {name: part[:, 0] for name, part in parts.items()}
+    space = Space("image", (2, 4), ())
+    return Data(**{"name": "things", "space": space, **parts, "labels": labels, "unit": 1 / 255, **changes})
+
+
+def checkpoint_of(data: Data, identity: dict[str, Any]) -> Any:
+    return SimpleNamespace(space=data.space, data=identity, config=Config())
+
+
+def changed(rows: np.ndarray) -> np.ndarray:
+    rows = rows.copy()
+    rows[-1, -1] += 1
+    return rows
+
+
+TABLE = Space("table", (8,), tuple("abcdefgh"))
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "a training value": ({}, {"train": changed(data_of().train)}, "its training rows have the SHA-256"),
+    "a validation value": ({}, {"validation": changed(data_of().validation)}, "its held-out rows have the SHA-256"),
+    "a test value": ({}, {"test": changed(data_of().test)}, "its held-out rows have the SHA-256"),
+    "a label": ({}, {"labels": {**data_of().labels, "test": data_of().test[:, 1]}}, "its labels have the SHA-256"),
+    "no labels": ({}, {"labels": None}, "its labels have the SHA-256"),
+    "the unit": ({}, {"unit": 1.0}, "its unit is 1.0, not 0.0039"),
+    "the shape": ({}, {"space": Space("image", (4, 2), ())}, "its shape is (4, 2), not (2, 4)"),
+    "the kind": ({}, {"space": TABLE}, "its kind is table, not image; its shape is (8,), not (2, 4)"),
+    "a column": (
+        {"space": TABLE},
+        {"space": Space("table", (8,), (*"abcdefg", "\x1b[2J"))},
+        "its column 8 is called \\x1b[2J, not h.",
+    ),
+    "the number": ({}, {"train": data_of().train[:19]}, "its number of samples to train on is 19, not 20"),
+    "the type": ({}, {"train": data_of().train.astype("f")}, "its training rows have the SHA-256"),
+    "where a part ends": (
+        {},
+        {"validation": data_of().validation[:4], "test": np.concatenate([data_of().validation[4:], data_of().test])},
+        "its held-out rows have the SHA-256",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_differs_in_the_data_is_named(change: str) -> None:
+    before, after, words = CHANGES[change]
+    then, now = data_of(**before), data_of(**{**before, **after})
+    saved = checkpoint_of(then, checkpoint.identify(then, False))
+    checkpoint.check_data(saved, then, "run", "x.npy")
+    with pytest.raises(InputError) as caught:
+        checkpoint.check_data(saved, now, "run", "x.npy")
+    message = str(caught.value)
+    assert message.startswith("run: --data x.npy does not hold what the run was trained on: ") and words in message
+    assert all(one != other for one, other in re.findall(r"the SHA-256 (\w+), not (\w+)", message))
+    assert message.isprintable()
+
+
+def test_data_are_the_same_under_any_name_and_for_older_checkpoints() -> None:
+    data = data_of()
+    for all_data in (False, True):
+        rows = data.part(all_data)
+        old = {"name": "x", "samples": len(rows), "sha256": hashlib.sha256(rows.tobytes()).hexdigest()}
+        for identity in (checkpoint.identify(data, all_data), old, {"name": "x"}):
+            saved = checkpoint_of(data, identity)
+            saved.config = Config(all_data=all_data)
+            checkpoint.check_data(saved, data_of(name="other"), "run", "x.npy")
+        saved = checkpoint_of(data, old)
+        with pytest.raises(InputError, match="its training rows have the SHA-256"):
+            checkpoint.check_data(saved, data_of(train=changed(data.train)), "run", "x.npy")
+    # older versions kept tables in float32
+    table = data_of(space=TABLE, train=np.random.default_rng(0).random((20, 8)))
+    sha256 = hashlib.sha256(table.train.astype("f").tobytes()).hexdigest()
+    checkpoint.check_data(checkpoint_of(table, {"name": "x", "samples": 20, "sha256": sha256}), table, "run", "x.npy")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*checkpoint.identify(data_of(), False), "sha256"]), st.text() | st.lists(st.none())
+    )
+)
+def test_any_forged_identity_is_one_sentence(identity: dict[str, Any]) -> None:
+    identity.pop("name", None)
+    try:
+        checkpoint.check_data(checkpoint_of(data_of(), identity), data_of(), "run", "x.npy")
+        assert not identity
+    except InputError as error:
+        assert str(error).isprintable() and len(str(error)) < 1000

@@ -663,7 +663,7 @@ def test_errors_of_the_operating_system_become_sentences(tmp_path: Path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr("builtins.open", denied)
-        refused(path, "cannot be read: Permission denied")
+        refused(path, "cannot be read (Permission denied)")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "iterdir", denied)
         refused(tmp_path, "cannot be read: Permission denied")
@@ -833,7 +833,7 @@ def test_images_of_any_kind_mode_and_shape_are_read(place: Path, kind: str, mode
     path = place / "shape.png"
     try:
         path.write_bytes(picture(Image.new(mode, tuple(size)), kind))
-    except (OSError, KeyError):
+    except (OSError, KeyError, ValueError):
         return  # the kind has no such mode
     assert own.read_image(path, 5).shape == (5, 5)
 

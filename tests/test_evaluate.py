@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from helpers import TINY, exit_code, tree
 from PIL import Image
+from test_checkpoint import forged
 
 from minigan import evaluate, plots, train
 from minigan.data import Space
@@ -20,6 +22,7 @@ from minigan.nn.gan import GAN
 from minigan.runs import checkpoint
 from minigan.runs import loop as training
 from minigan.runs.directory import Run
+from minigan.runs.loop import Session
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +113,7 @@ def test_a_checkpoint_file_is_measured_too(runs: Path, capsys: pytest.CaptureFix
         (["digits", "--json", "digits/config.json"], "already exists; choose another name"),
         (["digits", "--json", "none/x.json"], "the directory none does not exist"),
         (["digits", "--nonsense"], "unknown argument --nonsense"),
-        (["digits", "--data", "ring"], "now holds ring"),
+        (["digits", "--data", "ring"], "its kind is points, not image; its shape is (2,), not (8, 8)"),
         (["digits", "--data", "gone.npy"], "gone.npy"),
         ([], "RUN"),
     ],
@@ -148,7 +151,7 @@ def test_data_that_have_moved_are_found_and_data_that_have_changed_are_refused(
     np.save("elsewhere.npy", np.load("elsewhere.npy") + 1)
     capsys.readouterr()
     assert run("table", "--data", "elsewhere.npy") == 2
-    assert "trained on table (240 samples" in capsys.readouterr().err
+    assert "what the run was trained on: its training rows have the SHA-256" in capsys.readouterr().err
 
 
 def test_mnist_that_is_not_there_is_asked_for(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,14 +243,14 @@ def test_the_curves_of_measures_get_the_real_scores_also_after_resuming(monkeypa
     assert trained("--steps", "4", "--evaluate-every", "2") == 0
     assert exit_code(train.main, "--resume", "run", "--steps", "6", "--quiet") == 0
     assert exit_code(train.main, *TINY, "--data", "digits", "--steps", "2", "--out", "unmeasured") == 0
-    measured = set(Run(Path("run")).records()[-1]) - {"step"}
+    measured = set([*Run(Path("run")).records()][-1]) - {"step"}
     assert given[0] == given[1] and set(given[0]) == measured and given[0]["kinds"] == 10 and given[2] == {}
 
 
 @pytest.mark.usefixtures("few")
 def test_the_command_measures_what_training_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert trained("--steps", "6", "--evaluate-every", "6") == 0
-    logged = Run(Path("run")).records()[-1]
+    logged = list(Run(Path("run")).records())[-1]
     assert run("run", "-n", "200", "--json", "a.json") == 0
     measured = json.loads(Path("a.json").read_text())["generated"]
     assert {k: measured[k] for k in logged if k != "step"} == {k: v for k, v in logged.items() if k != "step"}
@@ -262,12 +265,98 @@ def test_training_ends_when_the_goal_is_met(capsys: pytest.CaptureFixture[str]) 
     assert checkpoint.load("run").step == 10
 
 
+POINTS = ["--data", "points.npy"]
+
+
+@pytest.fixture
+def points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data that are measured in no time, and no pictures, which take theirs."""
+    np.save("points.npy", np.random.default_rng(0).normal(size=(100, 3)))
+    for name in ("draw_progress", "finish"):
+        monkeypatch.setattr(Session, name, lambda self: None)
+
+
+@pytest.mark.usefixtures("points")
+def test_a_run_whose_goal_is_reached_makes_no_further_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert trained(*POINTS, "--steps", "40", "--until", "frechet<1e9") == 0
+    capsys.readouterr()
+    before = without_speeds("run")
+    for goal in ([], ["--until", "frechet < 1e8"]):  # another goal that the same measure reaches
+        assert exit_code(train.main, "--resume", "run", *goal) == 0
+        said = capsys.readouterr().out
+        assert "is reached already, at step 4 with frechet" in said
+        assert "no step is made; to go on, resume with another --until" in said
+    assert {**without_speeds("run"), "config.json": None} == {**before, "config.json": None}
+
+
+@pytest.mark.usefixtures("points")
+@pytest.mark.parametrize("lost", ["the log", "what the checkpoint holds of it"])
+def test_what_was_measured_is_remembered_by_checkpoints_and_by_older_ones_through_the_log(
+    lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert trained(*POINTS, "--steps", "8", "--until", "frechet<1e9", "--evaluate-every", "4") == 0
+    if lost == "the log":
+        Path("run/metrics.jsonl").unlink()
+    else:
+        newest = Path("run", checkpoint.NAME)
+        newest.write_bytes(forged(newest.read_bytes(), lambda _, meta: meta.pop("measured")))
+        assert checkpoint.load("run").measured == {}
+    best, measure = Path("run/checkpoint.best.safetensors").read_bytes(), Suite.measure
+    monkeypatch.setattr(Suite, "measure", lambda *a, **k: {**measure(*a, **k), "frechet": 1e12})
+    assert exit_code(train.main, "--resume", "run", "--quiet") == 0
+    assert checkpoint.load("run").step == 4
+    assert exit_code(train.main, "--resume", "run", "--until", "frechet<0", "--quiet") == 0
+    assert checkpoint.load("run").step == 8 and Path("run/checkpoint.best.safetensors").read_bytes() == best
+    assert (
+        checkpoint.load("run").measured["best"] == checkpoint.load("run/checkpoint.best.safetensors").measured["best"]
+    )
+
+
+@pytest.mark.usefixtures("points")
+def test_a_best_checkpoint_from_beyond_the_newest_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is killed between the two saves of the step at which the goal is reached."""
+    flags = [*POINTS, "--steps", "12", "--evaluate-every", "2", "--save-every", "4"]
+    assert trained(*flags) == 0
+    best = min((r for r in Run(Path("run")).records() if "frechet" in r), key=lambda r: r["frechet"])
+    goal = ["--until", f"frechet<{math.nextafter(best['frechet'], math.inf)!r}"]
+    shutil.rmtree("run")
+    assert trained(*flags, *goal) == 0
+    whole = without_speeds("run")
+    shutil.rmtree("run")
+
+    class Killed(BaseException):
+        pass
+
+    def die(self: Session) -> None:
+        if self.reached:
+            raise Killed
+        save(self)
+
+    save = Session.save
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "save", die)
+        with pytest.raises(Killed):
+            train.main([*TINY, "--out", "run", *flags, *goal])
+    assert checkpoint.load("run").step < checkpoint.load("run/checkpoint.best.safetensors").step == best["step"]
+    assert exit_code(train.main, "--resume", "run", "--quiet") == 0
+    assert without_speeds("run") == whole
+
+
+def without_speeds(run: str) -> dict[str, Any]:
+    files: dict[str, Any] = tree(Path(run))
+    lines = [json.loads(line) for line in files.pop("metrics.jsonl").splitlines()]
+    for name in ("curves.png", checkpoint.PREVIOUS):
+        files.pop(name, None)
+    return {**files, "metrics": [{k: v for k, v in line.items() if k != "steps_per_second"} for line in lines]}
+
+
 @pytest.mark.usefixtures("few")
 def test_measuring_does_not_change_training(tmp_path: Path) -> None:
     assert trained("--steps", "8") == 0
     assert exit_code(train.main, *TINY, "--steps", "8", "--evaluate-every", "3", "--out", "other") == 0
-    a, b = (Path(p, checkpoint.NAME).read_bytes() for p in ("run", "other"))
-    assert a == b
+    a, b = (checkpoint.load(p) for p in ("run", "other"))
+    assert all(a.tensors[name].tobytes() == b.tensors[name].tobytes() for name in a.tensors)
+    assert (a.measured, b.measured["last"]["step"]) == ({}, 8)
 
 
 @pytest.mark.usefixtures("few")

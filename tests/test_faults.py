@@ -6,6 +6,7 @@ import builtins
 import errno
 import io
 import json
+import math
 import os
 import random
 import re
@@ -19,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ import pytest
 from helpers import TINY, exit_code, start, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from test_checkpoint import IDENTITY, SCALER, SPACE, trained
 
 from minigan import train
@@ -169,10 +172,9 @@ def calls_of_one_save(directory: Path) -> list[str]:
 
 def test_the_injector_sees_every_call_of_the_checkpoint_writer(tmp_path: Path) -> None:
     assert calls_of_one_save(tmp_path / "a") == [
-        "open", "close",  # a fresh name
-        "open for writing", "write",
+        "open", "open for writing", "write",  # under a fresh name
         "unlink", "link",  # the one before gets its second name
-        "open for writing", "fsync", "chmod", "replace",
+        "fsync", "chmod", "replace",
         "open", "fsync", "close",  # the directory
     ]  # fmt: skip
 
@@ -211,7 +213,7 @@ def test_any_finite_state_round_trips(
     for array in gan.state().values():
         few = data.draw(st.lists(finite, min_size=1, max_size=5))
         array[:] = np.resize(np.array(few, dtype), array.size)
-    gan.step = data.draw(st.integers(0, 2**62))
+    gan.step = data.draw(st.integers(0, 2**31 - 1))
     saved(directory, gan)
     loaded = load_silently(directory)
     assert loaded.step == gan.step
@@ -304,20 +306,57 @@ def test_the_command_survives_every_writing_call_that_fails(capsys: pytest.Captu
 # --------------------------------------------------------------------------------------------------- kill -9, any moment
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    directory = tmp_path_factory.mktemp("uninterrupted")
-    with start("minigan.train", *LONG, "--out", "run", cwd=directory) as process:
+@dataclass(frozen=True)
+class Uninterrupted:
+    """A run that was let alone: the flags that make it, what it left, its last step and how long it took once it had begun."""
+
+    flags: list[str]
+    results: dict[str, Any]
+    last: int
+    seconds: float
+
+
+def let_alone(directory: Path, *flags: object) -> Uninterrupted:
+    with start("minigan.train", *flags, "--out", "run", cwd=directory) as process:
+        while not (directory / "run").exists() and process.poll() is None:
+            time.sleep(0.001)
+        began = time.monotonic()
         assert process.wait(120) == 0
-    return results(directory / "run")
+    seconds = time.monotonic() - began
+    return Uninterrupted([*map(str, flags)], results(directory / "run"), load_silently(directory / "run").step, seconds)
 
 
-def kill_and_resume(directory: Path, after: float, expected: dict[str, Any]) -> tuple[int, int]:
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
+    return let_alone(tmp_path_factory.mktemp("uninterrupted"), *LONG)
+
+
+@pytest.fixture(scope="module")
+def with_a_goal(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
+    """A run that is measured as it goes and ends at its best, for which --until asks."""
+    directory = tmp_path_factory.mktemp("goal")
+    np.save(directory / "x.npy", np.random.default_rng(0).random((200, 4, 4)))
+    flags = [*LONG, "--data", directory / "x.npy", "--evaluate-every", "80"]
+    with start("minigan.train", *flags, "--out", "measured", cwd=directory) as process:
+        assert process.wait(120) == 0
+    best = min(record["frechet"] for record in Run(directory / "measured").records() if "frechet" in record)
+    found = let_alone(directory, *flags, "--until", f"frechet<{math.nextafter(best, math.inf)!r}")
+    assert found.last > 0 and found.results["checkpoint.best.safetensors"] == found.results[NAME]
+    return found
+
+
+def kill_and_resume(directory: Path, after: float, expected: Uninterrupted) -> tuple[int, int]:
     """Kill a run some seconds after its directory appears, and resume it; its steps, and those of its checkpoint."""
     directory.mkdir()
     run = directory / "run"
     with start(
-        "minigan.train", *LONG, "--out", "run", cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        "minigan.train",
+        *expected.flags,
+        "--out",
+        "run",
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as killed:
         while not run.exists() and killed.poll() is None:
             time.sleep(0.001)
@@ -327,23 +366,23 @@ def kill_and_resume(directory: Path, after: float, expected: dict[str, Any]) -> 
     if any((run / name).exists() for name in (NAME, PREVIOUS)):
         kept = load_silently(run).step
         step = max([kept, *(record["step"] for record in Run(run).records())])
-    flags = ["--resume", "run", "--quiet"] if (run / "config.json").exists() else [*LONG, "--out", "run"]
+    flags = ["--resume", "run", "--quiet"] if (run / "config.json").exists() else [*expected.flags, "--out", "run"]
     with start("minigan.train", *flags, cwd=directory) as resumed:
         _, err = resumed.communicate(timeout=120)
     assert (resumed.returncode, err) == (0, "")
-    assert results(run) == expected
+    assert results(run) == expected.results
     assert temporaries(run) == []
     shutil.rmtree(directory)
     return step, kept
 
 
-def kill(times: int, tmp_path: Path, expected: dict[str, Any], longest: float, workers: int = 1) -> None:
+def kill(times: int, tmp_path: Path, expected: Uninterrupted, longest: float, workers: int = 1) -> None:
     seed = int(os.environ.get("MINIGAN_KILL_SEED", random.randrange(10**6)))
     moments = [random.Random(seed + i).uniform(0, longest) for i in range(times)]
     with ThreadPoolExecutor(workers) as pool:
         seen = list(pool.map(lambda i: kill_and_resume(tmp_path / str(i), moments[i], expected), range(times)))
     before, between = sum(kept < 0 for _, kept in seen), sum(step > kept for step, kept in seen)
-    ended = sum(kept == 2000 for _, kept in seen)
+    ended = sum(kept == expected.last for _, kept in seen)
     print(
         f"\n{times} of {times} killed runs resumed to the same bytes (seed {seed}): {before} killed before the first "
         f"checkpoint, {between} seen to have gone on after their newest, {ended} after their last"
@@ -351,24 +390,32 @@ def kill(times: int, tmp_path: Path, expected: dict[str, Any], longest: float, w
 
 
 def test_a_run_killed_at_a_random_moment_resumes_to_the_same_bytes(
-    tmp_path: Path, uninterrupted: dict[str, Any]
+    tmp_path: Path, uninterrupted: Uninterrupted
 ) -> None:
     kill(2, tmp_path, uninterrupted, 1.0)
 
 
+def test_a_run_with_a_goal_killed_at_a_random_moment_resumes_to_the_same_bytes(
+    tmp_path: Path, with_a_goal: Uninterrupted
+) -> None:
+    kill(2, tmp_path, with_a_goal, 1.2 * with_a_goal.seconds)
+
+
 @pytest.mark.slow
 def test_two_hundred_runs_killed_at_random_moments_resume_to_the_same_bytes(
-    tmp_path: Path, uninterrupted: dict[str, Any]
+    tmp_path: Path, uninterrupted: Uninterrupted
 ) -> None:
-    began = time.monotonic()
-    with start("minigan.train", *LONG, "--out", "timed", cwd=tmp_path) as process:
-        while not Path("timed").exists():
-            time.sleep(0.001)
-        began = time.monotonic()
-        process.wait(120)
-    kill(
-        int(os.environ.get("MINIGAN_KILLS", 200)), tmp_path, uninterrupted, 1.5 * (time.monotonic() - began), workers=2
-    )
+    times = int(os.environ.get("MINIGAN_KILLS", 200))
+    kill(times, tmp_path, uninterrupted, 1.5 * let_alone(tmp_path, *LONG).seconds, workers=2)
+
+
+@pytest.mark.slow
+def test_forty_runs_with_a_goal_killed_at_random_moments_resume_to_the_same_bytes(
+    tmp_path: Path, with_a_goal: Uninterrupted
+) -> None:
+    """--until, --evaluate-every: whether the goal was reached, and which checkpoint was the best, outlives the process."""
+    times = int(os.environ.get("MINIGAN_KILLS", 40))
+    kill(times, tmp_path, with_a_goal, 1.2 * with_a_goal.seconds, workers=2)
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again() -> None:
@@ -514,6 +561,101 @@ def test_a_directory_that_vanishes(tmp_path: Path) -> None:
     load_silently("elsewhere")
 
 
+def stranger(place: str) -> dict[str, bytes | None]:
+    """Put another run's directory in the place of one, which is moved away; what is in it."""
+    os.rename(place, "moved")
+    shutil.copytree("other", place)
+    return tree(Path(place))
+
+
+@pytest.mark.parametrize(
+    ("what", "method"),
+    [
+        ("a line of the log", "append"),
+        ("a picture", "picture"),
+        ("a checkpoint", "save"),
+        ("the best checkpoint", "note"),
+        ("the last pictures", "finish"),
+    ],
+)
+def test_nothing_is_written_into_a_directory_that_took_the_place_of_the_runs(
+    what: str, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("x.npy", np.random.default_rng(0).random((60, 4, 4)))
+    if method not in ("picture", "finish"):  # drawing takes its time
+        for name in ("draw_progress", "finish"):
+            monkeypatch.setattr(training.Session, name, lambda self: None)
+    flags = [
+        *TINY,
+        "--data",
+        "x.npy",
+        "--evaluate-every",
+        "2",
+        "--save-every",
+        "2",
+        "--sample-every",
+        "2",
+        "--steps",
+        "4",
+    ]
+    assert exit_code(train.main, *flags, "--seed", 1, "--out", "other") == 0
+    owner: Any = {"append": Run, "picture": Run, "note": training.Watch}.get(method, training.Session)
+    original, found = getattr(owner, method), []
+
+    def changing(self: Any, *args: Any) -> Any:
+        if not found and Path("a/metrics.jsonl").exists() == (method != "append"):
+            found.append(stranger("a"))
+        return original(self, *args)
+
+    monkeypatch.setattr(owner, method, changing)
+    assert exit_code(train.main, *flags, "--out", "a") == 4
+    message = capsys.readouterr().err
+    assert message.startswith("minigan: step ") and message.count("\n") == 1
+    assert "(another directory has taken its place), so nothing was. Put this run's directory back" in message
+    assert tree(Path("a")) == found[0]
+    load_silently("moved")
+
+
+def test_samples_are_not_written_where_their_directory_was_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(train.main, *TINY, "--steps", 4, "--out", "a") == 0
+    os.mkdir("elsewhere")
+    Path("elsewhere/step-00000008.png").write_text("mine")
+    os.rename("a/samples", "a/moved")
+    os.symlink("../elsewhere", "a/samples")
+    assert exit_code(train.main, "--resume", "a", "--steps", 8, "--quiet") == 2
+    assert capsys.readouterr().err == "minigan: a/samples: is a link; put a directory in its place.\n"
+    assert tree(Path("elsewhere")) == {"step-00000008.png": b"mine"}
+    os.unlink("a/samples")
+    os.rename("a/moved", "a/samples")
+    original = training.Session.draw_progress
+
+    def replaced(self: training.Session) -> None:
+        os.rename("a/samples", "a/moved")
+        os.symlink("../elsewhere", "a/samples")
+        original(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Session, "draw_progress", replaced)
+        assert exit_code(train.main, "--resume", "a", "--steps", 8, "--quiet") == 4
+    assert "a/samples could not be written (another directory has taken its place)" in capsys.readouterr().err
+    assert tree(Path("elsewhere")) == {"step-00000008.png": b"mine"}
+
+
+def test_a_run_whose_directory_was_removed_leaves_it_to_the_next(tmp_path: Path) -> None:
+    """Two processes, one --out: the first has lost its directory, the second has made another."""
+    with endless(tmp_path) as first:
+        shutil.rmtree("run", ignore_errors=True)  # it may be writing
+        shutil.rmtree("run", ignore_errors=True)
+        flags = [*TINY, "--steps", 500, "--seed", 5, "--log-every", 10, "--save-every", 50, "--sample-every", 1000]
+        code, err = finished("minigan.train", *flags, "--out", "run", cwd=tmp_path)
+        _, said = first.communicate(timeout=60)
+    assert (code, err) == (0, "") and first.returncode == 4
+    assert said.splitlines()[-1].startswith("minigan: step ") and "Traceback" not in said
+    assert exit_code(train.main, *flags, "--out", "alone") == 0
+    assert results("run") == results("alone")
+    assert {checkpoint.load(Path("run", name)).config.seed for name in (NAME, PREVIOUS)} == {5}
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_directory_without_permission_to_write() -> None:
     os.mkdir("locked", 0o500)
@@ -606,6 +748,146 @@ def test_a_checkpoint_of_one_backend_loads_on_the_other_and_resumes_exactly_on_i
         np.testing.assert_allclose(
             moved.sample(9, get_ops(), seed=1), whole.sample(9, get_ops(), seed=1), rtol=1e-2, atol=1e-3
         )
+
+
+# ---------------------------------------------------------------------------------------- a run directory from others
+
+
+def as_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def as_directory(path: Path) -> None:
+    path.mkdir()
+    (path / "mine").write_text("mine")
+
+
+def as_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def as_nothing(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def as_garbage(path: Path) -> None:
+    path.write_bytes(bytes(range(256)) * 9)
+
+
+LEFT = ["config.json", "metrics.jsonl", NAME, PREVIOUS, "checkpoint.best.safetensors", "samples.png", "curves.png",
+        "training.gif", "neighbours.png", "samples", "samples/step-00000002.png", "samples/step-00000003.png"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that ended."""
+    directory = tmp_path_factory.mktemp("left") / "run"
+    flags = ["--steps", 2, "--save-every", 1, "--sample-every", 1, "--evaluate-every", 1]
+    assert exit_code(train.main, *TINY, *flags, "--out", directory) == 0
+    return directory
+
+
+@pytest.mark.parametrize("kind", [as_pipe, as_directory, as_device, as_nothing, as_garbage])
+def test_whatever_a_file_of_a_run_is_resuming_works_or_ends_in_one_sentence(
+    kind: Callable[[Path], None], left: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never a traceback, nor a process that waits for the other end of a pipe."""
+    drawn = training.Session.finish
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for name in LEFT:
+        shutil.copytree(left, "run")
+        shutil.rmtree(f"run/{name}") if name == "samples" else Path("run", name).unlink(missing_ok=True)
+        kind(Path("run", name))
+        before = tree_of_files("run")
+        # without drawing what takes its time, but for the animation, which reads pictures
+        monkeypatch.setattr(training.Session, "finish", drawn if "step" in name else lambda self: None)
+        signal.alarm(60)
+        code = exit_code(train.main, "--resume", "run", "--quiet")
+        signal.alarm(0)
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        if code:
+            assert code in (2, 4) and said.startswith("minigan: ") and said.count("\n") == 1, (name, said)
+            assert Path(name).name in said or name == "config.json", (name, said)
+            assert code == 4 or tree_of_files("run") == before, name
+        shutil.rmtree("run")
+    assert kind is not as_pipe or not Path("nowhere").exists()
+
+
+def tree_of_files(directory: str) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in sorted(Path(directory).rglob("*")) if p.is_file()}
+
+
+LINES = [
+    '{"step": 1, "loss_d": ' + "9" * 400 + "}",
+    '{"step": ' + "9" * 400 + ', "loss_d": 1}',
+    '{"step": -' + "9" * 400 + ', "loss_d": 1}',
+    '{"step": 1, "loss_d": ' + "9" * 5000 + "}",
+    '{"step": 1, "frechet": -1e999}',
+    '{"step": 1, "frechet": NaN}',
+    '{"step": true, "frechet": 1}',
+    '{"step": 1, "frechet": true, "kid": [1], "recall": {"a": 2}, "precision": "\\ud800"}',
+    '{"step": 1, "\\ud800\\u0000\\n": 3}',
+    "[" * 3000,
+    '{"step": 1, "frechet": ' + "[" * 2000 + "]" * 2000 + "}",
+    "\0" * 9000,
+    "{" + ", ".join(f'"key{i}": {i}' for i in range(250)) + ', "step": 1}',
+]
+
+
+def test_no_line_of_a_log_from_others_stops_a_run(left: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(left, "run")
+    for name in (
+        "step-\u00b2.png",
+        "step-1.png",
+        f"step-{'9' * 200}.png",
+        "step-\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661.png",
+    ):
+        Path("run/samples", name).write_text("mine")
+    with open("run/metrics.jsonl", "a") as log:
+        log.write("\n".join(LINES))
+    assert exit_code(train.main, "--resume", "run", "--steps", 3, "--quiet") == 0
+    assert capsys.readouterr().err == ""
+    assert not Path(f"run/samples/step-{'9' * 200}.png").exists(), "a picture from beyond the checkpoint"
+    assert Path("run/samples/step-\u00b2.png").read_text() == "mine"
+    for line in Path("run/metrics.jsonl").read_text().splitlines():
+        assert json.loads(line)["step"] <= 3
+
+
+MEMORY = """
+import sys
+from minigan import cli, train
+try:
+    cli.run(train.main, sys.argv[1:])
+finally:
+    status = open("/proc/self/status").read()
+    print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory as Linux shows it")
+def test_a_long_log_and_a_huge_picture_cost_little_memory(left: Path) -> None:
+    def resumed(directory: str) -> tuple[int, str, int]:
+        argv = [sys.executable, "-c", MEMORY, "--resume", directory, "--quiet"]
+        environment = {**os.environ, "PYTHONPATH": str(Path(train.__file__).parents[1])}
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        return done.returncode, done.stderr, int(done.stdout)
+
+    for name in ("plain", "log", "sparse", "picture"):
+        shutil.copytree(left, name)
+    code, _, usual = resumed("plain")
+    assert code == 0
+    lines = Path("log/metrics.jsonl").read_text()
+    Path("log/metrics.jsonl").write_text(lines * (30_000_000 // len(lines)))
+    code, _, peak = resumed("log")
+    assert code == 0 and peak < usual + 40
+    os.truncate("sparse/metrics.jsonl", 1 << 40)
+    code, said, peak = resumed("sparse")
+    assert code == 2 and "longer than 268,435,456 bytes; move it away" in said and peak < usual + 40
+    Image.new("1", (20_000, 8_000)).save("picture/samples/step-00000001.png")
+    code, said, peak = resumed("picture")
+    assert code == 4 and peak < usual + 40
+    assert "samples/step-00000001.png: is a picture of 20000 x 8000 pixels; a frame has at most 1600" in said
 
 
 # ------------------------------------------------------------------------------------------ promises, and their tests

@@ -26,29 +26,26 @@ def failing(number: int) -> Any:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
-@pytest.mark.parametrize("call", ["fsync", "replace", "chmod", "close"])
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
 def test_the_old_file_survives_whichever_system_call_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
     path = tmp_path / "file.bin"
     write_bytes(path, b"old")
-    real_close = os.close
     with monkeypatch.context() as patch:
         patch.setattr(os, call, failing(number))
         with pytest.raises(OSError, match=os.strerror(number)):
             write_bytes(path, b"new")
-    assert real_close is os.close
     assert path.read_bytes() == b"old"
-    if call != "close":  # there nothing can be done about the name that mkstemp made
-        assert os.listdir(tmp_path) == ["file.bin"]
+    assert os.listdir(tmp_path) == ["file.bin"]
 
 
 def test_the_old_file_survives_a_write_that_stops_in_the_middle(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     write_bytes(path, b"old")
     for error in (OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), ValueError("bug")):
-        with pytest.raises(type(error)), replacing(path) as temporary:
-            temporary.write_bytes(b"ne")
+        with pytest.raises(type(error)), replacing(path) as file:
+            file.write(b"ne")
             assert path.read_bytes() == b"old"
             raise error
     assert path.read_bytes() == b"old"
@@ -102,11 +99,9 @@ def test_the_mode_follows_the_umask(tmp_path: Path, umask: int, mode: int) -> No
 
 
 def test_the_temporary_name_keeps_the_suffix_that_tells_the_format(tmp_path: Path) -> None:
-    with replacing(tmp_path / "picture.png") as temporary:
-        assert (
-            temporary.suffix == ".png" and temporary.parent == tmp_path and temporary.name.startswith(".picture.png.")
-        )
-        temporary.write_bytes(b"x")
+    with replacing(tmp_path / "picture.png"):
+        (name,) = os.listdir(tmp_path)
+        assert name.startswith(".picture.png.") and name.endswith(".png")
 
 
 def test_json_is_sorted_and_comes_back(tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from minigan.errors import InputError, reason
+from minigan.errors import InputError
+from minigan.files import reading
 
 BLOCK = 1 << 20
 """Bytes read at a time, so that a file is found to be short before much memory is touched."""
@@ -20,21 +19,11 @@ DEFLATE_LIMIT = 1032
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """An open regular file and its size in bytes.
-
-    Raises: InputError when it can not be opened, is no regular file or is empty, and for an operating system's error
-    while it is read inside the `with` block.
-    """
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # a pipe or a terminal would make us wait for ever
-            raise InputError(f"{path} is not a regular file.")
-        if status.st_size == 0:
+    """As `minigan.files.reading`, of a file that is not empty. Raises: InputError."""
+    with reading(path) as (file, size):
+        if size == 0:
             raise InputError(f"{path} is empty.")
-        with open(path, "rb") as file:
-            yield file, status.st_size
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {reason(error)}.") from None
+        yield file, size
 
 
 def read_exactly(stream: BinaryIO, target: memoryview, path: Path) -> None:

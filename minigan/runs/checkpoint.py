@@ -2,7 +2,8 @@
 
 A file holds the seven flat vectors of `GAN.state()`, the scaler's offset and scale, and one metadata key, "minigan", of
 sorted JSON: format version, configuration (without paths), step, what a sample is (`Space`), the identity of the data,
-and a SHA-256 over all of it. (One key, because safetensors writes several in random order.)
+what was measured, if anything was, and a SHA-256 over all of it. (One key, because safetensors writes several in random
+order.)
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from minigan.config import MAX_COUNT, Config
 from minigan.data import Data, Space
 from minigan.data.scaling import Scaler
 from minigan.errors import DivergenceError, InputError, short
-from minigan.files import reading, replacing
+from minigan.files import ours, reading, replacing
 from minigan.nn.gan import GAN, samples
 from minigan.nn.network import Network, parameter_count
 
@@ -47,7 +49,11 @@ NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint in memory; `path` is the file that it was read from."""
+    """A verified checkpoint in memory; `path` is the file that it was read from.
+
+    measured: under "last" and "best" the lines of the log with the newest and the best measures; {} where nothing was
+    measured, and in older checkpoints.
+    """
 
     config: Config
     step: int
@@ -56,6 +62,7 @@ class Checkpoint:
     data: dict[str, Any]
     tensors: dict[str, np.ndarray]
     path: Path
+    measured: dict[str, Any]
 
     def generator(self, backend: Ops, *, raw: bool = False) -> Network:
         """The trained generator: its weight average, or the weights of the last step if `raw`."""
@@ -112,9 +119,17 @@ def digest(tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> str:
     return sha.hexdigest()
 
 
-def save(path: Path, gan: GAN, space: Space, scaler: Scaler, data: dict[str, Any]) -> None:
+def save(
+    path: Path,
+    gan: GAN,
+    space: Space,
+    scaler: Scaler,
+    data: dict[str, Any],
+    measured: dict[str, Any] | None = None,
+) -> None:
     """Write atomically and durably; the checkpoint before is kept beside it as `checkpoint.previous.safetensors`.
 
+    measured: as in `Checkpoint`; where it is empty the file holds no trace of it.
     Raises: DivergenceError when a value is not finite (nothing is written), OSError.
     """
     # safetensors writes the memory of an array whatever its strides: it must be contiguous
@@ -137,10 +152,13 @@ def save(path: Path, gan: GAN, space: Space, scaler: Scaler, data: dict[str, Any
         "space": space.to_dict(),
         "data": data,
     }
+    if measured:
+        meta["measured"] = measured
     meta["sha256"] = digest(tensors, meta)
     content = safetensors.numpy.save(tensors, {KEY: json.dumps(meta, sort_keys=True)})
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    with replacing(path) as file:
+        file.write(content)
+        file.flush()
         if path.name == NAME and path.exists():
             _keep(path)
 
@@ -148,7 +166,7 @@ def save(path: Path, gan: GAN, space: Space, scaler: Scaler, data: dict[str, Any
 def _keep(path: Path) -> None:
     """Give the file its second name, so that there is a checkpoint under the first at every moment. Raises: OSError."""
     previous = path.with_name(PREVIOUS)
-    previous.unlink(missing_ok=True)
+    ours(previous).unlink(missing_ok=True)
     try:
         os.link(path, previous)
     except OSError as error:
@@ -158,10 +176,28 @@ def _keep(path: Path) -> None:
 
 
 def identify(data: Data, all_data: bool) -> dict[str, Any]:
-    """What tells a model's training data from others: name, number of samples, SHA-256 of the stored rows."""
-    rows = data.part(all_data)
-    sha256 = hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
-    return {"name": data.name, "samples": len(rows), "sha256": sha256}
+    """What tells a run's data from others, but for their `Space`: all that training and its measures can see.
+
+    name: for people alone; samples: rows that are trained on; training, held_out, labels: SHA-256 of these arrays; unit.
+    """
+    labels = data.labels or {}
+    return {
+        "name": data.name,
+        "samples": len(data.train) + (len(data.validation) if all_data else 0),
+        "unit": data.unit,
+        "training": _fingerprint(data.train),
+        "held_out": _fingerprint(data.validation, data.test),
+        "labels": _fingerprint(*(labels[part] for part in sorted(labels))),
+    }
+
+
+def _fingerprint(*arrays: np.ndarray) -> str:
+    """SHA-256 of types, shapes and values."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(f"{array.dtype.str} {array.shape}\n".encode())
+        sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()
 
 
 def as_trained(data: Data, run: str | os.PathLike[str], all_data: bool) -> Data:
@@ -178,12 +214,53 @@ def as_trained(data: Data, run: str | os.PathLike[str], all_data: bool) -> Data:
         except InputError:  # none yet, or an unusable one: whoever needs it says so
             return data
     before = data.rounded()
-    if identify(before, all_data)["sha256"] != known.get("sha256"):
+    rounded = identify(before, all_data)["training"], _sha256_of_rows(before.part(all_data))
+    if known.get("training", rounded[0]) != rounded[0] or known.get("sha256", rounded[1]) != rounded[1]:
         return data
     warnings.warn(
         f"{run}: trained on {data.name} in float32, and stays so; train anew to keep all digits.", stacklevel=2
     )
     return before
+
+
+def check_data(saved: Checkpoint, data: Data, run: str, given: str) -> None:
+    """Compare data with those that a checkpoint was trained on, in all that it holds of them; older ones hold less.
+
+    Raises: InputError, which names `run` and the data `given`, and says in what they differ.
+    """
+    now, then = identify(data, saved.config.all_data), saved.data
+    if "sha256" in then:
+        now["sha256"] = _sha256_of_rows(data.part(saved.config.all_data))
+    found = []
+    for what in ("kind", "shape"):
+        new, old = getattr(data.space, what), getattr(saved.space, what)
+        if new != old:
+            found.append(f"its {what} is {new}, not {old}")
+    names = zip(data.space.columns, saved.space.columns, strict=False)
+    renamed = next(((i, *pair) for i, pair in enumerate(names, 1) if pair[0] != pair[1]), None)
+    if renamed is not None:
+        found.append(f"its column {renamed[0]} is called {short(renamed[1])}, not {short(renamed[2])}")
+    for key, what in (
+        ("samples", "number of samples to train on is"),
+        ("unit", "unit is"),
+        ("training", "training rows have the SHA-256"),
+        ("sha256", "training rows have the SHA-256"),
+        ("held_out", "held-out rows have the SHA-256"),
+        ("labels", "labels have the SHA-256"),
+    ):
+        if key in now and then.get(key, now[key]) != now[key]:
+            found.append(f"its {what} {str(now[key])[:12]}, not {short(then[key])[:12]}")
+    if found:
+        raise InputError(
+            f"{run}: --data {given} does not hold what the run was trained on: {'; '.join(found)}. Say with --data where that "
+            f"is now, or train a new run."
+        )
+
+
+def _sha256_of_rows(rows: np.ndarray) -> str:
+    """SHA-256 of the bytes of training rows, as older checkpoints hold it; tables were float32 then."""
+    rows = rows.astype(np.float32) if rows.dtype == np.float64 else rows
+    return hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
 
 
 def describe(identity: dict[str, Any]) -> str:
@@ -219,8 +296,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
 
 def _read(path: Path) -> Checkpoint:
     """First all that the header says is checked, against the size of the file and against itself; then it is read."""
-    with reading(path) as file:
-        size = os.fstat(file.fileno()).st_size
+    with reading(path) as (file, size):
         shapes, text = _header(path, file.read(8 + MAX_HEADER), size)
         meta, config, space = _meta(path, text)
         _check_shapes(path, config, space, shapes)
@@ -238,7 +314,7 @@ def _read(path: Path) -> Checkpoint:
     scaler = Scaler(tensors.pop("scaler.offset"), tensors.pop("scaler.scale"))
     if not (scaler.scale > 0).all():
         raise InputError(f"{path}: scaler.scale must be positive.")
-    return Checkpoint(config, meta["step"], space, scaler, meta["data"], tensors, path)
+    return Checkpoint(config, meta["step"], space, scaler, meta["data"], tensors, path, meta.get("measured", {}))
 
 
 def _header(path: Path, head: bytes, size: int) -> tuple[dict[str, tuple[str, tuple[int, ...]]], str]:
@@ -282,6 +358,9 @@ def _meta(path: Path, text: str) -> tuple[dict[str, Any], Config, Space]:
         raise InputError(f"{path}: its metadata lack a step, a whole number from 0 to {MAX_COUNT}.")
     if not _is_identity(meta.get("data")):
         raise InputError(f"{path}: its metadata lack the data's identity: a name, and numbers and SHA-256 sums.")
+    measured = meta.get("measured", {})
+    if not isinstance(measured, dict) or not all(_is_measured(key, record, step) for key, record in measured.items()):
+        raise InputError(f"{path}: what its metadata hold as measured is nothing that minigan measures.")
     return meta, config, space
 
 
@@ -294,6 +373,17 @@ def _is_identity(data: Any) -> bool:
         or (type(value) in (int, float) and abs(value) < 1 << 63)
         or (isinstance(value, str) and re.fullmatch("[0-9a-f]{1,64}", value) is not None)
         for key, value in data.items()
+    )
+
+
+def _is_measured(key: str, record: Any, step: int) -> bool:
+    """Whether a record is one of measures, none of which can lie beyond the checkpoint's own step."""
+    return (
+        key in ("last", "best")
+        and isinstance(record, dict)
+        and type(record.get("step")) is int
+        and 0 <= record["step"] <= step
+        and all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in record.values())
     )
 
 

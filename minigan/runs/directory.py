@@ -14,10 +14,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,10 +28,19 @@ from minigan import __version__
 from minigan.backends import Ops
 from minigan.config import Config
 from minigan.errors import InputError, quoted
-from minigan.files import read_json, remove_temporaries, write_bytes, write_json
+from minigan.files import append, hold, let_go, ours, read_json, reading, remove_temporaries, replacing, write_json
 from minigan.runs import checkpoint
 
+if TYPE_CHECKING:  # imported when needed: --help and errors come at once
+    from minigan.data import Data
+
 RUNS = Path("runs")
+
+MAX_LINE = 1 << 12
+"""Bytes in a line of metrics.jsonl: a record has a few hundred."""
+
+MAX_METRICS = 1 << 28
+"""Bytes in metrics.jsonl: more than a million records."""
 
 
 class Run:
@@ -45,7 +57,7 @@ class Run:
         self.neighbours = path / "neighbours.png"
         self.checkpoint = path / checkpoint.NAME
         self.best = path / checkpoint.BEST
-        self._lock: int | None = None
+        self._held: list[Path] = []
 
     @classmethod
     def create(cls, out: str | None, name: str) -> Run:
@@ -59,13 +71,12 @@ class Run:
             path.mkdir(parents=True, exist_ok=True)
             with run._locked():
                 marks = (run.checkpoint, run.config, run.metrics, run.pictures, run.samples)
-                taken = [p.name for p in marks if p.is_file() or (p.exists() and any(p.iterdir()))]
+                taken = [p.name for p in marks if os.path.lexists(p) and not (p.is_dir() and not any(p.iterdir()))]
                 if taken:
                     raise InputError(
                         f"--out {out} already holds a run ({taken[0]}); choose another, or --resume {quoted(path)}."
                     )
-                run.pictures.mkdir(exist_ok=True)
-                run._sweep()
+                run._take_pictures()
         except OSError as error:
             where = f"--out {out}" if out is not None else str(RUNS)
             raise InputError(f"{where}: cannot make a run directory there ({error.strerror or error}).") from None
@@ -79,21 +90,27 @@ class Run:
             raise InputError(f"--resume {path}: no run is there (no config.json).")
         try:
             with run._locked():
-                run.pictures.mkdir(exist_ok=True)
+                run._take_pictures()
                 for directory in (run.path, run.pictures):
-                    probe = directory / ".probe"
-                    probe.touch()
-                    probe.unlink()
-                run._sweep()
+                    with tempfile.TemporaryFile(dir=directory):
+                        pass
         except OSError as error:
             raise InputError(f"--resume {path}: cannot be written to ({error.strerror or error}).") from None
         return run
 
-    def _sweep(self) -> None:
-        """Remove what a killed process was writing. Raises: OSError."""
-        for file in (self.checkpoint, self.config, self.metrics, self.samples, self.curves, self.animation, self.best):
-            remove_temporaries(file)
-        remove_temporaries(self.pictures / "step-*.png")
+    def _take_pictures(self) -> None:
+        """Make and hold samples/, and remove what a killed process was writing. Raises: InputError, OSError."""
+        self.pictures.mkdir(exist_ok=True)
+        if self.pictures.is_symlink():  # pictures elsewhere would be replaced and removed
+            raise InputError(f"{self.pictures}: is a link; put a directory in its place.")
+        self._hold(self.pictures, lock=False)
+        for file in (
+            self.config, self.metrics, self.samples, self.curves, self.animation, self.neighbours, self.checkpoint, self.best
+        ):  # fmt: skip
+            if file.is_dir():  # said now rather than when it is to be written
+                raise InputError(f"{file}: is a directory; move it away.")
+            remove_temporaries(self.path, file.name)
+        remove_temporaries(self.pictures, "step-*.png")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -106,27 +123,29 @@ class Run:
             raise
 
     def lock(self) -> None:
-        """Hold the directory until this process ends. Raises: InputError where another process does."""
+        """Hold the directory until this process ends. Raises: InputError where another process does; OSError."""
+        if not self._hold(self.path, lock=True):
+            raise InputError(f"{self.path}: another process is training there; wait for it, or stop it first.")
+
+    @contextmanager
+    def visited(self) -> Iterator[None]:
+        """Around writing into a run that another process may hold: it must stay the same directory. Raises: OSError."""
+        hold(self.path, lock=False)
         try:
-            import fcntl
-        except ImportError:  # no such locks on this system
-            return
-        try:
-            self._lock = os.open(self.path, os.O_RDONLY)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.release()
-            raise InputError(
-                f"{self.path}: another process is training there; wait for it, or stop it first."
-            ) from None
-        except OSError:
-            return  # a file system without locks
+            yield
+        finally:
+            let_go(self.path)
+
+    def _hold(self, directory: Path, *, lock: bool) -> bool:
+        free = hold(directory, lock=lock)
+        if free:
+            self._held.append(directory)
+        return free
 
     def release(self) -> None:
-        """Let another process have the directory."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let another process have the directory. Raises: OSError."""
+        while self._held:
+            let_go(self._held.pop())
 
     def write_config(self, config: Config, backend: Ops) -> None:
         """config.json. Raises: OSError."""
@@ -138,34 +157,48 @@ class Run:
 
     def append(self, record: dict[str, Any]) -> None:
         """One line of metrics.jsonl. Raises: OSError."""
-        with open(self.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        append(self.metrics, json.dumps(record) + "\n")
 
-    def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; a torn last line (the machine stopped in the middle) is left out."""
-        result = []
-        if self.metrics.exists():
-            for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    record = json.loads(line)
-                except (ValueError, RecursionError):
-                    continue
-                if isinstance(record, dict) and isinstance(record.get("step"), int):
-                    result.append(record)
-        return result
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The lines of metrics.jsonl that are records; others, as a torn last line, are left out.
+
+        Raises: InputError where it cannot be read, or is longer than any log.
+        """
+        return (record for _, record in self._lines())
+
+    def _lines(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """The lines of metrics.jsonl as they are, and the records in them, one by one: a log may be long."""
+        if not os.path.lexists(self.metrics):
+            return
+        with reading(self.metrics) as (file, size):
+            if size > MAX_METRICS:
+                raise InputError(
+                    f"{self.metrics}: longer than {MAX_METRICS:,} bytes; move it away, and a new one is begun."
+                )
+            whole = True
+            while line := file.readline(MAX_LINE):
+                ended = line.endswith(b"\n")
+                record = _record(line) if whole else None
+                if record is not None:
+                    yield line.rstrip() + b"\n", record
+                whole = ended
 
     def began(self) -> bool:
         """Whether anything but the configuration has been written."""
         saved = (self.checkpoint, self.checkpoint.with_name(checkpoint.PREVIOUS), self.metrics)
-        return any(path.exists() for path in saved) or bool(self.frames())
+        return any(os.path.lexists(path) for path in saved) or bool(self.frames())
 
     def rewind(self, step: int) -> None:
-        """Forget lines and pictures after `step`: a resumed run makes them again. Raises: OSError."""
-        kept = [record for record in self.records() if record["step"] <= step]
-        write_bytes(self.metrics, "".join(json.dumps(record) + "\n" for record in kept).encode())
+        """Forget lines and pictures after `step`: a resumed run makes them again. Raises: InputError, OSError."""
+        with replacing(self.metrics) as file:
+            for line, record in self._lines():
+                if record["step"] <= step:
+                    file.write(line)
         for picture in self.frames():
+            if not picture.is_file():
+                raise InputError(f"{picture}: is not a regular file; remove it.")
             if int(picture.stem.removeprefix("step-")) > step:
-                picture.unlink()
+                ours(picture).unlink()
 
     def picture(self, step: int) -> Path:
         """Where the sample picture of a step is."""
@@ -173,7 +206,32 @@ class Run:
 
     def frames(self) -> list[Path]:
         """The sample pictures in order."""
-        return sorted(p for p in self.pictures.glob("step-*.png") if p.stem.removeprefix("step-").isdigit())
+        return sorted(p for p in self.pictures.glob("step-*.png") if re.fullmatch("step-[0-9]{8,}", p.stem))
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """What a line of metrics.jsonl records; None where it is no record, or holds a number that is not a finite float."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or type(record.get("step")) is not int:
+        return None
+    for value in record.values():
+        if type(value) in (int, float) and not abs(value) <= sys.float_info.max:
+            return None
+    return record
+
+
+def find_data(run: str, config: Config, *, told: bool) -> Data:
+    """The data of a run, which may have moved; told: they were named on the command line. Raises: InputError."""
+    from minigan.data import load
+
+    try:
+        return load(config.data, config.data_dir, config.image_size)
+    except InputError as error:
+        remedy = "" if told else " Where the run's data have moved, say so with --data (or --data-dir)."
+        raise InputError(f"{run}: {error}{remedy}") from None
 
 
 def load_config(path: str | Path, *, of_a_run: bool = False) -> Config:

@@ -9,9 +9,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +22,9 @@ from minigan.backends import Ops, get_ops
 from minigan.backends import noise as streams
 from minigan.config import Config, Goal, flag
 from minigan.errors import DivergenceError, InputError, quoted, reason
+from minigan.files import ours
 from minigan.runs import checkpoint, contention
-from minigan.runs.directory import Run
+from minigan.runs.directory import Run, find_data
 
 if TYPE_CHECKING:  # imported when needed: --help and errors come at once
     from minigan.data import Data
@@ -38,6 +40,9 @@ PREVIEW_IMAGES, PREVIEW_POINTS = 64, 1000
 MEASURED_IMAGES, MEASURED_POINTS = 10_000, 2500
 """Samples measured by --evaluate-every: images, and points or rows of tables."""
 
+
+Record = dict[str, Any]
+"""A line of metrics.jsonl: a step, and numbers by their names."""
 
 MAY_CHANGE = ("steps", "schedule_steps", "data", "data_dir")
 """Settings that decide the numbers, and still may change on --resume."""
@@ -69,8 +74,10 @@ class Parts:
             raise InputError(
                 f"--steps-per-launch {config.steps_per_launch} is for --backend cupy --kernels cuda; elsewhere it must be 1."
             )
-        data = load(config.data, config.data_dir, config.image_size)
-        if values.resume is not None:
+        if values.resume is None:
+            data = load(config.data, config.data_dir, config.image_size)
+        else:
+            data = find_data(f"--resume {values.resume}", config, told="data" in values.given)
             with cli.saying_warnings():
                 data = checkpoint.as_trained(data, values.resume, config.all_data)
         rows = data.part(config.all_data)
@@ -90,15 +97,21 @@ class Parts:
         return GAN(self.config, size, self.backend)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Watch:
-    """What is measured on the way: every `every` steps, `samples` samples; the best is chosen by the measure `name`."""
+    """What is measured on the way: every `every` steps, `samples` samples; the best is chosen by the measure `name`.
+
+    last, best: the newest record of measures, and the best. They belong to the state of a run, as its weights do: whether a
+    goal is reached, and whether a later step is better, follows from them.
+    """
 
     suite: Suite
     every: int
     samples: int
     name: str
     goal: Goal | None
+    last: Record | None = None
+    best: Record | None = None
 
     @classmethod
     def begin(cls, config: Config, data: Data, backend: Ops) -> Watch | None:
@@ -116,12 +129,36 @@ class Watch:
         measures = suite.Suite(data, backend, samples, all_data=config.all_data)
         return cls(measures, every, samples, suite.primary(data) if goal is None else goal.name, goal)
 
-    def is_best(self, values: dict[str, float], records: list[dict[str, Any]]) -> bool:
-        """Whether values are better, by the measure chosen, than all in the records of the run."""
+    def note(self, record: Record) -> bool:
+        """Take note of a record of measures; whether it is the best so far."""
         from minigan.metrics.suite import cost
 
-        before = [cost(self.name, r[self.name]) for r in records if isinstance(r.get(self.name), int | float)]
-        return self.name in values and cost(self.name, values[self.name]) < min(before, default=math.inf)
+        if self.name not in record:
+            return False
+        self.last = record
+        better = self.best is None or cost(self.name, record[self.name]) < cost(self.name, self.best[self.name])
+        if better:
+            self.best = record
+        return better
+
+    def restore(self, measured: dict[str, Record], records: Iterable[Record]) -> None:
+        """Take over what a checkpoint holds; what it lacks (an older one, another measure) comes from the log's records."""
+        self.last, self.best = measured.get("last"), measured.get("best")
+        if self.best is None or self.name not in self.best:
+            self.best = None
+            for record in records:
+                self.note(record)
+
+    def state(self) -> dict[str, Record]:
+        """What a checkpoint holds of it."""
+        return {key: record for key, record in (("last", self.last), ("best", self.best)) if record is not None}
+
+    def reached(self, step: int) -> str:
+        """The measure and its value at this step that meet --until; empty where none does."""
+        if self.goal is None or self.last is None or self.last["step"] != step:
+            return ""
+        value = self.last.get(self.goal.name, math.nan)
+        return f"{self.goal.name} {value:.4g}" if self.goal.met(value) else ""
 
 
 @dataclass
@@ -138,8 +175,11 @@ class Session:
     run: Run
     quiet: bool
     watch: Watch | None = None
-    reached: str = ""
-    """The measure and its value by which --until ended the run."""
+
+    @property
+    def reached(self) -> str:
+        """The measure and its value by which --until ends the run; empty where it does not."""
+        return "" if self.watch is None else self.watch.reached(self.gan.step)
 
     def steps_until(self, *every: int | None) -> int:
         """How many training steps to make at once, so that none of these intervals ends on the way."""
@@ -156,20 +196,21 @@ class Session:
                 cli.silence()
 
     def save(self) -> None:
-        checkpoint.save(self.run.checkpoint, self.gan, self.data.space, self.scaler, self.identity)
+        self.save_to(self.run.checkpoint)
+
+    def save_to(self, path: Path) -> None:
+        measured = None if self.watch is None else self.watch.state()
+        checkpoint.save(path, self.gan, self.data.space, self.scaler, self.identity, measured)
 
     def measure(self, watch: Watch) -> None:
-        """Log the measures of samples, keep the checkpoint if it is the best so far, and note when --until is met."""
+        """Log the measures of samples, and keep the checkpoint if it is the best so far."""
         # the samples that `python -m minigan.evaluate` measures
         x = self.scaler.to_data(self.gan.sample(watch.samples), self.data.space)
         measured = watch.suite.measure(x, quick=True)
-        values = {name: value for name, value in measured.items() if math.isfinite(value)}
-        better = watch.is_best(values, self.run.records())
-        self.run.append({"step": self.gan.step, **values})
-        if better:
-            checkpoint.save(self.run.best, self.gan, self.data.space, self.scaler, self.identity)
-        if watch.goal is not None and watch.goal.met(values.get(watch.name, math.nan)):
-            self.reached = f"{watch.name} {values[watch.name]:.4g}"
+        record = {"step": self.gan.step, **{name: value for name, value in measured.items() if math.isfinite(value)}}
+        self.run.append(record)
+        if watch.note(record):
+            self.save_to(self.run.best)
 
     def preview(self, raw: bool = False) -> np.ndarray:
         """The samples that pictures show: always the same latent points. In data units."""
@@ -240,7 +281,7 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
     watch = Watch.begin(config, data, backend)
     run = None if values.resume is None else Run.open(values.resume)
     try:
-        saved = None if run is None else saved_state(run, config, identity)
+        saved = None if run is None else saved_state(run, config, data)
         gan = parts.gan()
         steps = steps_of(gan, parts.batches, config.steps_per_launch)
         run = run or Run.create(values.out, data.name)
@@ -248,8 +289,10 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
         if saved is not None:
             saved.restore(gan)
             if saved.path != run.checkpoint:  # else the next save would keep the damaged one in place of the good one
-                os.replace(saved.path, run.checkpoint)
+                os.replace(saved.path, ours(run.checkpoint))
             run.rewind(gan.step)
+            if watch is not None:
+                watch.restore(saved.measured, run.records())
         run.write_config(config, backend)
         if saved is None:
             session.save()
@@ -262,7 +305,7 @@ def prepare(config: Config, values: argparse.Namespace) -> Session:
     return session
 
 
-def saved_state(run: Run, config: Config, identity: dict[str, Any]) -> checkpoint.Checkpoint | None:
+def saved_state(run: Run, config: Config, data: Data) -> checkpoint.Checkpoint | None:
     """The checkpoint to go on from; None where the process was killed before it wrote the first, so nothing is lost.
 
     Raises: InputError where it is unusable, or belongs to other data or settings.
@@ -271,12 +314,8 @@ def saved_state(run: Run, config: Config, identity: dict[str, Any]) -> checkpoin
         return None
     with cli.saying_warnings():
         saved = checkpoint.load(run.path)
-    if saved.data != identity:
-        raise InputError(
-            f"--resume {run.path}: trained on {checkpoint.describe(saved.data)}, but --data {config.data} now holds "
-            f"{checkpoint.describe(identity)}."
-        )
-    now, then = checkpoint.portable(config, identity["name"]), saved.config.to_dict(places=False, report=False)
+    checkpoint.check_data(saved, data, f"--resume {run.path}", config.data)
+    now, then = checkpoint.portable(config, data.name), saved.config.to_dict(places=False, report=False)
     for name in now:
         if name not in MAY_CHANGE and now[name] != then[name]:
             raise InputError(
@@ -433,9 +472,16 @@ def check_finite(gan: GAN, seen: Measurement) -> None:
             raise DivergenceError(f"step {gan.step}: the loss of the {player} is {loss}; {advice}")
 
 
-def unwritable(error: OSError, step: int, run: Run) -> str:
-    """A sentence about a file that could not be written, and what to do."""
+def unwritable(error: OSError | InputError, step: int, run: Run) -> str:
+    """A sentence about a file that could not be written, or one that could not be read, and what to do."""
+    if isinstance(error, InputError):
+        return (
+            f"step {step}: {str(error).removesuffix('.')}; the last checkpoint is intact. "
+            f"Put that right, then continue with --resume {run.path}."
+        )
     what = f"step {step}: {error.filename or run.path} could not be written ({error.strerror or error})"
+    if error.errno == errno.ESTALE:
+        return f"{what}, so nothing was. Put this run's directory back, or train again with another --out."
     if not run.path.is_dir():
         return f"{what}: the run directory is gone, and its checkpoints with it. Put it back, or train again."
     remedy = "Make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Put that right"
