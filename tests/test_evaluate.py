@@ -401,3 +401,26 @@ def test_samples_that_are_not_finite_end_the_run(
     )
     assert trained("--steps", "6", "--evaluate-every", "2") == 3
     assert "200 of 200 samples hold a number that is not finite" in capsys.readouterr().err
+
+
+def test_a_picture_is_not_put_into_a_run_that_took_the_place_of_the_one_measured(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def replaced(*_: Any) -> Any:
+        (runs / "ring").rename(runs / "moved")
+        (runs / "ring").mkdir()
+        return measured(*_)
+
+    measured = evaluate.evaluate
+    monkeypatch.setattr(evaluate, "evaluate", replaced)
+    assert run("ring", "-n", "100") == 4
+    assert "ring could not be written (another directory has taken its place)" in capsys.readouterr().err
+    assert tree(runs / "ring") == {}
+
+
+def test_what_a_killed_evaluation_left_is_removed_by_the_next_and_on_resuming(runs: Path) -> None:
+    left = runs / "table" / ".neighbours.png.x1y2z3a4.tmp.png"
+    for again in ((evaluate.main, "table", "-n", "100"), (train.main, "--resume", "table", "--quiet")):
+        left.write_bytes(b"half")
+        assert exit_code(*again) == 0
+        assert not left.exists()

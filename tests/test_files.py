@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,87 @@ def test_huge_and_missing_json_is_refused(tmp_path: Path) -> None:
     largest.write_bytes(b" " * (MAX_JSON - 1) + b"1")
     assert read_json(largest) == 1
     assert files.MAX_JSON == MAX_JSON
+
+
+# -------------------------------------------------------------------------------------------- whose directory it is
+
+
+@pytest.mark.parametrize("path", ["a/x", "relative"])
+@pytest.mark.parametrize("without", ["", "locks", "handles of directories"])
+def test_nothing_is_written_where_another_directory_has_taken_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: str, path: str
+) -> None:
+    if without == "locks":
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    elif without:
+        monkeypatch.setattr(os, "open", failing_for_directories(os.open))
+    monkeypatch.chdir(tmp_path)
+    place, moved = tmp_path / "a", tmp_path / "b"
+    file = Path("a/x") if path == "relative" else place / "x"
+    place.mkdir()
+    assert files.hold(place, lock=True)
+    write_bytes(file, b"old")
+    place.rename(moved)
+    writers = (lambda: write_bytes(file, b"new"), lambda: files.append(file, "new"), lambda: files.ours(file).unlink())
+    for write in writers:
+        with pytest.raises(FileNotFoundError):
+            write()
+    place.mkdir()
+    for write in writers:
+        with pytest.raises(OSError, match="another directory has taken its place") as caught:
+            write()
+        assert caught.value.errno == errno.ESTALE
+    place.rmdir()
+    moved.rename(place)
+    with pytest.raises(OSError, match="another directory has taken its place"), replacing(file) as writing:
+        place.rename(moved)  # while it is being written
+        place.mkdir()
+        writing.write(b"new")
+    assert os.listdir(place) == [] and (moved / "x").read_bytes() == b"old"
+    files.let_go(place)
+    write_bytes(file, b"mine")
+
+
+def failing_for_directories(opens: Any) -> Any:
+    def call(path: Any, *args: Any) -> Any:
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opens(path, *args)
+
+    return call
+
+
+def test_a_directory_is_locked_by_one_holder_at_a_time(tmp_path: Path) -> None:
+    assert files.hold(tmp_path, lock=True)
+    assert not files.hold(tmp_path, lock=True)
+    files.let_go(tmp_path)
+    assert files.hold(tmp_path, lock=True)
+    files.let_go(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks are POSIX's")
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].png"
+    with replacing(path) as file:
+        (being_written,) = tmp_path.iterdir()
+        abandoned = being_written.with_name(".a[1].png.abcdefgh.tmp.png")
+        others = [tmp_path / name for name in (".a1.png.abcdefgh.tmp.png", ".a[1].png", "a[1].png.tmp.png")]
+        for name in (abandoned, *others):
+            name.write_bytes(b"half")
+        write_bytes(path, b"one")
+        assert sorted(tmp_path.iterdir()) == sorted([being_written, path, *others])
+        file.write(b"two")
+    assert path.read_bytes() == b"two" and sorted(tmp_path.iterdir()) == sorted([path, *others])
+    os.mkfifo(tmp_path / ".a[1].png.abcdefgh.tmp.png")
+    write_bytes(path, b"three")  # not ours to remove, nor anything to wait for
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")
+def test_what_is_no_regular_file_is_neither_read_nor_appended_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device", "."):
+        with pytest.raises(InputError, match="cannot be read \\((not a regular file|Is a directory)"):
+            read_json(tmp_path / name)
+        with pytest.raises(OSError):
+            files.append(tmp_path / name, "x")

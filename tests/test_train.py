@@ -26,6 +26,7 @@ from PIL import Image
 from minigan import evaluate, get_ops, memory, sample, train
 from minigan.backends import Ops
 from minigan.backends.cuda.ops import Graph
+from minigan.data import load
 from minigan.nn.gan import GAN, Measurement
 from minigan.runs import checkpoint
 from minigan.runs import loop as training
@@ -347,6 +348,59 @@ def test_other_data_on_resume_are_refused_in_words_that_say_what_differs(capsys:
     os.remove("x.npy")
     assert resume("a") == 2
     assert tree(Path("a")) == before
+
+
+def csv(name: str, rows: np.ndarray, columns: str = "a,b,c") -> None:
+    np.savetxt(name, rows, "%.17g", ",", header=columns, comments="")
+
+
+@pytest.mark.parametrize("change", ["columns", "held-out rows", "shape"])
+def test_data_that_changed_outside_their_training_values_are_refused(
+    change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By --resume and by evaluate, which compares samples with what was held out."""
+    rng = np.random.default_rng(0)
+    rows, images, name = rng.random((100, 3)), rng.random((100, 4, 6)), "x.npy" if change == "shape" else "x.csv"
+    np.save(name, images) if change == "shape" else csv(name, rows)
+    assert run("--data", name, "--steps", 2, "--out", "a") == 0
+    if change == "shape":
+        np.save(name, images.reshape(100, 3, 8))
+    elif change == "columns":
+        csv(name, rows, "a,b,d")
+    else:
+        held_out = load("x.csv").validation[:, 0]
+        rows[np.isin(rows[:, 0].astype("f"), held_out.astype("f"))] += 100
+        csv(name, rows)
+    words = {
+        "columns": "its column 3 is called d, not c.",
+        "held-out rows": "its held-out rows have the SHA-256",
+        "shape": "its shape is (3, 8), not (4, 6).",
+    }
+    before = tree(Path("a"))
+    for main, argv in ((train.main, ["--resume", "a"]), (evaluate.main, ["a"])):
+        capsys.readouterr()
+        assert exit_code(main, *argv) == 2
+        message = capsys.readouterr().err
+        assert words[change] in message and message.count("\n") == 1
+    assert tree(Path("a")) == before
+
+
+def test_the_same_data_elsewhere_and_under_another_name_resume_exactly(capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("x.npy", np.random.default_rng(0).random((20, 2)))
+    assert run("--data", "x.npy", "--steps", 4, "--out", "whole") == 0
+    assert run("--data", "x.npy", "--steps", 2, "--schedule-steps", 4, "--out", "a") == 0
+    shutil.move("x.npy", "moved.npy")
+    capsys.readouterr()
+    assert resume("a") == 2
+    message = capsys.readouterr().err
+    assert message.startswith("minigan: --resume a: --data 'x.npy' is neither") and message.count("\n") == 1
+    assert message.endswith("Where the run's data have moved, say so with --data (or --data-dir).\n")
+    assert exit_code(evaluate.main, "a") == 2
+    assert "say so with --data" in capsys.readouterr().err
+    assert resume("a", "--data", "moved.npy", "--steps", 4, "--quiet") == 0
+    whole, moved = checkpoint.load("whole"), checkpoint.load("a")
+    assert all(whole.tensors[name].tobytes() == moved.tensors[name].tobytes() for name in whole.tensors)
+    assert resume("a", "--quiet") == 0, "where they are now is remembered"
 
 
 def test_a_damaged_newest_checkpoint_is_resumed_from_the_one_before(capsys: pytest.CaptureFixture[str]) -> None:

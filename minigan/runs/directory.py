@@ -100,9 +100,10 @@ class Run:
 
     def _take_pictures(self) -> None:
         """Make and hold samples/, and remove what a killed process was writing. Raises: InputError, OSError."""
-        self.pictures.mkdir(exist_ok=True)
-        if self.pictures.is_symlink():  # pictures elsewhere would be replaced and removed
-            raise InputError(f"{self.pictures}: is a link; put a directory in its place.")
+        if not os.path.lexists(self.pictures):
+            self.pictures.mkdir()
+        if self.pictures.is_symlink() or not self.pictures.is_dir():  # by a link, pictures elsewhere would be removed
+            raise InputError(f"{self.pictures}: is no directory, or a link to one; put a directory in its place.")
         self._hold(self.pictures, lock=False)
         for file in (
             self.config, self.metrics, self.samples, self.curves, self.animation, self.neighbours, self.checkpoint, self.best
