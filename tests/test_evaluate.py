@@ -407,9 +407,10 @@ def test_a_picture_is_not_put_into_a_run_that_took_the_place_of_the_one_measured
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def replaced(*_: Any) -> Any:
+        found = measured(*_)
         (runs / "ring").rename(runs / "moved")
         (runs / "ring").mkdir()
-        return measured(*_)
+        return found
 
     measured = evaluate.evaluate
     monkeypatch.setattr(evaluate, "evaluate", replaced)
