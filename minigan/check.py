@@ -575,6 +575,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", metavar="FILE", default=None, help="write the rows as a JSON list too")
     values = parser.parse(argv)
+    if values.json is not None:
+        cli.require_new("--json", values.json)
     backend = get_ops(values.backend, values.kernels)
     rows = []
     print("relative errors of every derivative")

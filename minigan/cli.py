@@ -102,6 +102,12 @@ class Parser(argparse.ArgumentParser):
         return near[0] if near else None
 
 
+def require_new(flag: str, path: str | os.PathLike[str]) -> None:
+    """Raise InputError where there is something at the path that a flag names: no command overwrites a file."""
+    if os.path.lexists(path):
+        raise InputError(f"{flag} {path} already exists; choose another name, or remove it first.")
+
+
 def refuse_empty(args: Sequence[str]) -> None:
     """Raise InputError where an argument is empty, as an unset variable of the shell leaves it."""
     for before, argument in zip(["", *args], args, strict=False):

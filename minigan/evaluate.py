@@ -54,8 +54,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if not LEAST <= values.n <= MOST:
         raise InputError(f"-n {values.n} is out of range; it must be a whole number >= {LEAST} and <= {MOST}.")
     if values.json is not None:
-        if values.json.exists():
-            raise InputError(f"--json {values.json} already exists; choose another name, or remove it first.")
+        cli.require_new("--json", values.json)
         if not values.json.absolute().parent.is_dir():
             raise InputError(f"--json {values.json}: the directory {values.json.parent} does not exist.")
     return values

@@ -58,8 +58,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     values.out = Path(values.out)
     if values.out.suffix.lower() not in FORMATS:
         raise InputError(f"-o {values.out}: the name must end in one of: {', '.join(FORMATS)}.")
-    if values.out.exists():
-        raise InputError(f"-o {values.out} already exists; choose another name, or remove it first.")
+    cli.require_new("-o", values.out)
     if not values.out.absolute().parent.is_dir():
         raise InputError(f"-o {values.out}: the directory {values.out.parent} does not exist.")
     if values.out.suffix.lower() == ".png" and values.n > MAX_PICTURED:

@@ -492,3 +492,17 @@ def test_plain_paths_are_not_quoted() -> None:
     assert quoted(Path("runs/digits-001")) == "runs/digits-001"
     assert quoted("my runs/a b") == "'my runs/a b'"
     assert quoted("-x") == os.path.join(".", "-x")
+
+
+@pytest.mark.parametrize("argv", [["check", "--json"], ["sample", "RUN", "-o"]])
+def test_no_command_overwrites_a_file(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor puts one in the place of a device, as a superuser could: /dev/null would be gone."""
+    dangling = tmp_path / "link.png"
+    dangling.symlink_to(tmp_path / "nothing")
+    (tmp_path / "mine.png").write_text("mine")
+    main = importlib.import_module(f"minigan.{argv[0]}").main
+    for path in (tmp_path / "mine.png", dangling, Path(os.devnull)):
+        kept = os.lstat(path)
+        assert exit_code(main, *argv[1:], path) == 2
+        assert "already exists" in capsys.readouterr().err or path == Path(os.devnull)
+        assert os.lstat(path) == kept

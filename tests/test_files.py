@@ -232,3 +232,10 @@ def test_what_is_no_regular_file_is_neither_read_nor_appended_to(tmp_path: Path)
             read_json(tmp_path / name)
         with pytest.raises(OSError):
             files.append(tmp_path / name, "x")
+
+
+@pytest.mark.skipif(not Path("/dev/null").is_char_device(), reason="there is no /dev/null")
+def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="is a device, not a file"):
+        write_bytes(Path(os.devnull), b"x")
+    assert Path(os.devnull).is_char_device()

@@ -167,8 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="where to compute (default: numpy)")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", type=Path, help="FILE.safetensors to write")
     values: argparse.Namespace = parser.parse(argv)
-    if values.out.exists():
-        raise InputError(f"-o {values.out} already exists; choose another name, or remove it first.")
+    cli.require_new("-o", values.out)
     backend, data = get_ops(values.backend), load(values.data, values.data_dir)
     assert data.labels is not None
     recipe = RECIPES[values.data]
