@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from minigan.nn.gan import GAN
     from minigan.nn.network import Network
     from minigan.recipes import recipe
+    from minigan.runs.loop import fit
 
 __version__ = "0.1.0"
 
-__all__ = ["GAN", "Batches", "Config", "Network", "Scaler", "__version__", "get_ops", "load", "recipe"]
+__all__ = ["GAN", "Batches", "Config", "Network", "Scaler", "__version__", "fit", "get_ops", "load", "recipe"]
 
 _HOMES = {
     "Batches": "minigan.data.batches",
@@ -33,6 +34,7 @@ _HOMES = {
     "GAN": "minigan.nn.gan",
     "Network": "minigan.nn.network",
     "Scaler": "minigan.data.scaling",
+    "fit": "minigan.runs.loop",
     "get_ops": "minigan.backends",
     "load": "minigan.data",
     "recipe": "minigan.recipes",

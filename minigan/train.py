@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from minigan import cli, memory, recipes
-from minigan.config import DATA_SETS, Config, check_effect, flag
-from minigan.errors import FallbackWarning, InputError, OutputError, quoted
+from minigan.config import DATA_SETS, Config, check_effect
+from minigan.errors import InputError, quoted
 from minigan.runs.directory import load_config
-from minigan.runs.loop import MAY_CHANGE, Parts, Stop, limited_threads, prepare, train, unwritable
+from minigan.runs.loop import Parts, Request, Stop, limited_threads, perform, prepare, resumed_config
 
 
 def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
@@ -93,26 +90,13 @@ def family(data: str) -> str:
     return "image" if Path(data).is_dir() else "table"
 
 
-def resumed_config(base: Config, given: dict[str, Any]) -> Config:
-    """A run's settings with the few changes that resuming allows. Raises: InputError, with both values."""
-    fixed = [f.name for f in dataclasses.fields(Config) if f.metadata["kind"] == "science" and f.name not in MAY_CHANGE]
-    for name in fixed:
-        if given.get(name, getattr(base, name)) != getattr(base, name):
-            raise InputError(
-                f"{flag(name)} cannot change on --resume: the run has {getattr(base, name)}, you gave {given[name]}."
-            )
-    if given.get("steps", base.steps) != base.steps:
-        given = {"schedule_steps": base.schedule_steps or base.steps, **given}  # schedules end where they would have
-    return base.replace(**given)
-
-
-def explain(config: Config, values: argparse.Namespace) -> None:
+def explain(config: Config, request: Request) -> None:
     """Print what a step costs (--explain)."""
     from minigan.runs import contention
     from minigan.runs import cost as explain
     from minigan.runs.steps import steps_of
 
-    parts = Parts.load(config, values)
+    parts = Parts.load(config, request)
     config, size, backend = parts.config, parts.data.space.size, parts.backend
     outline, free = explain.outline(config, size, backend), backend.available()
     if free is not None and 2 * (outline.state + outline.work) > free:  # to be timed, networks are there twice
@@ -138,10 +122,11 @@ def explain(config: Config, values: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     config, values = parse(argv)
+    request = Request(values.out, values.resume, values.quiet, frozenset(values.given))
     if values.explain:
-        explain(config, values)
+        explain(config, request)
         return 0
-    session = prepare(config, values)
+    session = prepare(config, request)
     config, gan, run = session.config, session.gan, session.run
     stop = Stop()
     session.say(f"backend {session.backend.name} on {session.backend.device}, {config.dtype}, {config.kernels} kernels")
@@ -155,19 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     else:
         session.say(f"{verb}, {config.objective}, batch {config.batch_size}, to step {config.steps}, in {run.path}")
-    began = time.perf_counter()
     first = gan.step
-    try:
-        silent = np.errstate(all="ignore")  # check_finite says it better than NumPy's warnings
-        with stop.listening(), silent, cli.saying_warnings(FallbackWarning):
-            train(session, stop)
-            session.backend.synchronize()
-            seconds = time.perf_counter() - began
-            session.finish()
-    except (OSError, InputError) as error:
-        raise OutputError(unwritable(error, gan.step, run)) from None
-    finally:
-        run.release()
+    seconds = perform(session, stop)
     steps = gan.step - first
     if stop.requested:
         session.say(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import errno
 import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,10 +22,10 @@ from minigan import cli
 from minigan.backends import Ops, get_ops
 from minigan.backends import noise as streams
 from minigan.config import Config, Goal, flag
-from minigan.errors import DivergenceError, InputError, quoted, reason
+from minigan.errors import DivergenceError, FallbackWarning, InputError, OutputError, quoted, reason
 from minigan.files import ours
 from minigan.runs import checkpoint, contention
-from minigan.runs.directory import Run, find_data
+from minigan.runs.directory import Run, find_data, load_config
 
 if TYPE_CHECKING:  # imported when needed: --help and errors come at once
     from minigan.data import Data
@@ -51,6 +52,20 @@ MAY_CHANGE = ("steps", "schedule_steps", "data", "data_dir")
 # -------------------------------------------------------------------------------------------------------- the parts
 
 
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a run besides its configuration.
+
+    out: a fresh run directory (None: runs/NAME-001, -002, ...). resume: the directory of a run to continue. quiet: print
+    nothing. given: the names of settings that a person chose: a recipe's are adapted to small data, these are not.
+    """
+
+    out: str | None = None
+    resume: str | None = None
+    quiet: bool = False
+    given: frozenset[str] = frozenset()
+
+
 @dataclass
 class Parts:
     """What training is made of, before the networks: their size depends on the data."""
@@ -63,7 +78,7 @@ class Parts:
     batches: Batches
 
     @classmethod
-    def load(cls, config: Config, values: argparse.Namespace) -> Parts:
+    def load(cls, config: Config, request: Request) -> Parts:
         """Raises: InputError where the data cannot be used."""
         from minigan.data import load
         from minigan.data.batches import Batches
@@ -74,14 +89,14 @@ class Parts:
             raise InputError(
                 f"--steps-per-launch {config.steps_per_launch} is for --backend cupy --kernels cuda; elsewhere it must be 1."
             )
-        if values.resume is None:
+        if request.resume is None:
             data = load(config.data, config.data_dir, config.image_size)
         else:
-            data = find_data(f"--resume {values.resume}", config, told="data" in values.given)
+            data = find_data(f"--resume {request.resume}", config, told="data" in request.given)
             with cli.saying_warnings():
-                data = checkpoint.as_trained(data, values.resume, config.all_data)
+                data = checkpoint.as_trained(data, request.resume, config.all_data)
         rows = data.part(config.all_data)
-        if "batch_size" not in values.given and values.resume is None and config.batch_size > len(rows):
+        if "batch_size" not in request.given and request.resume is None and config.batch_size > len(rows):
             config = config.replace(batch_size=len(rows))  # the recipe's size is a suggestion, a given one is an order
         scaler = Scaler.fit(data.space, rows, config.output, data.unit, config.spread)
         batches = Batches(rows, data.unit, scaler, config.batch_size, config.seed, backend, config.dtype)
@@ -212,6 +227,11 @@ class Session:
         if watch.note(record):
             self.save_to(self.run.best)
 
+    def sample(self, n: int, *, seed: int | None = None) -> np.ndarray:
+        """n generated samples in data units, (n, h, w) for images and (n, d) else; of the weight average."""
+        x = self.scaler.to_data(self.gan.sample(n, seed=seed), self.data.space)
+        return x.reshape(n, *self.data.space.shape)
+
     def preview(self, raw: bool = False) -> np.ndarray:
         """The samples that pictures show: always the same latent points. In data units."""
         n = PREVIEW_IMAGES if self.data.space.kind == "image" else PREVIEW_POINTS
@@ -267,25 +287,79 @@ class Session:
         plots.animation(self.run.animation, self.run.frames())
 
 
+# --------------------------------------------------------------------------------------------- a run from Python
+
+
+def fit(config: Config | None = None, *, out: str | None = None, resume: str | None = None, quiet: bool = True,
+        **changes: Any) -> Session:  # fmt: skip
+    """Train as `python -m minigan.train` does, and leave the same files; or continue the run in the directory `resume`.
+
+    changes: settings by name, in place of those of `config` or of the run. Ctrl-C stops and saves where this is the main
+    thread. Raises: InputError, DivergenceError, OutputError.
+    """
+    if resume is not None:
+        config = resumed_config(load_config(Path(resume) / "config.json", of_a_run=True), changes)
+    elif config is None:
+        raise InputError("fit needs a configuration, as recipe('default', 'digits'), or a run to resume.")
+    else:
+        config = config.replace(**changes)
+    session = prepare(config, Request(out, resume, quiet, frozenset(changes)))
+    perform(session, Stop())
+    return session
+
+
+def resumed_config(base: Config, given: dict[str, Any]) -> Config:
+    """A run's settings with the few changes that resuming allows. Raises: InputError, with both values."""
+    fixed = [f.name for f in dataclasses.fields(Config) if f.metadata["kind"] == "science" and f.name not in MAY_CHANGE]
+    for name in fixed:
+        if given.get(name, getattr(base, name)) != getattr(base, name):
+            raise InputError(
+                f"{flag(name)} cannot change on --resume: the run has {getattr(base, name)}, you gave {given[name]}."
+            )
+    if given.get("steps", base.steps) != base.steps:
+        given = {"schedule_steps": base.schedule_steps or base.steps, **given}  # schedules end where they would have
+    return base.replace(**given)
+
+
+def perform(session: Session, stop: Stop) -> float:
+    """Train to the end, or until `stop`, and draw the pictures that sum up the run; the seconds that training took.
+
+    Raises: DivergenceError, OutputError.
+    """
+    began = time.perf_counter()
+    try:
+        silent = np.errstate(all="ignore")  # check_finite says it better than NumPy's warnings
+        with stop.listening(), silent, cli.saying_warnings(FallbackWarning):
+            train(session, stop)
+            session.backend.synchronize()
+            seconds = time.perf_counter() - began
+            session.finish()
+    except (OSError, InputError) as error:
+        raise OutputError(unwritable(error, session.gan.step, session.run)) from None
+    finally:
+        session.run.release()
+    return seconds
+
+
 # ------------------------------------------------------------------------------------------------------ the beginning
 
 
-def prepare(config: Config, values: argparse.Namespace) -> Session:
+def prepare(config: Config, request: Request) -> Session:
     """Load the data, build the networks, open the run directory: all that can be refused, before anything is written."""
     from minigan.runs.steps import steps_of
 
     progress_bar()
-    parts = Parts.load(config, values)
+    parts = Parts.load(config, request)
     config, backend, data = parts.config, parts.backend, parts.data
     identity = checkpoint.identify(data, config.all_data)
     watch = Watch.begin(config, data, backend)
-    run = None if values.resume is None else Run.open(values.resume)
+    run = None if request.resume is None else Run.open(request.resume)
     try:
         saved = None if run is None else saved_state(run, config, data)
         gan = parts.gan()
         steps = steps_of(gan, parts.batches, config.steps_per_launch)
-        run = run or Run.create(values.out, data.name)
-        session = Session(config, backend, data, identity, parts.scaler, gan, steps, run, values.quiet, watch)
+        run = run or Run.create(request.out, data.name)
+        session = Session(config, backend, data, identity, parts.scaler, gan, steps, run, request.quiet, watch)
         if saved is not None:
             saved.restore(gan)
             if saved.path != run.checkpoint:  # else the next save would keep the damaged one in place of the good one
@@ -518,6 +592,10 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator[Stop]:
+        if threading.current_thread() is not threading.main_thread():  # signals come to the main thread alone
+            yield self
+            return
+
         def note(number: int, frame: Any) -> None:
             if self.signal:
                 os._exit(128 + number)
