@@ -8,6 +8,7 @@ import re
 import shlex
 import tomllib
 import types
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from helpers import ROOT
 
 from minigan.backends import INSTALL_CUPY, PACKAGES, Ops, get_ops, install_line
-from minigan.errors import InputError
+from minigan.errors import FallbackWarning, InputError
 
 
 def test_numpy_is_the_default() -> None:
@@ -181,3 +182,18 @@ def test_the_reference_has_the_same_arrays_and_other_operations(backend: Ops) ->
     assert backend.reference(np).xp is np
     backend.synchronize()
     assert backend.name in repr(backend) and backend.device in repr(backend)
+
+
+def test_what_a_package_complains_of_when_it_is_imported_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba shows a traceback for a variable of the environment that it cannot read."""
+
+    def fake(name: str, *args: Any) -> Any:
+        warnings.warn(
+            "NUMBA_DEBUG is no number.\nTraceback (most recent call last):\n  ...", RuntimeWarning, stacklevel=2
+        )
+        return cupy_like(1)
+
+    monkeypatch.setattr(importlib, "import_module", fake)
+    with pytest.warns(FallbackWarning) as said:
+        assert get_ops("cupy").device == "Card 9"
+    assert [str(w.message) for w in said] == ["cupy: NUMBA_DEBUG is no number."]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import shlex
 import sys
+import warnings
 from typing import Any
 
 from minigan.backends.ops import Array, CupyOps, Ops
-from minigan.errors import InputError, reason
+from minigan.errors import FallbackWarning, InputError, reason
 
 __all__ = ["BACKENDS", "KERNELS", "Array", "Ops", "get_ops"]
 
@@ -62,9 +63,19 @@ def _numba(name: str) -> Ops:
 
 
 def _import(name: str, needs: str, install: str) -> Any:
-    """An optional package. Raises: InputError that begins with `needs` and says why it cannot be imported or used."""
+    """An optional package; what it complains of on the way is said in one line each.
+
+    Raises: InputError that begins with `needs` and says why it cannot be imported or used.
+    """
     try:
-        return importlib.import_module(name)
+        with warnings.catch_warnings(record=True) as complaints:
+            warnings.simplefilter("always", RuntimeWarning)
+            module = importlib.import_module(name)
+        for complaint in complaints:
+            warnings.warn(f"{name}: {reason(complaint.message)}.", FallbackWarning, stacklevel=2)  # type: ignore[arg-type]
+        return module
+    except FallbackWarning:  # where warnings are errors
+        raise
     except ImportError as error:
         raise InputError(f"{needs}, which cannot be imported ({reason(error)}): {install}.") from None
     except Exception as error:  # a package at odds with NumPy, with a library or with its own settings
