@@ -18,7 +18,7 @@ from minigan import evaluate, plots, sample, train
 from minigan.backends import Ops
 from minigan.data import Data, Space, load
 from minigan.data.batches import Batches
-from minigan.data.scaling import Scaler
+from minigan.data.scaling import Scaler, far
 from minigan.errors import InputError
 from minigan.metrics.suite import Suite
 
@@ -285,3 +285,9 @@ def test_a_histogram_does_not_depend_on_an_offset_of_the_data(folder: Path, monk
     for (here, edges), (there, moved) in zip(drawn[:half], drawn[half:], strict=True):
         assert len(here) == len(there) and np.allclose(here, there) and np.allclose(moved - edges, 1.7e12, rtol=1e-12)
     assert ticks[0][1] == ["0", "1", "2"] and ticks[1][1] is None  # "1.7e+12" three times says nothing
+
+
+def test_no_scale_is_too_large_to_be_asked_about() -> None:
+    """A forged checkpoint may hold any that is finite; warnings are errors."""
+    assert not far(np.zeros(1), np.full(1, 1e308)).any()
+    assert far(np.full(1, 1e308), np.ones(1)).all()

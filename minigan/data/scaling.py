@@ -21,7 +21,7 @@ _BLOCK = 1 << 20
 """Values converted at a time, so that no float64 copy of a data set is made."""
 
 FAR = 64
-"""An offset more than so many scales from 0 needs float64: float32 would move values there by up to FAR 2^-24 = 2^-18 scales."""
+"""An offset more than this many scales from 0 needs float64: float32 would move values there by up to FAR 2^-24 = 2^-18 scales."""
 
 SMALL = 1e-37
 """The scale below which float32 has few digits, or none."""
@@ -93,8 +93,9 @@ class Scaler:
 
 
 def far(offset: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Which columns would lose digits in float32: those so many scales from 0, and those too small to be told from it."""
-    return (np.abs(offset) > FAR * scale) | (scale < SMALL)
+    """Which columns would lose digits in float32: those more than FAR scales from 0, and those whose scale float32 rounds
+    to 0."""
+    return (np.abs(offset) / FAR > scale) | (scale < SMALL)  # a forged scale could overflow in a product
 
 
 def origin(rows: np.ndarray) -> np.ndarray:
