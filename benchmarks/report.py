@@ -376,7 +376,7 @@ def report(paths: Sequence[Path], pictures: Path, link: str) -> str:
 
 def around(page: Path) -> tuple[str, str]:
     """The text of a page before and after its two marks. Raises: InputError where there is none, or they are missing."""
-    with reading(page) as file:
+    with reading(page) as (file, _):
         old = file.read().decode(errors="surrogateescape")
     if not (BEGIN in old and END in old.partition(BEGIN)[2]):
         raise InputError(f"{page} has no place for results: it needs the lines {BEGIN} and {END}.")

@@ -18,6 +18,7 @@ SETTINGS = {"batch_size": 8, "hidden": (8,), "latent": 3, "log_every": 2, "sampl
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINIGAN_DATA", raising=False)  # which only the command reads
     return tmp_path
 
 
