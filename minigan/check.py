@@ -338,17 +338,16 @@ def penalty(backend: Ops, name: str, label: str, settings: dict[str, float], dra
     """The gradient of a penalty alone: ds = 0. Biases of piecewise-linear networks do not matter to it."""
     step = Step(backend, TINY, "wasserstein", name, settings, "alternating", draw)
     gan = step.gan
-    gan.real.x[...] = backend.asarray(step.real)
-    gan.fake.x[...] = backend.asarray(step.real[::-1] * 0.7 + 0.2)
-    fake = backend.to_host(gan.fake.x).copy()
-    gan.draw(0)
-    gan.prepare(0)
-    rows = gan.discriminate(penalise=True)
+    batch = gan.batch
+    batch.fake.x[...] = backend.asarray(step.real[::-1] * 0.7 + 0.2)
+    fake = backend.to_host(batch.fake.x).copy()
+    gan.place(0, step.fill)
+    rows = batch.forward(penalise=True)
     gan.discriminator.backward(rows.tape.ones, rows.tape, want_dx=False)
-    gan.discriminator.input_gradient(gan.penalty_rows.tape)
-    gan.penalty_directions()
+    gan.discriminator.input_gradient(batch.penalised.tape)
+    batch.penalty_directions()
     rows.ds.fill(0)
-    gan.penalised_gradient()
+    batch.penalised_gradient(gan.grad_d)
     theta, names = host(gan.discriminator), gan.discriminator.activations
     f = watched(partial(penalties_of, gan.config, theta, names, step.real, fake, step.between(fake)))
     variables = pairs(theta, gan.grad_d.layers, backend)
@@ -401,9 +400,9 @@ class Step:
         """One train_step; keeps the weights from before it."""
         gan = self.gan
         self.before_g, self.before_d = host(gan.generator), host(gan.discriminator)
-        self.gan.train_step(lambda out, i: self.fill(out))
+        self.gan.train_step(self.fill)
 
-    def fill(self, out: Any) -> None:
+    def fill(self, out: Any, i: int = 0) -> None:
         out[...] = self.ops.asarray(self.real)
 
     def between(self, fake: np.ndarray) -> np.ndarray:

@@ -164,6 +164,16 @@ class Config:
         if self.until is not None:
             Goal.parse(self.until)
 
+    @property
+    def has_penalties(self) -> bool:
+        """Whether the discriminator's gradient is penalised at all."""
+        return self.r1 > 0 or self.r2 > 0 or self.gradient_penalty > 0
+
+    @property
+    def horizon(self) -> int:
+        """Steps over which schedules run."""
+        return self.schedule_steps or self.steps
+
     def replace(self, **changes: Any) -> Config:
         """A copy with some settings changed (and checked)."""
         return dataclasses.replace(self, **changes)

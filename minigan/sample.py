@@ -21,7 +21,7 @@ from minigan.backends.noise import Noise
 from minigan.config import MAX_COUNT
 from minigan.errors import InputError, short
 from minigan.files import replacing
-from minigan.nn.gan import CHUNK
+from minigan.nn.sampling import CHUNK
 from minigan.runs import checkpoint
 from minigan.runs.checkpoint import Checkpoint
 

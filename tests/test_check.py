@@ -9,11 +9,11 @@ import pytest
 from minigan import check, plain
 from minigan.backends import Ops
 from minigan.backends.activations import ACTIVATIONS
-from minigan.nn import gan
+from minigan.nn import batch, coefficients, optim
 from minigan.nn.gan import GAN
 from minigan.nn.network import Network, Tape
 from minigan.nn.objectives import OBJECTIVES
-from minigan.nn.optim import Adam
+from minigan.nn.optim import adam_coefficients
 
 SECTIONS = tuple(check.SECTIONS)
 
@@ -107,8 +107,9 @@ def test_catches_a_generator_gradient_that_skips_the_discriminator(backend, monk
 
 def test_catches_stale_activations_after_the_discriminator_moved(backend, monkeypatch):
     def generator_update(self):
-        self.objective.generator_gradient(self.real.s, self.fake.s, self.fake.tape.delta)
-        dx = self.discriminator.backward(self.fake.tape.delta, self.fake.tape)
+        real, fake = self.batch.real, self.batch.fake
+        self.objective.generator_gradient(real.s, fake.s, fake.tape.delta)
+        dx = self.discriminator.backward(fake.tape.delta, fake.tape)
         self.generator.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)
         self.adam_g.apply(self.generator.theta.flat, self.grad_g.flat)
 
@@ -118,8 +119,8 @@ def test_catches_stale_activations_after_the_discriminator_moved(backend, monkey
 
 
 def test_catches_adam_without_t(backend, monkeypatch):
-    factors = Adam.factors
-    monkeypatch.setattr(Adam, "factors", lambda self, t, lr: factors(self, 1, lr))
+    for module in (optim, coefficients):
+        monkeypatch.setattr(module, "adam_coefficients", lambda t, *settings: adam_coefficients(1, *settings))
     failed = failures(backend, "optimisers", "objectives")
     caught(failed, at=("Adam, beta1 0.9", "Adam, beta1 0.5"), spares=("objective", "WeightAverage", "schedule"))
 
@@ -186,7 +187,7 @@ def test_catches_a_dropped_batch_size_in_the_loss(backend, monkeypatch):
 
 
 def test_catches_a_dropped_batch_size_in_the_penalty(backend, monkeypatch):
-    for module in (gan, check):
+    for module in (batch, check):
         monkeypatch.setattr(
             module, "zero_centred_direction", lambda ops, g, c, v: ops.xp.multiply(g, c * len(g), out=v)
         )

@@ -15,11 +15,14 @@ from minigan.backends import Array, Ops
 from minigan.backends import noise as streams
 from minigan.backends.noise import Noise
 from minigan.config import ACTIVATIONS, UPDATES, Config
-from minigan.nn.gan import CHUNK, GAN, Phase
+from minigan.nn import coefficients
+from minigan.nn.coefficients import Phase
+from minigan.nn.gan import GAN
 from minigan.nn.gradcheck import relative_error
 from minigan.nn.network import Network
 from minigan.nn.objectives import OBJECTIVES
-from minigan.nn.optim import Adam
+from minigan.nn.optim import Adam, adam_coefficients
+from minigan.nn.sampling import CHUNK
 
 TOLERANCE = 1e-8
 STATE = ["discriminator", "discriminator.adam.m", "discriminator.adam.v"]
@@ -135,12 +138,12 @@ def test_each_update_moves_its_own_network_and_leaves_the_other_bit_identical(
     backend: Ops, objective: str, penalties: dict[str, Any]
 ) -> None:
     gan, fill = tiny_gan(backend, objective=objective, **penalties)
-    fill(gan.real.x, 0)
+    fill(gan.batch.real.x, 0)
     gan.noise.normal(gan.z, streams.LATENT, 0)
     gan.generator.forward(gan.z, gan.tape_g)
-    gan.prepare(0)
+    gan.coefficients.write(0)
     start = flats(gan)
-    gan.discriminator_update(gan.phase(0).penalise)
+    gan.discriminator_update(Phase.of(gan.config, 0).penalise)
     middle = flats(gan)
     gan.generator_update()
     end = flats(gan)
@@ -192,7 +195,7 @@ def test_both_players_see_the_same_fakes(backend: Ops, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         gan.discriminator,
         "forward",
-        lambda x, tape: (seen.append(backend.to_host(gan.fake.x).copy()), forward(x, tape))[1],
+        lambda x, tape: (seen.append(backend.to_host(gan.batch.fake.x).copy()), forward(x, tape))[1],
     )
     monkeypatch.setattr(
         gan.noise, "normal", lambda out, stream, step: (drawn.append((stream, step)), draw(out, stream, step))
@@ -214,17 +217,19 @@ def test_discriminator_steps_and_lazy_penalties_follow_their_counts(
         backend, update=update, discriminator_steps=3, r1=1.0, penalty_every=2, lr_schedule="linear", steps=4
     )
     batches, updates_d, updates_g, penalised = [], [], [], []
-    for adam, updates in ((gan.adam_d, updates_d), (gan.adam_g, updates_g)):
-        prepared: list[tuple[int, float]] = []
-        coefficients = adam.coefficients
-        monkeypatch.setattr(
-            adam,
-            "coefficients",
-            lambda t, lr, f=coefficients, prepared=prepared: (prepared.append((t, lr)), f(t, lr))[1],
-        )
-        monkeypatch.setattr(adam, "apply", lambda *_, prepared=prepared, updates=updates: updates.append(prepared[-1]))
-    gradient = gan.penalised_gradient
-    monkeypatch.setattr(gan, "penalised_gradient", lambda: (penalised.append(len(updates_d)), gradient()))
+    prepared: list[tuple[int, float]] = []  # for D and for G, one after the other
+
+    def counted(t: int, lr: float, *betas: float) -> tuple[float, ...]:
+        prepared.append((t, lr))
+        return adam_coefficients(t, lr, *betas)
+
+    monkeypatch.setattr(coefficients, "adam_coefficients", counted)
+    monkeypatch.setattr(gan.adam_d, "apply", lambda *_: updates_d.append(prepared[-2]))
+    monkeypatch.setattr(gan.adam_g, "apply", lambda *_: updates_g.append(prepared[-1]))
+    gradient = gan.batch.penalised_gradient
+    monkeypatch.setattr(
+        gan.batch, "penalised_gradient", lambda into: (penalised.append(len(updates_d)), gradient(into))
+    )
 
     def counting(out: Array, i: int) -> None:
         batches.append(i)
@@ -242,15 +247,15 @@ def test_discriminator_steps_and_lazy_penalties_follow_their_counts(
 def test_penalties_and_rates_fall_over_schedule_steps(backend: Ops) -> None:
     falling = {"penalty_schedule": "linear", "penalty_end": 0.2, "lr_schedule": "cosine"}
     gan, _ = tiny_gan(backend, r1=2.0, **falling, steps=10, schedule_steps=20)
-    assert gan.horizon == 20
-    assert tiny_gan(backend, steps=10)[0].horizon == 10
-    gan.real.tape.dx.fill(1)
+    assert gan.config.horizon == 20
+    assert tiny_gan(backend, steps=10)[0].config.horizon == 10
+    gan.batch.real.tape.dx.fill(1)
     seen = []
     for step in (0, 10, 20, 30):
-        gan.prepare(step)
-        gan.penalty_directions()
-        full, _ = gan.adam_d.factors(step + 1, gan.config.lr_discriminator)
-        seen.append((float(gan.real.tape.v[0, 0]), float(gan.adam_d.prepared[2]) / full))
+        gan.coefficients.write(step)
+        gan.batch.penalty_directions()
+        full = adam_coefficients(step + 1, gan.config.lr_discriminator, gan.config.beta1, gan.config.beta2)[2]
+        seen.append((float(gan.batch.real.tape.v[0, 0]), float(gan.adam_d.prepared[2]) / full))
     np.testing.assert_allclose(seen, [(2 / 4, 1), (2 / 4 * 0.6, 0.5), (2 / 4 * 0.2, 0), (2 / 4 * 0.2, 0)], atol=1e-12)
 
 
@@ -478,12 +483,12 @@ def test_a_toy_is_learnt(backend: Ops, objective: str, update: str) -> None:
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_discriminator_alone_lowers_its_loss(backend: Ops, activation: str) -> None:
     gan, fill = tiny_gan(backend, activation=activation, objective="non-saturating", lr_discriminator=0.01)
-    fill(gan.real.x, 0)
+    fill(gan.batch.real.x, 0)
     gan.noise.normal(gan.z, streams.LATENT, 0)
     gan.generator.forward(gan.z, gan.tape_g)
     losses = []
     for i in range(30):
-        gan.prepare(i)
+        gan.coefficients.write(i)
         gan.discriminator_update(penalise=False)
         losses.append(gan.measurement().loss_d)
     assert losses[-1] < 0.9 * losses[0]

@@ -12,6 +12,7 @@ from helpers import differences, normal, tiny_gan
 from minigan.backends import Array, Ops
 from minigan.backends import noise as streams
 from minigan.backends.activations import ACTIVATIONS
+from minigan.nn.coefficients import Phase
 from minigan.nn.gan import GAN
 from minigan.nn.gradcheck import relative_error
 from minigan.nn.network import Network
@@ -50,14 +51,14 @@ def discriminator_loss(gan: GAN, strength: float = 1.0) -> float:
         s = d.forward(x, tape).copy()
         return s, backend.to_host(d.backward(tape.ones, tape)).copy()
 
-    r, g_real = logits_and_gradient(gan.real.x)
-    f, g_fake = logits_and_gradient(gan.fake.x)
+    r, g_real = logits_and_gradient(gan.batch.real.x)
+    f, g_fake = logits_and_gradient(gan.batch.fake.x)
     loss = float(gan.objective.discriminator(r, f))
     loss += strength * c.r1 / 2 * squares(g_real).mean() + strength * c.r2 / 2 * squares(g_fake).mean()
     if c.gradient_penalty:
         e = backend.zeros((c.batch_size, 1), "float64")
         gan.noise.uniform(e, streams.INTERPOLATION, 0)
-        _, g = logits_and_gradient(e * gan.real.x + (1 - e) * gan.fake.x)
+        _, g = logits_and_gradient(e * gan.batch.real.x + (1 - e) * gan.batch.fake.x)
         loss += strength * c.gradient_penalty * ((np.sqrt(squares(g)) - 1) ** 2).mean()
     return loss
 
@@ -187,9 +188,9 @@ def test_interpolates_lie_between_their_pair(backend: Ops) -> None:
 
 def test_the_penalties_are_due_when_they_should_be(backend: Ops) -> None:
     gan, _ = tiny_gan(backend, r1=1.0, penalty_every=3)
-    assert [gan.phase(i).penalise for i in range(7)] == [True, False, False, True, False, False, True]
+    assert [Phase.of(gan.config, i).penalise for i in range(7)] == [True, False, False, True, False, False, True]
     never, _ = tiny_gan(backend, penalty_every=3)
-    assert not any(never.phase(i).penalise for i in range(7))
+    assert not any(Phase.of(never.config, i).penalise for i in range(7))
 
 
 def test_every_combination_is_tested() -> None:

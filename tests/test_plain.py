@@ -142,7 +142,7 @@ def test_training_steps_are_those_of_the_page(
         gan.train_step(fill)
         mix = np.empty((batch, 1))
         gan.noise.uniform(mix, streams.INTERPOLATION, step)
-        real, z = (backend.to_host(a) for a in (gan.real.x, gan.z))
+        real, z = (backend.to_host(a) for a in (gan.batch.real.x, gan.z))
         plain.train_step(G, D, average, real, z, mix, step + 1, gan.config)
     mean = gan.generator.parameters(gan.average.mean)
     for layers, expected in ((gan.discriminator.theta, D.theta), (gan.generator.theta, G.theta), (mean, average)):

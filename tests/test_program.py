@@ -139,9 +139,7 @@ def test_threads_meet_wherever_one_needs_what_another_did(update: str, penalties
     settings: dict[str, Any] = {"update": update, "batch_size": 48, **PENALTIES[penalties]}
     threads = len(order)
     expected, gan = trained("numba", threads, 2, **settings), trained("numba", threads, 1, **settings)
-    gan.noise.normal(gan.real.x, 91, 1)
-    gan.draw(1)
-    gan.prepare(1)
+    gan.place(1, lambda out, i: gan.noise.normal(out, 91, i))
     code = gan.programs[(True, penalties == "all")].replay.code  # type: ignore[attr-defined]
     assert len(pieces(code)) > 4
     one_after_the_other(code, order)

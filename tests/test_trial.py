@@ -20,6 +20,7 @@ from minigan.backends.numba.guard import Guarded
 from minigan.backends.ops import Outcome
 from minigan.backends.trial import Trial, difference
 from minigan.errors import ProgramError
+from minigan.nn import batch
 from minigan.nn import gan as gan_module
 from minigan.nn.layers import Dense
 from minigan.nn.objectives import OBJECTIVES, Hinge, LeastSquares, Objective
@@ -108,7 +109,7 @@ def test_layers_penalties_and_optimisers_are_refused_alike(fast: Ops, monkeypatc
         theta -= 0.01 * grad
 
     for where, what, instead in (
-        (gan_module, "zero_centred_direction", direction), (Dense, "forward", forward), (gan_module.Adam, "apply", apply)
+        (batch, "zero_centred_direction", direction), (Dense, "forward", forward), (gan_module.Adam, "apply", apply)
     ):  # fmt: skip
         with monkeypatch.context() as patch:
             patch.setattr(where, what, instead)
@@ -231,7 +232,7 @@ def test_a_number_of_the_first_minibatch_is_found_on_the_second(
     held: list[Any] = []
 
     def gradient(self: Any, r: Array, f: Array, df: Array) -> None:
-        self.xp.copyto(df, float(from_numpy(held[0].real.x).mean()))
+        self.xp.copyto(df, float(from_numpy(held[0].batch.real.x).mean()))
 
     monkeypatch.setitem(OBJECTIVES, "own", own(gradient))
     gan, fill = tiny_gan(backend, objective="own")

@@ -267,7 +267,7 @@ class Ops:
         """One Adam update (Kingma and Ba 2015, Algorithm 1) on one flat vector, in place.
 
         m and v are the paper's moments divided by (1 - beta1) and (1 - beta2), and step_size and epsilon carry those
-        factors and the bias correction (see `optim.Adam.factors`), which saves three passes over memory:
+        factors and the bias correction (see `optim.Adam`), which saves three passes over memory:
 
             m <- beta1 m + g        v <- beta2 v + g^2        theta <- theta - step_size m / (sqrt(v) + epsilon)
 

@@ -101,8 +101,15 @@ class Network:
     theta: the parameters; pass a flat vector to look at the same network with other weights (a weight average).
     """
 
-    def __init__(self, sizes: Sequence[int], activation: str, output: str, ops: Ops, dtype: str = "float32",
-                 flat: Array | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str,
+        output: str,
+        ops: Ops,
+        dtype: str = "float32",
+        flat: Array | None = None,
+    ) -> None:
         self.sizes = tuple(sizes)
         self.ops = ops
         self.dtype = dtype

@@ -11,6 +11,17 @@ EPSILON = 1e-8
 """Adam's epsilon, the paper's value."""
 
 
+def adam_coefficients(t: int, lr: float, beta1: float, beta2: float) -> tuple[float, float, float, float]:
+    """What `Adam.apply` reads in the t-th update, t = 1, 2, ...: beta1, beta2, step_size, epsilon (see `Adam`)."""
+    c = math.sqrt((1 - beta2**t) / (1 - beta2))
+    return beta1, beta2, lr * c * (1 - beta1) / (1 - beta1**t), EPSILON * c
+
+
+def average_weight(t: int, decay: float) -> float:
+    """1 - d_t, how far the weight average moves after step t = 1, 2, ... (see `WeightAverage`)."""
+    return 1 - min(decay, (1 + t) / (10 + t))
+
+
 class Adam:
     """Adam (Kingma and Ba 2015, Algorithm 1) with exact bias correction, over one flat vector.
 
@@ -28,28 +39,20 @@ class Adam:
     apart so that a program can do the second (see `Ops.program`); prepared: where, if not in an array of its own.
     """
 
-    def __init__(self, count: int, ops: Ops, dtype: str, beta1: float, beta2: float,
-                 coefficients: Array | None = None) -> None:  # fmt: skip
+    def __init__(
+        self, count: int, ops: Ops, dtype: str, beta1: float, beta2: float, prepared: Array | None = None
+    ) -> None:
         self.ops = ops
         self.beta1 = beta1
         self.beta2 = beta2
         self.m = ops.zeros((count,), dtype)
         self.v = ops.zeros((count,), dtype)
-        self.prepared = ops.zeros((4,), dtype) if coefficients is None else coefficients
+        self.prepared = ops.zeros((4,), dtype) if prepared is None else prepared
         self.scratch, self.slices = _blocks(count, ops, dtype)
-
-    def factors(self, t: int, lr: float) -> tuple[float, float]:
-        """(step_size, epsilon) of the t-th update, t = 1, 2, ..."""
-        c = math.sqrt((1 - self.beta2**t) / (1 - self.beta2))
-        return lr * c * (1 - self.beta1) / (1 - self.beta1**t), EPSILON * c
-
-    def coefficients(self, t: int, lr: float) -> tuple[float, float, float, float]:
-        """What `apply` reads in the t-th update: beta1, beta2, step_size, epsilon."""
-        return self.beta1, self.beta2, *self.factors(t, lr)
 
     def prepare(self, t: int, lr: float) -> None:
         """Put the t-th update's numbers where `apply` reads them."""
-        self.ops.fill(self.prepared, self.coefficients(t, lr))
+        self.ops.fill(self.prepared, adam_coefficients(t, lr, self.beta1, self.beta2))
 
     def apply(self, theta: Array, grad: Array, average: WeightAverage | None = None) -> None:
         """theta <- theta - lr mhat / (sqrt(vhat) + eps), in place: the update prepared. The average is updated in the same
@@ -87,13 +90,9 @@ class WeightAverage:
         self.prepared = ops.zeros((1,), theta.dtype) if prepared is None else prepared
         self.scratch, self.slices = _blocks(theta.size, ops, theta.dtype)
 
-    def weight(self, t: int) -> float:
-        """1 - d_t, how far the average moves after step t = 1, 2, ..."""
-        return 1 - min(self.decay, (1 + t) / (10 + t))
-
     def prepare(self, t: int) -> None:
         """Put the weight of step t where `apply` reads it."""
-        self.ops.fill(self.prepared, (self.weight(t),))
+        self.ops.fill(self.prepared, (average_weight(t, self.decay),))
 
     def apply(self, theta: Array) -> None:
         """Take in the weights after the step prepared."""

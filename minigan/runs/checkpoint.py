@@ -30,8 +30,9 @@ from minigan.data import Data, Space
 from minigan.data.scaling import Scaler
 from minigan.errors import DivergenceError, InputError, short
 from minigan.files import ours, reading, replacing
-from minigan.nn.gan import GAN, samples
+from minigan.nn.gan import GAN
 from minigan.nn.network import Network, parameter_count
+from minigan.nn.sampling import samples
 
 FORMAT = 1
 KEY = "minigan"

@@ -140,10 +140,10 @@ class Cost:
 
     def partial_sums(self, backend: Ops) -> int:
         """Bytes that programs for several threads take at most: each further one has weight gradients of its own, in each
-        program of a step (`GAN.phase`)."""
+        program of a step (`Phase`)."""
         c = self.gan.config
         threads = 1 if backend.threads is None else min(c.threads or MOST, os.cpu_count() or 1)
-        programs = (1 + (c.discriminator_steps > 1)) * (1 + (self.gan.has_penalties and c.penalty_every > 1))
+        programs = (1 + (c.discriminator_steps > 1)) * (1 + (c.has_penalties and c.penalty_every > 1))
         return (threads - 1) * programs * (self.gan.grad_g.flat.nbytes + self.gan.grad_d.flat.nbytes)
 
     @property
@@ -151,7 +151,7 @@ class Cost:
         """Of the matrix products of a step, on average over steps with and without penalties."""
         every = self.gan.config.penalty_every
         with_, without = flops(self.penalised), flops(self.plain)
-        return with_ / every + without * (every - 1) / every if self.gan.has_penalties else without
+        return with_ / every + without * (every - 1) / every if self.gan.config.has_penalties else without
 
 
 def count(config: Config, size: int, fill: Callable[[Array, int], None] | None, backend: Ops) -> Cost:
@@ -159,18 +159,18 @@ def count(config: Config, size: int, fill: Callable[[Array, int], None] | None, 
     counter = Counter(backend.reference().xp)
     gan = GAN(config.replace(kernels="reference"), size, backend.reference(counter))
     steps: list[list[Product]] = [[]]
-    for _ in range(2 if gan.has_penalties and config.penalty_every > 1 else 1):  # update 0 is one with penalties
+    for _ in range(2 if config.has_penalties and config.penalty_every > 1 else 1):  # update 0 is one with penalties
         if fill is not None:
             counter.products = []
             gan.train_step(fill)
             steps.append(counter.products)
     copies = {
         gan.generator: 5,
-        gan.discriminator: 5 if gan.has_penalties else 4,
+        gan.discriminator: 5 if config.has_penalties else 4,
     }  # weights, gradients, m, v, and a mean or scratch
     state = sum(n * network.theta.flat.nbytes for network, n in copies.items())
     work = counter.bytes + gan.average.mean.nbytes - state  # the average is a copy, not made by the backend
-    return Cost(gan, steps[-1], steps[min(1, len(steps) - 1)] if gan.has_penalties else [], state, work)
+    return Cost(gan, steps[-1], steps[min(1, len(steps) - 1)] if config.has_penalties else [], state, work)
 
 
 def outline(config: Config, size: int, backend: Ops, *, steps: bool = True) -> Cost:
@@ -271,7 +271,7 @@ def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[
 
     outcome = [Outcome(f"product {i}", out) for i, (_, _, out) in enumerate(cost.plain, 1)]
     floor = seconds(gan.ops.program(products, outcome, "the products of a step"), gan.ops)
-    steps = math.lcm(config.penalty_every if gan.has_penalties else 1, config.steps_per_launch)
+    steps = math.lcm(config.penalty_every if config.has_penalties else 1, config.steps_per_launch)
     step = seconds(lambda: make(steps), gan.ops) / steps
     floor *= cost.flops / flops(cost.plain)
     return [

@@ -17,13 +17,14 @@ import numpy as np
 from minigan.backends import noise as streams
 from minigan.backends.ops import Outcome
 from minigan.data.batches import Batches
-from minigan.nn.gan import GAN, Phase
+from minigan.nn.coefficients import Phase
+from minigan.nn.gan import GAN
 
 AHEAD = 1 << 17
 """Samples for which the tables are laid out (1 MiB of indices), or those of one launch, if they are more."""
 
 Phases = tuple[Phase, ...]
-"""`GAN.phase` of each minibatch of a launch."""
+"""`Phase.of` each minibatch of a launch."""
 
 
 def steps_of(gan: GAN, batches: Batches, most: int = 1) -> Steps:
@@ -85,7 +86,7 @@ class Launch(Steps):
             self.look_ahead(first, self.turns)
         if self.at != first or first % self.turns == 0:
             self.lay_out(first)
-        phases = tuple(map(self.gan.phase, range(first, first + count)))
+        phases = tuple(Phase.of(self.gan.config, i) for i in range(first, first + count))
         if phases not in self.programs:
             outcome = [*self.gan.outcome(), Outcome("number of the minibatch", self.counter)]
             self.programs[phases] = self.ops.program(partial(self.passes, phases), outcome, self.gan.called)
@@ -105,15 +106,15 @@ class Launch(Steps):
         """Write the rows of `count` minibatches from `first` on into the next tables."""
         for i in range(first, first + count):
             self.next_chosen[i % self.turns] = self.batches.chosen(i)
-            self.next_table[i % self.turns] = self.gan.coefficients_of(i)
+            self.next_table[i % self.turns] = self.gan.coefficients.of(i)
 
     def passes(self, phases: Phases) -> None:
         """What a launch computes: the same operations on the same memory whenever it is called."""
         gan, ops, batches = self.gan, self.ops, self.batches
         for ahead, phase in enumerate(phases):
-            ops.minibatch(self.counter, ahead, batches.rows, self.chosen, batches.offset, batches.factor, gan.real.x,
+            ops.minibatch(self.counter, ahead, batches.rows, self.chosen, batches.offset, batches.factor, gan.batch.real.x,
                           gan.z, gan.config.seed, streams.LATENT, self.table, gan.coefficients.array)  # fmt: skip
             if phase.penalise and gan.config.gradient_penalty > 0:
-                ops.draw("uniform", gan.mix, gan.config.seed, streams.INTERPOLATION, ahead, self.counter)
+                ops.draw("uniform", gan.batch.mix, gan.config.seed, streams.INTERPOLATION, ahead, self.counter)
             gan.passes(phase)
         ops.advance(self.counter, len(phases), like=gan.coefficients.array)
