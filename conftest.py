@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import functools
+import signal
 import tempfile
 from typing import Any
 
@@ -21,6 +22,10 @@ from sybil.sybil import SybilCollection
 
 from minigan.backends import BACKENDS, Ops, get_ops
 from minigan.errors import InputError
+
+# A shell that starts something in the background hands SIGINT on ignored, to all that tests start and interrupt too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Examples are slow by nature here (whole training steps), so no deadline; CI must not depend on luck.
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
