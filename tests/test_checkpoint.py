@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 import struct
 import time
 import tracemalloc
@@ -24,6 +25,7 @@ from helpers import flats, tiny_gan
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minigan import fit
 from minigan.backends import Ops, get_ops
 from minigan.config import Config
 from minigan.data import Data, Space
@@ -35,6 +37,7 @@ from minigan.runs.checkpoint import FORMAT, KEY, NAME, PREVIOUS, digest, load, s
 
 SPACE = Space("image", (2, 2), ())
 SCALER = Scaler(np.full(1, 0.5), np.full(1, 0.5))
+EARLIER = Path(__file__).with_name("runs")
 IDENTITY = {"name": "things", "samples": 10, "sha256": "ab"}
 
 
@@ -621,3 +624,23 @@ def test_any_forged_identity_is_one_sentence(identity: dict[str, Any]) -> None:
         assert not identity
     except InputError as error:
         assert str(error).isprintable() and len(str(error)) < 1000
+
+
+# ------------------------------------------------------------------------------------------- runs of earlier versions
+
+
+@pytest.mark.parametrize("run", sorted(EARLIER.iterdir()), ids=lambda run: run.name)
+def test_a_run_of_an_earlier_version_samples_and_resumes_as_it_did_there(run: Path, tmp_path: Path) -> None:
+    """Each directory of tests/runs was written by the commit in its name: a checkpoint, what that commit sampled from it,
+    and the checkpoint it had after as many steps again. Another processor's products may differ in the last bits."""
+    before, after = (safetensors.numpy.load_file(run / name) for name in (NAME, "resumed.safetensors"))
+    saved = load(run / NAME)
+    with np.load(run / "samples.npz") as kept:
+        drawn = saved.sample(8, get_ops(), seed=0).reshape(kept["x"].shape)
+        np.testing.assert_allclose(drawn, kept["x"], rtol=1e-4, atol=1e-5)
+    shutil.copytree(run, tmp_path / "run")
+    session = fit(resume=str(tmp_path / "run"), steps=2 * saved.step)
+    assert session.gan.step == 2 * saved.step
+    for name, value in flats(session.gan).items():
+        np.testing.assert_allclose(value, after[name], rtol=1e-3, atol=1e-5, err_msg=name)
+        assert not np.allclose(value, before[name], rtol=1e-3, atol=1e-5), name
