@@ -11,7 +11,7 @@ $(shell test -x $(PY) || rm -rf .venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test lint docs bench soak mutants clean
+.PHONY: help train test lint docs figures links bench soak mutants clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*##/  make \1:/p' Makefile
@@ -31,6 +31,12 @@ lint: .venv/stamp-lint  ## ruff (rules and format) and mypy
 docs: .venv/stamp-docs  ## build docs/_build/html
 	@$(PY) -m sphinx -W --keep-going -q -E -b html docs docs/_build/html
 	@echo "The pages are in docs/_build/html/index.html"
+
+figures: .venv/stamp-run  ## draw docs/images/math-*.png again
+	@$(PY) docs/figures.py
+
+links: .venv/stamp-run  ## set the line numbers of the links from the documents to the source
+	@$(PY) docs/source_links.py
 
 bench: .venv/stamp-bench  ## time kernels and training steps; results and a report in .benchmarks/
 	@$(PY) -m benchmarks $(ARGS)
