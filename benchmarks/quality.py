@@ -308,6 +308,12 @@ PUBLISHED = {
 """Modes, high quality in %, reverse KL: Lin et al. 2018 (Table 1 and 2); VEEGAN's row is its own paper's."""
 
 
+SOURCES = (
+    "[PacGAN](https://arxiv.org/abs/1712.04086), which measured ALI too; [VEEGAN](https://arxiv.org/abs/1705.07761)"
+)
+"""Where the published numbers stand."""
+
+
 def published(data: str) -> str:
     lines = ["| | modes | high quality | reverse KL |", "|---|---|---|---|"]
     lines += [f"| {name} | {m} | {hq} % | {'-' if kl is None else kl} |" for name, m, hq, kl in PUBLISHED[data]]
@@ -327,7 +333,7 @@ def page() -> str:
     for data, title in TITLES.items():
         parts += [f"## {title}\n", measures(data, ("default", "best"))]
         if data in PUBLISHED:
-            parts += ["Beside the published numbers:\n", published(data)]
+            parts += [f"Beside the published numbers ({SOURCES}):\n", published(data)]
         for which in ("default", "best"):
             if picture(data, which).is_file():
                 words = f"{title}, {which} recipe, seed {SEEDS[data][0]}: generated beside real"
