@@ -6,8 +6,9 @@ import importlib
 import inspect
 import re
 import sys
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -84,6 +85,137 @@ def test_every_section_of_the_mathematics_names_a_function_that_exists() -> None
     assert len(sections()) > 50  # the headings were found at all
 
 
+# ------------------------------------------------------------------------ the mathematics, the source and the papers
+
+
+def tool(name: str) -> ModuleType:
+    """A script of docs/, as a module."""
+    spec = spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_the_source_lead_to_the_right_line(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    mended, lost = tool("source_links").mend(text)
+    assert not lost, f"{path.name} links to what nothing, or more than one thing, is called: {lost}"
+    assert mended == text, f"lines have moved under links of {path.name}: run python docs/source_links.py"
+    assert len(re.findall(r"\.py#L", text)) == len(tool("source_links").LINK.findall(text))
+
+
+def test_links_to_the_source_follow_what_has_moved() -> None:
+    mend = tool("source_links").mend
+    line = (ROOT / "minigan/nn/network.py").read_text(encoding="utf-8").split("def forward")[0].count("\n") + 1
+    right = f"[`Network.forward`](../minigan/nn/network.py#L{line})"
+    assert mend("[`Network.forward`](../minigan/nn/network.py#L1)") == (right, [])
+    assert mend("[`Network.forward`](../minigan/nn/gone.py#L7)") == (right, [])
+    assert mend("[`Network.forwards`](../minigan/nn/network.py#L7)")[1] == ["Network.forwards in minigan/nn/network.py"]
+
+
+def chapters() -> dict[str, str]:
+    """Each section of docs/math.md that is about code: its text, by its name. The chapter's heading comes first."""
+    found, chapter = {}, ""
+    for part in re.split(r"^(?=##+ )", prose(ROOT / "docs" / "math.md"), flags=re.MULTILINE):
+        heading = part.splitlines()[0].lstrip("# ")
+        if part.startswith("## "):
+            chapter = heading
+        for name in re.findall(r"`([^`]+)`", heading):
+            found[name] = f"{chapter}\n{part}"
+    return found
+
+
+def test_every_section_links_to_its_function() -> None:
+    for name, text in chapters().items():
+        assert re.search(rf"\[`(Ops\.)?{re.escape(name)}`\]\(\.\./minigan/", text), f"{name}: no link to its source"
+
+
+def test_every_function_names_its_chapter() -> None:
+    """In its own docstring, or in that of its class (or a base of it). nn.gan says it in the module's."""
+    modules = [importlib.import_module(f"minigan.{name}") for name in NAMED if name != "nn.gan"]
+    for name, text in chapters().items():
+        chapter, (owner, _, method) = text.splitlines()[0], name.partition(".")
+        for module in modules:
+            there = getattr(module, owner, None) or getattr(getattr(module, "Ops", None), owner, None)
+            if there is None or getattr(there, "__module__", "") != module.__name__:
+                continue
+            docs = [
+                there.__doc__,
+                *(base.__doc__ for base in getattr(there, "__mro__", ())),
+                getattr(there, method, there).__doc__,
+            ]
+            if there.__qualname__.startswith("Ops."):
+                docs.append(module.Ops.__doc__)
+            texts = [" ".join(doc.split()) for doc in docs if doc]
+            assert any("docs/math.md" in doc and f'"{chapter}"' in doc for doc in texts), f"{name} is in {chapter!r}"
+
+
+CITATION = re.compile(r"([A-Z][\w-]+)(?: et al\.| and [A-Z]\w+|, [A-Z]\w+ and [A-Z]\w+),? \(?((?:19|20)\d\d)\b")
+SOURCE = re.compile(r"^- (?:[A-Z]\. )+.*?\((\d{4})\),\s\[\*[^\]]+\*\]\(https://[^)]+\)", re.MULTILINE)
+
+
+def sources(path: Path) -> set[tuple[str, str]]:
+    """(surname of the first author, year) of what a document's list of sources links to."""
+    items = re.split(r"^(?=- )", path.read_text(encoding="utf-8").partition("\n## Sources\n")[2], flags=re.MULTILINE)
+    found = set()
+    for item in items[1:]:
+        source = SOURCE.match(item)
+        assert source, f"{path.name}: a source without a year, a title or a link: {item}"
+        surname = re.match(r"- (?:[A-Z]\. )+([\w-]+)", item)
+        assert surname
+        found.add((surname[1], source[1]))
+    return found
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_paper_has_a_link(path: Path) -> None:
+    """Where it is named, or in the list of sources of the same page."""
+    text = prose(path).partition("\n## Sources\n")[0]
+    linked = {match.groups() for link in re.findall(r"\[([^\]]+)\]\(https:", text) for match in CITATION.finditer(link)}
+    cited = {match.groups() for match in CITATION.finditer(text)}
+    assert cited <= linked | sources(path), f"{path.name} names papers without a link: {cited - linked - sources(path)}"
+
+
+@pytest.mark.parametrize(("page", "folders"), [("math", ("nn", "backends")), ("metrics", ("metrics",))])
+def test_papers_of_the_source_are_in_the_sources(page: str, folders: tuple[str, ...]) -> None:
+    known = sources(ROOT / "docs" / f"{page}.md")
+    for folder in folders:
+        for path in (ROOT / "minigan" / folder).rglob("*.py"):
+            cited = {match.groups() for match in CITATION.finditer(" ".join(path.read_text(encoding="utf-8").split()))}
+            assert cited <= known, f"{path.name} cites what docs/{page}.md has no link to: {cited - known}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_github_draws_the_formulas(path: Path) -> None:
+    """GitHub reads Markdown before formulas: it refuses some macros, and takes \\, \\; \\| and \\\\ for escaped characters."""
+    text = re.sub(r"`[^`]*`", "", prose(path))
+    for formula in re.findall(r"\$\$.*?\$\$|\$[^$]+\$", text, re.DOTALL):
+        assert not re.search(r"\\[^\w\s]|\\(operatorname|mbox|phantom|def|newcommand)\b", formula), (
+            f"{path.name}: {formula}"
+        )
+        assert formula.startswith("$$") or "\n" not in formula, f"{path.name}: a formula goes over a line: {formula}"
+        assert not re.search(r"\S\*|\*\S", formula), f"{path.name}: a star would begin or end emphasis: {formula}"
+    for paragraph in re.split(r"\n\s*\n|\n(?=- |\|)", text):
+        pair = re.search(r"[^\w\s]_(?=\S).*?\S_(?=[^\w\s])", paragraph, re.DOTALL)
+        assert "$" not in paragraph or not pair, f"{path.name}: underscores that emphasise: {pair and pair[0]}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_code_blocks_fit_a_page(path: Path) -> None:
+    for block in re.findall(r"^```.*?^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        wide = [line for line in block.splitlines() if len(line) > 88]
+        assert not wide, f"{path.name}: more than 88 columns: {wide}"
+
+
+def test_drawn_figures_are_shown_and_small() -> None:
+    text = (ROOT / "docs" / "math.md").read_text(encoding="utf-8")
+    for name in tool("figures").FIGURES:
+        assert f"](images/{name}.png)" in text, f"docs/math.md does not show {name}.png"
+        assert (ROOT / "docs" / "images" / f"{name}.png").stat().st_size < 60_000
+
+
 def anchor(heading: str) -> str:
     """The anchor that GitHub and MyST give a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
@@ -97,7 +229,7 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
         file, _, fragment = target.partition("#")
         there = path.parent / file if file else path
         assert there.exists(), f"{path.name} links to {target}, which does not exist"
-        if fragment:
+        if fragment and there.suffix == ".md":
             assert fragment in map(anchor, headings(there)), f"{path.name} links to {target}: no such heading"
 
 

@@ -41,6 +41,8 @@ class Noise:
     >>> Noise(7).normal(b, LATENT, 5)
     >>> bool((a == b).all())
     True
+
+    docs/math.md, "Random numbers".
     """
 
     def __init__(self, seed: int, ops: Ops | None = None) -> None:

@@ -50,6 +50,9 @@ class Ops:
     """The operations with NumPy, on the CPU.
 
     name: "numpy" or "cupy". kernels: which implementation of the operations (`--kernels`). device: a description for people.
+
+    docs/math.md derives each operation: "Activations", "The dense step", "Functions of logits", "Objectives" (cross-entropy),
+    "The training step" (`gather`), "The optimiser".
     """
 
     name = "numpy"

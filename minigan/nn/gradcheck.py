@@ -22,7 +22,10 @@ STEP = 1e-5
 
 
 def numerical_gradient(f: Callable[[], float], x: np.ndarray, step: float = STEP) -> np.ndarray:
-    """df/dx of the scalar f() that reads `x`, by central differences, one entry at a time; x is restored bit for bit."""
+    """df/dx of the scalar f() that reads `x`, by central differences, one entry at a time; x is restored bit for bit.
+
+    docs/math.md, "The proof".
+    """
     gradient = np.empty(x.shape)
     for index in np.ndindex(x.shape):
         kept = x[index]
@@ -36,7 +39,10 @@ def numerical_gradient(f: Callable[[], float], x: np.ndarray, step: float = STEP
 
 
 def numerical_derivative(f: Callable[[], float], x: np.ndarray, u: np.ndarray, step: float = STEP) -> float:
-    """The derivative of the scalar f() along u, where f reads `x`; x is restored bit for bit."""
+    """The derivative of the scalar f() along u, where f reads `x`; x is restored bit for bit.
+
+    docs/math.md, "The proof".
+    """
     kept = x.copy()
     x[...] = kept + step * u
     above = f()
@@ -50,6 +56,8 @@ def relative_error(analytic: np.ndarray | float, numerical: np.ndarray | float) 
     """|analytic - numerical| / max(|analytic|, |numerical|).
 
     Raises: ValueError when the shapes differ or both sides are zero (a check that cannot fail proves nothing).
+
+    docs/math.md, "The proof".
     """
     a, n = np.asarray(analytic, float), np.asarray(numerical, float)
     if a.shape != n.shape:

@@ -46,7 +46,10 @@ class DenseTape:
 
 
 class Dense:
-    """Y = phi(X W + b), X (B, I), W (I, O), b (O,), with the activation phi called `activation`."""
+    """Y = phi(X W + b), X (B, I), W (I, O), b (O,), with the activation phi called `activation`.
+
+    docs/math.md, "The dense step".
+    """
 
     def __init__(self, fan_in: int, fan_out: int, activation: str, ops: Ops) -> None:
         self.fan_in, self.fan_out = fan_in, fan_out

@@ -99,6 +99,8 @@ class Network:
     """Dense layers `sizes[0] -> sizes[1] -> ... -> sizes[L]`: `activation` inside, `output` at the end.
 
     theta: the parameters; pass a flat vector to look at the same network with other weights (a weight average).
+
+    docs/math.md, "A network".
     """
 
     def __init__(

@@ -24,7 +24,10 @@ from minigan.backends.ops import Ops
 
 
 def binary_cross_entropy(ops: Ops, s: Array, target: float) -> Array:
-    """mean(target softplus(-s) + (1 - target) softplus(s)): -log-likelihood of `target` under sigma(s). A 0-d array."""
+    """mean(target softplus(-s) + (1 - target) softplus(s)): -log-likelihood of `target` under sigma(s). A 0-d array.
+
+    docs/math.md, "Objectives".
+    """
     xp = ops.xp
     loss = xp.empty_like(s)
     ops.softplus(s, loss)  # softplus(-s) = softplus(s) - s, but not in floating point
@@ -37,7 +40,7 @@ class Objective(ABC):
     """An adversarial loss: its values, and their gradients with respect to the logits.
 
     Values are made of arrays freely. Gradients are written to arrays that the caller owns, by `self.xp` and `self.ops` alone:
-    they are part of a training step, which a backend may record.
+    they are part of a training step, which a backend may record. docs/math.md, "Objectives", derives each.
     """
 
     needs_real = False
@@ -216,13 +219,16 @@ OBJECTIVES: dict[str, type[Objective]] = {
 
 
 def cross_entropy(ops: Ops, s: Array, targets: Array) -> Array:
-    """Softmax cross-entropy for classifiers: mean over B of logsumexp(s_i) - s_i . targets_i; s and one-hot targets (B, K)."""
+    """Softmax cross-entropy for classifiers: mean over B of logsumexp(s_i) - s_i . targets_i; s and one-hot targets (B, K).
+
+    docs/math.md, "Objectives".
+    """
     top = s.max(axis=1, keepdims=True)
     return (top[:, 0] + ops.xp.log(ops.xp.exp(s - top).sum(axis=1)) - (s * targets).sum(axis=1)).mean()
 
 
 def cross_entropy_gradient(ops: Ops, s: Array, targets: Array, out: Array) -> None:
-    """out = (softmax(s) - targets) / B."""
+    """out = (softmax(s) - targets) / B (docs/math.md, "Objectives")."""
     xp = ops.xp
     xp.subtract(s, s.max(axis=1, keepdims=True), out=out)
     xp.exp(out, out=out)

@@ -37,6 +37,8 @@ class Adam:
 
     The state is (m, v); the update count t is the caller's, so nothing hidden has to be saved. `prepare` and `apply` are
     apart so that a program can do the second (see `Ops.program`); prepared: where, if not in an array of its own.
+
+    docs/math.md, "The optimiser".
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class WeightAverage:
         mean <- mean + (1 - d_t) (theta - mean),      d_t = min(decay, (1 + t) / (10 + t))
 
     The ramp d_t lets the average forget the random start at once (as TensorFlow's ExponentialMovingAverage does).
+
+    docs/math.md, "The optimiser".
     """
 
     def __init__(self, theta: Array, decay: float, ops: Ops, prepared: Array | None = None) -> None:
@@ -116,5 +120,5 @@ Exponential: the same share is lost in every step, so that every order of magnit
 
 
 def schedule(name: str, step: int, total: int, end: float) -> float:
-    """The factor of the schedule called `name` at `step`: p = min(step / total, 1)."""
+    """The factor of the schedule called `name` at `step`: p = min(step / total, 1). docs/math.md, "The optimiser"."""
     return SCHEDULES[name](min(step / total, 1.0), end)

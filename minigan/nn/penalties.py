@@ -26,17 +26,23 @@ TINY = 1e-18
 
 
 def zero_centred(g: Array, gamma: float) -> float:
-    """P = gamma/2 mean_i |g_i|^2: R1 on real samples, R2 on generated ones (Mescheder et al. 2018, equation 9)."""
+    """P = gamma/2 mean_i |g_i|^2: R1 on real samples, R2 on generated ones (Mescheder et al. 2018, equation 9).
+
+    docs/math.md, "Gradient penalties".
+    """
     return gamma / 2 * (g**2).sum(axis=1).mean()
 
 
 def zero_centred_direction(ops: Ops, g: Array, coefficient: Array | float, v: Array) -> None:
-    """v_i = dP/dg_i = gamma / B g_i; coefficient: gamma / B."""
+    """v_i = dP/dg_i = gamma / B g_i; coefficient: gamma / B. docs/math.md, "Gradient penalties"."""
     ops.xp.multiply(g, coefficient, out=v)
 
 
 def one_centred(ops: Ops, g: Array, weight: float) -> float:
-    """P = lambda mean_i (|g_i| - 1)^2: WGAN-GP, on interpolates (Gulrajani et al. 2017, equation 3)."""
+    """P = lambda mean_i (|g_i| - 1)^2: WGAN-GP, on interpolates (Gulrajani et al. 2017, equation 3).
+
+    docs/math.md, "Gradient penalties".
+    """
     return weight * ((ops.xp.sqrt((g**2).sum(axis=1)) - 1) ** 2).mean()
 
 
@@ -44,6 +50,8 @@ def one_centred_direction(ops: Ops, g: Array, coefficient: Array | float, v: Arr
     """v_i = dP/dg_i = 2 lambda / B (1 - 1/|g_i|) g_i, and 0 where g_i = 0 (a subgradient: no NaN).
 
     coefficient: 2 lambda / B.  norm: scratch (B, 1).
+
+    docs/math.md, "Gradient penalties".
     """
     xp = ops.xp
     xp.multiply(g, g, out=v)
@@ -56,7 +64,10 @@ def one_centred_direction(ops: Ops, g: Array, coefficient: Array | float, v: Arr
 
 
 def interpolate(ops: Ops, real: Array, fake: Array, mix: Array, out: Array) -> None:
-    """out_i = fake_i + e_i (real_i - fake_i), e_i uniform on [0, 1) given in mix (B, 1)."""
+    """out_i = fake_i + alpha_i (real_i - fake_i), alpha_i uniform on [0, 1), given in mix (B, 1).
+
+    docs/math.md, "Gradient penalties".
+    """
     xp = ops.xp
     xp.subtract(real, fake, out=out)
     xp.multiply(out, mix, out=out)
@@ -70,6 +81,8 @@ def penalised_gradient(
 
     `part` is the view of `tape` that holds the penalised samples. Before: `network.backward(tape.ones, tape)` has left
     unit-seeded deltas, and part.v holds the directions v (0 where a sample is not penalised). `scratch` is as large as `into`.
+
+    docs/math.md, "Gradient penalties".
     """
     network.tangent(part.v, part)
     if network.curved:
@@ -79,7 +92,10 @@ def penalised_gradient(
 
 
 def piecewise_linear_gradient(network: Network, tape: Tape, part: Tape, ds: Array, into: Parameters) -> None:
-    """dW_l = (ds * Y_{l-1} + T_{l-1})^T delta_l and db_l = ds^T delta_l: phi'' = 0, so slopes do not move."""
+    """dW_l = (ds * Y_{l-1} + T_{l-1})^T delta_l and db_l = ds^T delta_l: phi'' = 0, so slopes do not move.
+
+    docs/math.md, "Gradient penalties".
+    """
     steps = zip(network.layers, tape.inputs(), part.directions(), tape.layers, part.layers, into.layers, strict=True)
     for layer, x, t, whole, penalised, d in steps:
         layer.mixed_gradient(x, t, whole, penalised, ds, d)
@@ -93,6 +109,8 @@ def curved_gradient(network: Network, tape: Tape, part: Tape, ds: Array, into: P
 
         e_L = ds                      e_{l-1} = (e_l W_l^T) * phi'(z_{l-1}) + bend_{l-1}
         dW_l = Y_{l-1}^T e_l + T_{l-1}^T delta_l                  db_l = sum_B e_l
+
+    docs/math.md, "Gradient penalties".
     """
     layers, x, t = network.layers, tape.inputs(), part.directions()
     network.ops.xp.copyto(tape.layers[-1].e, ds)  # the logit is linear in z_L
