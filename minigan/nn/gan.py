@@ -39,7 +39,7 @@ class GAN:
     """Generator, discriminator, their optimisers and the weight average; `step` counts the training steps done.
 
     size: the number of values in one sample. All arrays are made here, once; a training step makes none but a few numbers
-    (compiled noise: its raw words).
+    (compiled noise: its raw words). docs/math.md, "The training step", derives the three updates.
     """
 
     def __init__(self, config: Config, size: int, ops: Ops) -> None:

@@ -12,13 +12,16 @@ EPSILON = 1e-8
 
 
 def adam_coefficients(t: int, lr: float, beta1: float, beta2: float) -> tuple[float, float, float, float]:
-    """What `Adam.apply` reads in the t-th update, t = 1, 2, ...: beta1, beta2, step_size, epsilon (see `Adam`)."""
+    """What `Adam.apply` reads in the t-th update, t = 1, 2, ...: beta1, beta2, step_size, epsilon.
+
+    docs/math.md, "The optimiser".
+    """
     c = math.sqrt((1 - beta2**t) / (1 - beta2))
     return beta1, beta2, lr * c * (1 - beta1) / (1 - beta1**t), EPSILON * c
 
 
 def average_weight(t: int, decay: float) -> float:
-    """1 - d_t, how far the weight average moves after step t = 1, 2, ... (see `WeightAverage`)."""
+    """1 - d_t, how far the weight average moves after step t = 1, 2, ... docs/math.md, "The optimiser"."""
     return 1 - min(decay, (1 + t) / (10 + t))
 
 
