@@ -104,7 +104,7 @@ class Ops:
 
     def fill(self, array: Array, values: Any) -> None:
         """array = values, numbers or a host array; does not wait for the device."""
-        np.copyto(array, np.asarray(values).reshape(array.shape), casting="unsafe")
+        array[...] = values if array.ndim == 1 else np.reshape(values, array.shape)
 
     def take(self, array: Array, rows: Array, out: Array) -> None:
         """out[i] = array[rows[i]]; the rows must be valid."""

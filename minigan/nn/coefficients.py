@@ -63,12 +63,11 @@ class Coefficients:
         c, step = self.config, i // self.config.discriminator_steps
         rate = schedule(c.lr_schedule, step, c.horizon, c.lr_end)
         strength = schedule(c.penalty_schedule, step, c.horizon, c.penalty_end) / c.batch_size * c.penalty_every
-        values = {
-            "adam_d": adam_coefficients(i + 1, c.lr_discriminator * rate, c.beta1, c.beta2),
-            "adam_g": adam_coefficients(step + 1, c.lr_generator * rate, c.beta1, c.beta2),
-            "average": (average_weight(step + 1, c.ema),),
-            "r1": (c.r1 * strength,),
-            "r2": (c.r2 * strength,),
-            "gradient_penalty": (2 * c.gradient_penalty * strength,),
-        }
-        return tuple(itertools.chain.from_iterable(values[name] for name in self.SLOTS))
+        return (
+            *adam_coefficients(i + 1, c.lr_discriminator * rate, c.beta1, c.beta2),
+            *adam_coefficients(step + 1, c.lr_generator * rate, c.beta1, c.beta2),
+            average_weight(step + 1, c.ema),
+            c.r1 * strength,
+            c.r2 * strength,
+            2 * c.gradient_penalty * strength,
+        )
