@@ -28,9 +28,9 @@ from benchmarks.pictures import panels, plot
 from benchmarks.report import insert
 from minigan import GAN, cli, get_ops
 from minigan.config import Config
-from minigan.data import Space
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
+from minigan.data.spaces import Image
 from minigan.files import write_json
 from minigan.plots import FAKE, REAL
 from minigan.runs import cost as explain
@@ -73,7 +73,7 @@ def measure(axis: str, value: int) -> Point:
     )  # fmt: skip
     backend = get_ops()
     rows = np.random.default_rng(0).integers(0, 256, (size["samples"], SIZE), np.uint8)
-    scaler = Scaler.fit(Space("image", (28, 28), ()), rows[:1000], config.output, 1 / 255)
+    scaler = Scaler.fit(Image((28, 28)), rows[:1000], config.output, 1 / 255)
     batches = Batches(rows, 1 / 255, scaler, config.batch_size, 0, backend, config.dtype)
     cost = explain.count(config, SIZE, batches.fill, backend)
     weights = cost.gan.generator.theta.flat.nbytes + cost.gan.discriminator.theta.flat.nbytes

@@ -147,7 +147,7 @@ def trained(config: Config, saved: Checkpoint) -> Trained:
     """How the model of a checkpoint was trained, in a run with this configuration."""
     from minigan.metrics.verdict import Trained
 
-    family = config.data if config.data in DATA_SETS else "image" if saved.space.kind == "image" else "table"
+    family = config.data if config.data in DATA_SETS else saved.space.family
     usual = recipe("default", family).steps
     newest = saved.path.name == checkpoint.NAME and config.until is None
     return Trained(config, saved.step, usual, newest and saved.step < config.steps)

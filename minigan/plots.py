@@ -38,7 +38,7 @@ from minigan.files import reading, write_bytes
 from minigan.metrics.suite import METRICS
 
 if TYPE_CHECKING:  # only for the hints: drawing needs no loader
-    from minigan.data import Space
+    from minigan.data.spaces import Space
 
 INK, MUTED, RULE = "#333333", "#858585", "#d6d6d6"
 REAL, FAKE = "#4f7195", "#d9622f"  # real samples are grey-blue and generated ones warm, in every picture

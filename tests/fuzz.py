@@ -89,15 +89,15 @@ def seeds(name: str) -> Iterator[bytes]:
     elif name == "checkpoint":
         from minigan.backends import get_ops
         from minigan.config import Config
-        from minigan.data import Space
         from minigan.data.scaling import Scaler
+        from minigan.data.spaces import Points
         from minigan.nn.gan import GAN
         from minigan.runs.checkpoint import save
 
         gan = GAN(Config(latent=1, hidden=(1,), batch_size=1), 2, get_ops())
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory, "x")
-            save(path, gan, Space("points", (2,), ("a", "b")), Scaler(np.zeros(2), np.ones(2)), {"name": "x"})
+            save(path, gan, Points((2,), ("a", "b")), Scaler(np.zeros(2), np.ones(2)), {"name": "x"})
             content = path.read_bytes()
         yield content
         yield content[8 : 8 + int.from_bytes(content[:8], "little")]  # a header alone: `whole` makes a file of it

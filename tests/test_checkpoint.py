@@ -28,14 +28,15 @@ from hypothesis import strategies as st
 from minigan import fit
 from minigan.backends import Ops, get_ops
 from minigan.config import Config
-from minigan.data import Data, Space
+from minigan.data import Data
 from minigan.data.scaling import Scaler
+from minigan.data.spaces import Image, Table
 from minigan.errors import DivergenceError, InputError
 from minigan.nn.gan import GAN
 from minigan.runs import checkpoint
 from minigan.runs.checkpoint import FORMAT, KEY, NAME, PREVIOUS, digest, load, save
 
-SPACE = Space("image", (2, 2), ())
+SPACE = Image((2, 2))
 SCALER = Scaler(np.full(1, 0.5), np.full(1, 0.5))
 EARLIER = Path(__file__).with_name("runs")
 IDENTITY = {"name": "things", "samples": 10, "sha256": "ab"}
@@ -348,7 +349,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, np.ndarray], dict[str, Any]], None], 
     "a setting out of range": (change_config(beta1=1.5), ("--beta1 1.5 is out of range",)),
     "an unknown setting": (change_config(nonsense=1), ("unknown setting 'nonsense'",)),
     "no configuration": (change_meta(config=None), ("configuration is not a JSON object",)),
-    "another sample shape": (change_meta(space=Space("image", (3, 3), ()).to_dict()), ("needs float32",)),
+    "another sample shape": (change_meta(space=Image((3, 3)).to_dict()), ("needs float32",)),
     "a broken space": (change_meta(space={"kind": "image"}), ("description of the data",)),
     "a negative step": (change_meta(step=-1), ("lack a step",)),
     "a step that is no number": (change_meta(step="2"), ("lack a step",)),
@@ -541,7 +542,7 @@ def data_of(**changes: Any) -> Data:
     rows = np.arange(240, dtype=np.uint8).reshape(30, 8)
     parts = {"train": rows[:20], "validation": rows[20:25], "test": rows[25:]}
     labels = {name: part[:, 0] for name, part in parts.items()}
-    space = Space("image", (2, 4), ())
+    space = Image((2, 4))
     return Data(**{"name": "things", "space": space, **parts, "labels": labels, "unit": 1 / 255, **changes})
 
 
@@ -555,7 +556,7 @@ def changed(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-TABLE = Space("table", (8,), tuple("abcdefgh"))
+TABLE = Table((8,), tuple("abcdefgh"))
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a training value": ({}, {"train": changed(data_of().train)}, "its training rows have the SHA-256"),
     "a validation value": ({}, {"validation": changed(data_of().validation)}, "its held-out rows have the SHA-256"),
@@ -563,11 +564,11 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a label": ({}, {"labels": {**data_of().labels, "test": data_of().test[:, 1]}}, "its labels have the SHA-256"),
     "no labels": ({}, {"labels": None}, "its labels have the SHA-256"),
     "the unit": ({}, {"unit": 1.0}, "its unit is 1.0, not 0.0039"),
-    "the shape": ({}, {"space": Space("image", (4, 2), ())}, "its shape is (4, 2), not (2, 4)"),
+    "the shape": ({}, {"space": Image((4, 2))}, "its shape is (4, 2), not (2, 4)"),
     "the kind": ({}, {"space": TABLE}, "its kind is table, not image; its shape is (8,), not (2, 4)"),
     "a column": (
         {"space": TABLE},
-        {"space": Space("table", (8,), (*"abcdefg", "\x1b[2J"))},
+        {"space": Table((8,), (*"abcdefg", "\x1b[2J"))},
         "its column 8 is called \\x1b[2J, not h.",
     ),
     "the number": ({}, {"train": data_of().train[:19]}, "its number of samples to train on is 19, not 20"),

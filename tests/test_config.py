@@ -26,7 +26,7 @@ from minigan.config import (
     check_effect,
     flag,
 )  # fmt: skip
-from minigan.data import Space
+from minigan.data.spaces import Image
 from minigan.errors import InputError
 from minigan.nn.network import Network
 from minigan.nn.objectives import OBJECTIVES
@@ -275,7 +275,7 @@ def test_the_article_recipe_is_the_articles() -> None:
     assert (c.latent, c.hidden, c.activation, c.output) == (100, (256, 256), "relu", "sigmoid")
     assert (c.update, c.objective, c.steps, c.batch_size) == ("simultaneous", "non-saturating", 10_000, 100)
     assert (c.lr_generator, c.lr_discriminator, c.beta1, c.beta2) == (2e-4, 2e-4, 0.5, 0.999)
-    assert Space("image", (28, 28), ()).size == 784
+    assert Image((28, 28)).size == 784
 
 
 def test_a_setting_of_other_objectives_is_refused_with_their_names() -> None:

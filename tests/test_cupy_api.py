@@ -19,9 +19,9 @@ from helpers import TINY, exit_code, flats, normal, tiny_gan
 from minigan import sample, train
 from minigan.backends import Ops, get_ops
 from minigan.config import ACTIVATIONS, OUTPUTS, UPDATES
-from minigan.data import Space
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
+from minigan.data.spaces import Table
 from minigan.nn.objectives import OBJECTIVES, cross_entropy, cross_entropy_gradient
 from minigan.nn.penalties import one_centred, zero_centred
 from minigan.runs import checkpoint
@@ -74,7 +74,7 @@ def work(backend: Ops, settings: dict[str, Any], directory: Path) -> dict[str, n
     result = {**flats(gan), "sample": gan.sample(9), "raw": gan.sample(3, raw=True)}
     result["measured"] = np.array([[m.loss_d, m.loss_g, m.d_real, m.d_fake] for m in seen if m is not None])
     directory.mkdir()
-    checkpoint.save(directory / checkpoint.NAME, gan, Space("table", (4,), tuple("abcd")), scaler, {"name": "x"})
+    checkpoint.save(directory / checkpoint.NAME, gan, Table((4,), tuple("abcd")), scaler, {"name": "x"})
     saved = checkpoint.load(directory)
     other, _ = tiny_gan(backend, dtype="float32", discriminator_steps=2, **settings)
     saved.restore(other)

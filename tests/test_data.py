@@ -27,7 +27,7 @@ from PIL import Image
 
 from minigan import memory
 from minigan.backends import Ops
-from minigan.data import Data, Space, idx, load, mixtures, mnist, own
+from minigan.data import Data, idx, load, mixtures, mnist, own, spaces
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.errors import InputError
@@ -72,7 +72,7 @@ def same_rows(a: np.ndarray, b: np.ndarray) -> bool:
 
 def test_digits_are_the_1797_of_uci() -> None:
     data = load("digits")
-    assert data.name == "digits" and data.space == Space("image", (8, 8), ()) and data.unit == 1 / 16
+    assert data.name == "digits" and data.space == spaces.Image((8, 8)) and data.unit == 1 / 16
     assert data.train.shape == (1438, 64) and data.validation.shape == (359, 64) and data.test.shape == (0, 64)
     assert data.train.dtype == np.uint8 and all_rows(data).max() == 16
     assert data.labels is not None
@@ -101,7 +101,7 @@ def test_the_bundled_file_is_the_documented_one() -> None:
 @pytest.mark.parametrize(("name", "modes"), [("ring", 8), ("grid", 25)])
 def test_mixtures_are_those_of_the_papers(name: str, modes: int) -> None:
     data, centres, sigma = load(name), mixtures.centres(name), mixtures.SIGMA[name]
-    assert data.space == Space("points", (2,), ("x0", "x1")) and data.unit == 1.0 and data.labels is None
+    assert data.space == spaces.Points((2,), ("x0", "x1")) and data.unit == 1.0 and data.labels is None
     assert [len(p) for p in (data.train, data.validation, data.test)] == [100_000, 10_000, 10_000]
     assert data.train.dtype == np.float32 and centres.shape == (modes, 2)
     away = data.train[:, None] - centres
@@ -138,7 +138,7 @@ FIRST = [[0.7000233, -0.6962746], [-0.0029294, 1.0074882]]
 @needs_mnist
 def test_mnist_from_a_directory() -> None:
     data = load("mnist", MNIST_DIR)
-    assert data.space == Space("image", (28, 28), ()) and data.unit == 1 / 255
+    assert data.space == spaces.Image((28, 28)) and data.unit == 1 / 255
     assert [p.shape for p in (data.train, data.validation, data.test)] == [(n, 784) for n in (50_000, 10_000, 10_000)]
     assert data.train.dtype == np.uint8 and data.train.max() == 255
     assert data.labels is not None
@@ -191,12 +191,12 @@ def test_other_kinds_of_file_are_refused(tmp_path: Path) -> None:
     refused(path, ".npy, .npz or .csv")
 
 
-SPACES = [Space("image", (2, 3), ()), Space("points", (2,), ("a", "b")), Space("table", (3,), ("x", "y", "z"))]
+SPACES = [spaces.Image((2, 3)), spaces.Points((2,), ("a", "b")), spaces.Table((3,), ("x", "y", "z"))]
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_a_space_survives_json(space: Space) -> None:
-    assert Space.from_dict(space.to_dict(), "f") == space
+def test_a_space_survives_json(space: spaces.Space) -> None:
+    assert spaces.Space.from_dict(space.to_dict(), "f") == space
     assert space.size == np.prod(space.shape)
 
 
@@ -208,10 +208,10 @@ def test_a_space_survives_json(space: Space) -> None:
 )  # fmt: skip
 def test_what_is_no_space_is_refused(change: dict) -> None:
     with pytest.raises(InputError, match=r"^here: "):
-        Space.from_dict({**SPACES[0].to_dict(), **change}, "here")
+        spaces.Space.from_dict({**SPACES[0].to_dict(), **change}, "here")
     for value in (None, [], "x", {}):
         with pytest.raises(InputError, match=r"^here: "):
-            Space.from_dict(value, "here")
+            spaces.Space.from_dict(value, "here")
 
 
 JSON = st.recursive(
@@ -230,7 +230,7 @@ JSON = st.recursive(
 )
 def test_any_json_is_a_space_or_refused(values: dict) -> None:
     try:
-        assert Space.from_dict(values, "f").to_dict() == values
+        assert spaces.Space.from_dict(values, "f").to_dict() == values
     except InputError as error:
         assert str(error).startswith("f: ")
 
@@ -250,7 +250,7 @@ def saved(path: Path, array: np.ndarray) -> Path:
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 def test_a_table_keeps_its_rows_and_names_its_columns(tmp_path: Path, suffix: str) -> None:
     data = load(str(saved(tmp_path / f"mine{suffix}", TABLE)))
-    assert data.name == "mine" and data.space == Space("table", (3,), ("x0", "x1", "x2")) and data.unit == 1.0
+    assert data.name == "mine" and data.space == spaces.Table((3,), ("x0", "x1", "x2")) and data.unit == 1.0
     assert len(data.train) == 8 and len(data.validation) == 2 and data.test.shape == (0, 3) and data.labels is None
     assert same_rows(all_rows(data), TABLE)
     assert data.test.base is None  # no view that would keep the whole file in memory
@@ -283,7 +283,7 @@ def test_every_type_of_number_and_order_of_axes(tmp_path: Path, dtype: str, orde
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_arrays_of_images(tmp_path: Path, array: np.ndarray, stored: type, unit: float, order: str) -> None:
     data = load(str(saved(tmp_path / "x.npy", np.asarray(array, order=order))))  # type: ignore[call-overload]
-    assert data.space == Space("image", (4, 5), ()) and data.unit == unit and data.train.dtype == stored
+    assert data.space == spaces.Image((4, 5)) and data.unit == unit and data.train.dtype == stored
     assert same_rows(all_rows(data), array.astype(stored).reshape(9, 20))
 
 
@@ -436,7 +436,7 @@ LINES = ["1.5,-2", "3,4e-5", "5, 6", '"7","8"', "+9,1E9"]
 )  # fmt: skip
 def test_a_csv_in_its_dialects(tmp_path: Path, text: str) -> None:
     data = load(str(csv_file(tmp_path, text)))
-    assert data.name == "table" and data.space == Space("points", (2,), ("a", "b")) and data.unit == 1.0
+    assert data.name == "table" and data.space == spaces.Points((2,), ("a", "b")) and data.unit == 1.0
     assert same_rows(all_rows(data), np.array(ROWS, np.float32))
 
 
@@ -542,7 +542,7 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "faces", files | {"notes.txt": b"not an image", "._1.png": b"left by a Mac"})
     (folder / "more.png").mkdir()
     data = load(str(folder), image_size=8)
-    assert data.name == "faces" and data.space == Space("image", (8, 8), ()) and data.unit == 1 / 255
+    assert data.name == "faces" and data.space == spaces.Image((8, 8)) and data.unit == 1 / 255
     assert data.train.dtype == np.uint8 and len(data.train) == 8
     expected = np.stack([np.asarray(image).reshape(-1) for image in images])
     assert same_rows(all_rows(data), expected)
@@ -866,7 +866,7 @@ def check(data: Data) -> None:
         assert np.isfinite(rows).all()
         if data.space.kind == "image":
             assert not rows.size or (rows.min() >= 0 and rows.max() * data.unit <= 1)
-    assert Space.from_dict(data.space.to_dict(), "") == data.space
+    assert spaces.Space.from_dict(data.space.to_dict(), "") == data.space
     for output in ("sigmoid", "tanh", "identity"):
         scaler = Scaler.fit(data.space, data.train, output, data.unit)
         assert np.isfinite(scaler.to_model(data.train * data.unit)).all()
@@ -1147,7 +1147,7 @@ def test_load_mnist_uses_the_cache_when_no_directory_is_given(monkeypatch: pytes
 
 # --- scaling ----------------------------------------------------------------------------------------------------------
 
-IMAGE, WIDE = Space("image", (2, 2), ()), Space("table", (3,), ("a", "b", "c"))
+IMAGE, WIDE = spaces.Image((2, 2)), spaces.Table((3,), ("a", "b", "c"))
 PHOTOS = RANDOM.integers(0, 256, (50, 4), np.uint8)
 COLUMNS = (RANDOM.normal(size=(50, 3)) * [1, 1e-2, 1e6] + [0, 5, -3e6]).astype(np.float32)
 
@@ -1183,7 +1183,7 @@ def test_moments_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("output", ["sigmoid", "tanh", "identity"])
 @pytest.mark.parametrize(("space", "rows", "unit"), [(IMAGE, PHOTOS, 1 / 255), (WIDE, COLUMNS, 1.0)])
-def test_there_and_back(output: str, space: Space, rows: np.ndarray, unit: float) -> None:
+def test_there_and_back(output: str, space: spaces.Space, rows: np.ndarray, unit: float) -> None:
     scaler, x = Scaler.fit(space, rows, output, unit), rows.astype(np.float64) * unit
     back = scaler.to_data(scaler.to_model(x), space)
     assert back.dtype == (np.float64 if rows is COLUMNS else np.float32)  # one of them is 500 deviations from 0
@@ -1194,7 +1194,7 @@ def test_there_and_back(output: str, space: Space, rows: np.ndarray, unit: float
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e30, 1e-40, 1e8])
 def test_a_constant_column_is_shifted_only(output: str, value: float) -> None:
     rows = np.full((50, 1), value, np.float32)
-    space = Space("table", (1,), ("a",))
+    space = spaces.Table((1,), ("a",))
     scaler = Scaler.fit(space, rows, output)
     assert scaler.scale.tolist() == [1.0]
     assert abs(scaler.to_model(rows)).max() <= 1e-6 * abs(value)
@@ -1298,5 +1298,5 @@ def test_filling_allocates_no_array(backend: Ops, rows: np.ndarray) -> None:
 
 
 def batches_of(rows: np.ndarray, backend: Ops) -> Batches:
-    scaler = Scaler.fit(Space("image", (16, 16), ()), rows, "tanh")
+    scaler = Scaler.fit(spaces.Image((16, 16)), rows, "tanh")
     return Batches(rows, 1 / 255 if rows.dtype == np.uint8 else 1.0, scaler, 128, 0, backend, np.float32)

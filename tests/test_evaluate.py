@@ -16,11 +16,10 @@ from PIL import Image
 from test_checkpoint import forged
 
 from minigan import evaluate, plots, train
-from minigan.data import Space
+from minigan.data import spaces
 from minigan.metrics.suite import Suite
 from minigan.nn.gan import GAN
 from minigan.runs import checkpoint
-from minigan.runs import loop as training
 from minigan.runs.directory import Run
 from minigan.runs.loop import Session
 
@@ -186,8 +185,8 @@ def test_the_picture_shows_each_image_beside_its_nearest(tmp_path: Path) -> None
     near = rng.random((3, 5, 16)).astype(np.float32)
     near[:, 0] = 1
     panels = [("one", np.zeros((3, 16), np.float32), near), ("two", np.zeros((2, 16), np.float32), near[:2])]
-    plots.neighbours(tmp_path / "a.png", Space("image", (4, 4), ()), panels)
-    plots.neighbours(tmp_path / "b.png", Space("image", (4, 4), ()), panels)
+    plots.neighbours(tmp_path / "a.png", spaces.Image((4, 4)), panels)
+    plots.neighbours(tmp_path / "b.png", spaces.Image((4, 4)), panels)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as image:
         pixels = np.asarray(image.convert("L"))
@@ -221,7 +220,7 @@ def trained(*argv: object) -> int:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "MEASURED_IMAGES", 200)
+    monkeypatch.setattr(spaces.Image, "measured", 200)
 
 
 @pytest.mark.usefixtures("few")

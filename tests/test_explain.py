@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from minigan import memory, train
 from minigan.backends import Ops, get_ops
 from minigan.config import ACTIVATIONS, DTYPES, OBJECTIVES, OUTPUTS, UPDATES, Config
-from minigan.data import Space
 from minigan.data.scaling import Scaler
+from minigan.data.spaces import Image
 from minigan.errors import InputError
 from minigan.nn.gan import GAN
 from minigan.runs import checkpoint
@@ -123,7 +123,7 @@ def test_no_more_is_needed_than_was_counted(tmp_path: Path) -> None:
         checkpoint.save(
             tmp_path / checkpoint.NAME,
             gan,
-            Space("image", (10, 10), ()),
+            Image((10, 10)),
             Scaler(np.zeros(1), np.ones(1)),
             {"name": "x"},
         )

@@ -16,15 +16,16 @@ from matplotlib.axes import Axes
 
 from minigan import evaluate, plots, sample, train
 from minigan.backends import Ops
-from minigan.data import Data, Space, load
+from minigan.data import Data, load
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler, far
+from minigan.data.spaces import Table
 from minigan.errors import InputError
 from minigan.metrics.suite import Suite
 
 SECONDS = 1_700_000_000
 RANDOM = np.random.default_rng(16)
-TABLE = Space("table", (1,), ("a",))
+TABLE = Table((1,), ("a",))
 OUTPUTS = st.sampled_from(["sigmoid", "tanh", "identity"])
 
 
@@ -151,7 +152,7 @@ def test_data_values_of_stored_rows_have_the_precision_that_they_need(tmp_path: 
 
 def served(rows: np.ndarray, output: str, backend: Ops, dtype: str) -> np.ndarray:
     """All minibatches of an epoch, in model units."""
-    space = Space("table", rows.shape[1:], tuple("abcdefg"[: rows.shape[1]]))
+    space = Table(rows.shape[1:], tuple("abcdefg"[: rows.shape[1]]))
     batches = Batches(rows, 1.0, Scaler.fit(space, rows, output), 8, 0, backend, dtype)
     out, epoch = backend.empty((8, rows.shape[1]), dtype), []
     for step in range(batches.per_epoch):
@@ -278,7 +279,7 @@ def test_a_histogram_does_not_depend_on_an_offset_of_the_data(folder: Path, monk
     stairs, set_xticks = Axes.stairs, Axes.set_xticks
     monkeypatch.setattr(Axes, "stairs", lambda self, *a, **k: (drawn.append(a), stairs(self, *a, **k))[1])
     monkeypatch.setattr(Axes, "set_xticks", lambda self, *a, **k: (ticks.append(a), set_xticks(self, *a, **k))[1])
-    space = Space("table", (3,), ("minutes", "kinds", "levels"))
+    space = Table((3,), ("minutes", "kinds", "levels"))
     for c in (0, 1_700_000_000_000):
         plots.comparison(folder / "s.png", space, x + c, x + c)
     half = len(drawn) // 2

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigan.backends import Ops, get_ops
-from minigan.data import Data, Space, load
+from minigan.data import Data, load
+from minigan.data.spaces import SPACES, Image
 from minigan.errors import DivergenceError, InputError
 from minigan.metrics import bins, features
 from minigan.metrics.features import Classifier, digit_kl, load_classifier
@@ -391,7 +392,7 @@ def own(kind: str, n: int, *shape: int, seed: int = 0) -> Data:
     size = math.prod(shape)
     x = rng(seed).random((n, size)) if kind == "image" else 3 + 2 * normal(n, size, seed=seed)
     x = x.astype(np.float32)
-    return Data("own", Space(kind, shape, columns), x[: n - n // 5], x[n - n // 5 :], x[:0], None, 1.0)
+    return Data("own", SPACES[kind](shape, columns), x[: n - n // 5], x[n - n // 5 :], x[:0], None, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -440,7 +441,7 @@ def test_a_quick_look_measures_the_same_but_less(digits: Suite) -> None:
 def test_parzen_rises_with_blur() -> None:
     """On images with a test part: averages of real images lie in the middle of them, where the density is high."""
     x = load("digits").train * np.float32(1 / 16)
-    data = Data("own", Space("image", (8, 8), ()), x[:800], x[800:1100], x[1100:], None, 1.0)
+    data = Data("own", Image((8, 8)), x[:800], x[800:1100], x[1100:], None, 1.0)
     suite = Suite(data, HOST, 400)
     assert "parzen" in suite.names
     means = x[nearest_few(x[:800], x[:800], 5, HOST)].mean(axis=1)

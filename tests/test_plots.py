@@ -15,18 +15,18 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from minigan import plots
-from minigan.data import Space
+from minigan.data import spaces
 from minigan.errors import InputError
 
-POINTS = Space("points", (2,), ("x0", "x1"))
+POINTS = spaces.Points((2,), ("x0", "x1"))
 
 
-def image_space(h: int, w: int) -> Space:
-    return Space("image", (h, w), ())
+def image_space(h: int, w: int) -> spaces.Space:
+    return spaces.Image((h, w))
 
 
-def table_space(d: int) -> Space:
-    return Space("table", (d,), tuple(f"column {j}" for j in range(d)))
+def table_space(d: int) -> spaces.Space:
+    return spaces.Table((d,), tuple(f"column {j}" for j in range(d)))
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -305,7 +305,7 @@ def test_few_rows_have_few_bins_and_strays_stand_apart(tmp_path: Path, monkeypat
 
 def test_odd_tables_are_drawn(tmp_path: Path) -> None:
     names = ("$x_1^$", "an unusually long name of a column, " * 9, "\u5e74\u9f62", "two\nlines", "", "huge", "tiny")
-    space = Space("table", (7,), names)
+    space = spaces.Table((7,), names)
     real = np.zeros((40, 7))
     real[:, 1] = np.nan
     real[:, 3] = np.arange(40)

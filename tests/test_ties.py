@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigan.backends import Ops, get_ops
-from minigan.data import Data, Space
+from minigan.data import Data
+from minigan.data.spaces import Table
 from minigan.errors import InputError
 from minigan.metrics import bins, neighbours
 from minigan.metrics.prdc import prdc, reached
@@ -116,7 +117,7 @@ def test_one_stray_sample_does_not_make_the_others_inexact() -> None:
 def own(rows: np.ndarray) -> Data:
     columns = tuple(f"c{i}" for i in range(rows.shape[1]))
     n = len(rows) - len(rows) // 5
-    return Data("own", Space("table", (len(columns),), columns), rows[:n], rows[n:], rows[:0], None, 1.0)
+    return Data("own", Table((len(columns),), columns), rows[:n], rows[n:], rows[:0], None, 1.0)
 
 
 @pytest.mark.parametrize("step", [Fraction(1), Fraction(1, 10), Fraction(1, 4), Fraction(7, 100)])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from minigan.backends import get_ops
 from minigan.config import OBJECTIVES, RECIPES, SCHEDULES, Config
-from minigan.data import Data, Space, load
+from minigan.data import Data, load
+from minigan.data.spaces import SPACES
 from minigan.metrics.features import load_classifier
 from minigan.metrics.suite import METRICS, Suite
 from minigan.metrics.verdict import CLEAN, FINDINGS, Trained, verdict
@@ -157,7 +158,7 @@ def test_every_finding_has_advice_for_every_run(trained: Trained) -> None:
 def own(kind: str, rows: np.ndarray, shape: tuple[int, ...]) -> Data:
     columns = () if kind == "image" else tuple(f"c{i}" for i in range(rows.shape[1]))
     rows, n = rows.astype(np.float32), len(rows) - len(rows) // 5
-    return Data("own", Space(kind, shape, columns), rows[:n], rows[n:], rows[:0], None, 1.0)
+    return Data("own", SPACES[kind](shape, columns), rows[:n], rows[n:], rows[:0], None, 1.0)
 
 
 def draw_points(n: int, seed: int) -> np.ndarray:

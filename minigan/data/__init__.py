@@ -2,69 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from minigan.backends.noise import SPLIT, Noise
 from minigan.config import DATA_SETS
 from minigan.data import mixtures, mnist, own
+from minigan.data.spaces import Image, Points, Space, columns_space
 from minigan.errors import InputError, reason, short
-
-__all__ = ["Data", "Space", "load"]
-
-KINDS = ("image", "points", "table")
-
-
-@dataclass(frozen=True)
-class Space:
-    """What one sample is; a checkpoint keeps it, so that sampling needs no data.
-
-    kind: "image", "points" (2 columns, drawn in the plane) or "table"; shape: (h, w) or (d,); columns: the names of
-    the columns of points and tables, () for images.
-    """
-
-    kind: str
-    shape: tuple[int, ...]
-    columns: tuple[str, ...]
-
-    @property
-    def size(self) -> int:
-        """Values in a sample: the product of the shape."""
-        return math.prod(self.shape)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {"kind": self.kind, "shape": list(self.shape), "columns": list(self.columns)}
-
-    @classmethod
-    def from_dict(cls, values: Any, source: str) -> Space:
-        """The inverse of `to_dict`, for untrusted input.
-
-        Raises: InputError, naming `source`, for anything that is not a space.
-        """
-        if not isinstance(values, dict) or set(values) != {"kind", "shape", "columns"}:
-            raise InputError(f"{source}: the description of the data must have kind, shape and columns.")
-        kind, shape, columns = values["kind"], values["shape"], values["columns"]
-        if not isinstance(kind, str) or kind not in KINDS:
-            raise InputError(f"{source}: the kind of the data must be one of: {', '.join(KINDS)}.")
-        dimensions = 2 if kind == "image" else 1
-        if not isinstance(shape, list) or len(shape) != dimensions or not all(type(n) is int and n > 0 for n in shape):
-            raise InputError(f"{source}: the shape of the data must be {dimensions} whole number(s) above 0.")
-        if math.prod(shape) > own.MAX_FEATURES:
-            raise InputError(f"{source}: samples have at most {own.MAX_FEATURES:,} values.")
-        if not isinstance(columns, list) or not all(isinstance(c, str) and own.is_name(c) for c in columns):
-            raise InputError(
-                f"{source}: the columns of the data must be a list of names, each printable and of at most "
-                f"{own.MAX_NAME} characters."
-            )
-        if len(columns) != (0 if kind == "image" else shape[0]) or (kind == "points" and len(columns) != 2):
-            raise InputError(f"{source}: the data have another number of columns than of names for them.")
-        return cls(kind, tuple(shape), tuple(columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,13 +71,13 @@ def load(name_or_path: str, data_dir: str | None = None, image_size: int = 28) -
 def _mnist(data_dir: str | None) -> Data:
     x, y, x_test, y_test = mnist.read(data_dir)
     labels = {"train": y[:50_000], "validation": y[50_000:], "test": y_test}
-    return Data("mnist", Space("image", (28, 28), ()), x[:50_000], x[50_000:], x_test, labels, 1 / 255)
+    return Data("mnist", Image((28, 28)), x[:50_000], x[50_000:], x_test, labels, 1 / 255)
 
 
 def _mixture(name: str) -> Data:
     a, b, _ = np.cumsum(mixtures.PARTS)
     x = mixtures.draw(name)
-    return Data(name, Space("points", (2,), ("x0", "x1")), x[:a], x[a:b], x[b:], None, 1.0)
+    return Data(name, Points((2,), ("x0", "x1")), x[:a], x[a:b], x[b:], None, 1.0)
 
 
 def _digits() -> Data:
@@ -143,7 +91,7 @@ def _digits() -> Data:
     order, held = _shuffle(len(x))
     labels = {"train": y[order[:held]], "validation": y[order[held:]], "test": y[:0]}
     x = x.reshape(len(x), -1)
-    return Data("digits", Space("image", (8, 8), ()), x[order[:held]], x[order[held:]], x[:0].copy(), labels, 1 / 16)
+    return Data("digits", Image((8, 8)), x[order[:held]], x[order[held:]], x[:0].copy(), labels, 1 / 16)
 
 
 def _own(name: str, image_size: int) -> Data:
@@ -153,11 +101,11 @@ def _own(name: str, image_size: int) -> Data:
             f".npz or .csv file or folder of images."
         )
     raw = own.read(Path(name), image_size)
-    kind = "image" if not raw.columns else "points" if len(raw.columns) == 2 else "table"
+    space = columns_space(raw.columns) if raw.columns else Image(raw.shape)
     order, held = _shuffle(len(raw.rows))
     train, validation = raw.rows[order[:held]], raw.rows[order[held:]]
     stem = Path(name).resolve().stem or "data"
-    return Data(stem, Space(kind, raw.shape, raw.columns), train, validation, raw.rows[:0].copy(), None, raw.unit)
+    return Data(stem, space, train, validation, raw.rows[:0].copy(), None, raw.unit)
 
 
 def _shuffle(n: int) -> tuple[np.ndarray, int]:

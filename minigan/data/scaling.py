@@ -15,7 +15,7 @@ from minigan.config import OUTPUTS
 from minigan.errors import InputError
 
 if TYPE_CHECKING:
-    from minigan.data import Space
+    from minigan.data.spaces import Space
 
 _BLOCK = 1 << 20
 """Values converted at a time, so that no float64 copy of a data set is made."""
@@ -41,28 +41,24 @@ class Scaler:
     def fit(cls, space: Space, rows: np.ndarray, output: str, unit: float = 1.0, spread: float = 1.0) -> Scaler:
         """The scaler for training rows (n, d), of which rows * unit are data values, and an output activation.
 
-        images: sigmoid -> as they are, [0, 1]; tanh -> [-1, 1]; identity -> mean 0 and
-        standard deviation `spread` of all pixels together.
-        points, tables, per column: sigmoid -> [0, 1]; tanh -> [-1, 1], both by minimum and maximum; identity -> mean 0
-        and standard deviation `spread`. Columns that do not vary get scale 1.
+        sigmoid -> [0, 1]; tanh -> [-1, 1]; identity -> mean 0 and standard deviation `spread`. Where the space has
+        limits, as images have, between these and for all values together; else between minimum and maximum, for each
+        column. Columns that do not vary get scale 1.
 
         Raises: InputError for an unknown output activation.
         """
         if output not in OUTPUTS:
             raise InputError(f"--output {output} is unknown; choose one of: {', '.join(OUTPUTS)}.")
-        if space.kind == "image":
-            if output == "sigmoid":
-                return cls(np.zeros(1), np.ones(1))
-            if output == "tanh":
-                return cls(np.full(1, 0.5), np.full(1, 0.5))
+        if space.limits is not None:
+            if output != "identity":
+                return cls(*_onto(output, *np.reshape(space.limits, (2, 1))))
             rows = rows.reshape(-1, 1)
         zero = origin(rows)
         if output == "identity":
             offset, scale = _moments(rows, zero)
             scale = scale / spread
         else:
-            low, high = rows.min(axis=0) - zero, rows.max(axis=0) - zero
-            offset, scale = (low, high - low) if output == "sigmoid" else ((low + high) / 2, (high - low) / 2)
+            offset, scale = _onto(output, rows.min(axis=0) - zero, rows.max(axis=0) - zero)
         scale = np.where(varies(offset, scale, rows.dtype), scale, 1 / unit)
         return cls((zero + offset) * unit, scale * unit)
 
@@ -71,18 +67,19 @@ class Scaler:
         return self._blocks(data, lambda x: (x - self.offset) / self.scale, dtype)
 
     def to_data(self, model: np.ndarray, space: Space) -> np.ndarray:
-        """Data values of model values (n, d), of the type `data_type`; images are clipped to [0, 1].
+        """Data values of model values (n, d), of the type `data_type`, clipped to the space's limits if it has any.
 
         Rounding moves them by 2^-24 (FAR + |model|) scales at most; in float64 by 2^-52 (|offset| + |scale model|).
         """
         dtype = self.data_type(space)
-        if space.kind == "image":
-            return self._blocks(model, lambda y: np.clip(self.offset + self.scale * y, 0, 1), dtype)
+        if space.limits is not None:
+            low, high = space.limits
+            return self._blocks(model, lambda y: np.clip(self.offset + self.scale * y, low, high), dtype)
         return self._blocks(model, lambda y: self.offset + self.scale * y, dtype)
 
     def data_type(self, space: Space) -> Any:
-        """float32, or float64 for points and tables with a column that is `far`."""
-        return np.float64 if space.kind != "image" and far(self.offset, self.scale).any() else np.float32
+        """float32, or float64 where values have no limits and a column is `far`."""
+        return np.float64 if space.limits is None and far(self.offset, self.scale).any() else np.float32
 
     def _blocks(self, rows: np.ndarray, formula: Any, dtype: Any) -> np.ndarray:
         out = np.empty(rows.shape, dtype)
@@ -90,6 +87,11 @@ class Scaler:
         for i in range(0, len(rows), step):
             out[i : i + step] = formula(rows[i : i + step].astype(np.float64))
         return out
+
+
+def _onto(output: str, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Offset and scale that bring low .. high to what the output activation spans: [0, 1] (sigmoid) or [-1, 1] (tanh)."""
+    return (low, high - low) if output == "sigmoid" else ((low + high) / 2, (high - low) / 2)
 
 
 def far(offset: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -26,8 +26,9 @@ import safetensors.numpy
 from minigan import __version__
 from minigan.backends import Ops
 from minigan.config import MAX_COUNT, Config
-from minigan.data import Data, Space
+from minigan.data import Data
 from minigan.data.scaling import Scaler
+from minigan.data.spaces import Space
 from minigan.errors import DivergenceError, InputError, short
 from minigan.files import ours, reading, replacing
 from minigan.nn.gan import GAN

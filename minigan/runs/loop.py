@@ -35,13 +35,6 @@ if TYPE_CHECKING:  # imported when needed: --help and errors come at once
     from minigan.nn.gan import GAN, Measurement
     from minigan.runs.steps import Steps
 
-PREVIEW_IMAGES, PREVIEW_POINTS = 64, 1000
-"""Samples in a picture."""
-
-MEASURED_IMAGES, MEASURED_POINTS = 10_000, 2500
-"""Samples measured by --evaluate-every: images, and points or rows of tables."""
-
-
 Record = dict[str, Any]
 """A line of metrics.jsonl: a step, and numbers by their names."""
 
@@ -140,7 +133,7 @@ class Watch:
         goal = None if config.until is None else Goal.parse(config.until)
         if goal is not None and goal.name not in known:
             raise InputError(f"--until {config.until}: {data.name} is measured by {', '.join(known)} during training.")
-        samples = MEASURED_IMAGES if data.space.kind == "image" else MEASURED_POINTS
+        samples = data.space.measured
         measures = suite.Suite(data, backend, samples, all_data=config.all_data)
         return cls(measures, every, samples, suite.primary(data) if goal is None else goal.name, goal)
 
@@ -234,13 +227,12 @@ class Session:
 
     def preview(self, raw: bool = False) -> np.ndarray:
         """The samples that pictures show: always the same latent points. In data units."""
-        n = PREVIEW_IMAGES if self.data.space.kind == "image" else PREVIEW_POINTS
+        n = self.data.space.previewed
         return self.scaler.to_data(self.gan.sample(n, stream=streams.PREVIEW, raw=raw), self.data.space)
 
     def real(self) -> np.ndarray:
         """As many real samples, always the same. In data units."""
-        rows = self.data.train[: PREVIEW_IMAGES if self.data.space.kind == "image" else PREVIEW_POINTS]
-        return self.data.values(rows)
+        return self.data.values(self.data.train[: self.data.space.previewed])
 
     def draw_progress(self) -> None:
         from minigan import plots
