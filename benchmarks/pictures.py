@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from minigan import plots
-from minigan.plots import FAKE, INK, MARGIN, MUTED, REAL, RULE, TITLE
+from minigan.plots import style
+from minigan.plots.style import FAKE, INK, MARGIN, MUTED, REAL, RULE, TITLE
 
 WIDTH, HEIGHT, COLUMNS = 1200, 190, 4
 """Pixels of a picture's width and of a panel's height, and panels in a row."""
@@ -27,11 +27,11 @@ def panels(
     """A picture of a panel on logarithmic axes for each name. draw(axes, name) plots, and names both axes. Raises: OSError."""
     columns = min(COLUMNS, len(names))
     pitch, top = (WIDTH - 2 * MARGIN + GAP) // columns, MARGIN + TITLE + 20
-    with plots._house_style():
-        figure = plots._figure(WIDTH, top - (-len(names) // columns) * (HEIGHT + BELOW) - 24)
+    with style.house_style():
+        figure = style.figure(WIDTH, top - (-len(names) // columns) * (HEIGHT + BELOW) - 24)
         for i, name in enumerate(names):
             left, down = MARGIN + LEFT + i % columns * pitch, top + i // columns * (HEIGHT + BELOW)
-            axes = plots._axes(figure, left, down, pitch - LEFT - GAP, HEIGHT)
+            axes = style.axes(figure, left, down, pitch - LEFT - GAP, HEIGHT)
             axes.loglog()
             draw(axes, name)
             axes.set_title(name, loc="left", fontsize=8.5, color=INK, pad=5, parse_math=False)
@@ -40,9 +40,9 @@ def panels(
             axes.grid(axis="y", color=RULE, linewidth=0.6, alpha=0.6)
             axes.set_axisbelow(True)
             assert axes.get_xlabel() and axes.get_ylabel()
-        plots._title(figure, MARGIN, title)
-        plots._legend(figure, WIDTH - MARGIN, keys)
-        plots._save(figure, path)
+        style.title(figure, MARGIN, title)
+        style.legend(figure, WIDTH - MARGIN, keys)
+        style.save(figure, path)
 
 
 def line(series: str) -> Line2D:

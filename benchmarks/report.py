@@ -26,7 +26,7 @@ from benchmarks.pictures import line, panels, plot
 from minigan import cli
 from minigan.errors import InputError
 from minigan.files import reading, write_bytes
-from minigan.plots import FAKE, INK, MUTED, REAL
+from minigan.plots.style import FAKE, INK, MUTED, REAL
 from minigan.runs.contention import LOAD
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"

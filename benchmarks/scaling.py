@@ -32,7 +32,7 @@ from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.data.spaces import Image
 from minigan.files import write_json
-from minigan.plots import FAKE, REAL
+from minigan.plots.style import FAKE, REAL
 from minigan.runs import cost as explain
 from minigan.runs.contention import LOAD, Meter
 

@@ -168,7 +168,7 @@ def picture(report: Report, x: np.ndarray, backend: Ops) -> None:
     training = suite.plain(data.values(rows))
     x = x[:COMPARED]
     distance = backend.to_host(nearest(suite.plain(x), training, backend)[1])
-    if data.space.kind != "image":
+    if plots.pictures(data.space).neighbours is None:
         held_out = nearest(suite.plain(suite.reference[:COMPARED]), training, backend)[1]
         plots.distances(path, distance, backend.to_host(held_out))
         return

@@ -338,7 +338,7 @@ def test_every_axis_of_a_picture_has_a_name_with_its_unit(
         seen.extend(label for axes in figure.axes for label in (axes.get_xlabel(), axes.get_ylabel()))
         assert figure.legends and all(axes.get_title(loc="left") for axes in figure.axes)
 
-    monkeypatch.setattr("minigan.plots._save", save)
+    monkeypatch.setattr("minigan.plots.style.save", save)
     report.report(results, tmp_path, "")
     from test_scaling import made
 

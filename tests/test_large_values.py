@@ -281,7 +281,7 @@ def test_a_histogram_does_not_depend_on_an_offset_of_the_data(folder: Path, monk
     monkeypatch.setattr(Axes, "set_xticks", lambda self, *a, **k: (ticks.append(a), set_xticks(self, *a, **k))[1])
     space = Table((3,), ("minutes", "kinds", "levels"))
     for c in (0, 1_700_000_000_000):
-        plots.comparison(folder / "s.png", space, x + c, x + c)
+        plots.comparison(folder / "s.png", space, plots.Shown(x + c, x + c))
     half = len(drawn) // 2
     for (here, edges), (there, moved) in zip(drawn[:half], drawn[half:], strict=True):
         assert len(here) == len(there) and np.allclose(here, there) and np.allclose(moved - edges, 1.7e12, rtol=1e-12)

@@ -17,6 +17,7 @@ from PIL import Image
 from minigan import plots
 from minigan.data import spaces
 from minigan.errors import InputError
+from minigan.plots import Shown, gif, images, points, series, style, tables
 
 POINTS = spaces.Points((2,), ("x0", "x1"))
 
@@ -72,43 +73,43 @@ def records(n: int) -> list[dict]:
 
 @pytest.mark.parametrize(("n", "h", "w"), [(64, 8, 8), (64, 28, 28), (100, 28, 28), (7, 12, 20), (1, 9, 9), (3, 40, 9)])
 def test_a_mosaic_holds_every_image_pixel_for_pixel(tmp_path: Path, n: int, h: int, w: int) -> None:
-    images = np.random.default_rng(0).random((n, h, w)).astype(np.float32)
+    x = np.random.default_rng(0).random((n, h, w)).astype(np.float32)
     path = tmp_path / "p.png"
-    plots.progress(path, image_space(h, w), images.reshape(n, -1), step=500)
+    plots.progress(path, image_space(h, w), Shown(x.reshape(n, -1)), 500)
     picture = pixels(path)
-    columns, (th, tw) = plots._tiling(n, h, w, plots.MOSAIC_WIDTH)
+    columns, (th, tw) = images.tiling(n, h, w, images.MOSAIC_WIDTH)
     assert th % h == tw % w == 0 and th // h == tw // w  # one whole zoom, so nearest neighbour is exact
-    for i, image in enumerate(images):
-        y = plots.MARGIN + plots.TITLE + i // columns * (th + plots.TILE_GAP)
-        x = plots.MARGIN + i % columns * (tw + plots.TILE_GAP)
-        tile = picture[y : y + th, x : x + tw]
+    for i, image in enumerate(x):
+        y = style.MARGIN + style.TITLE + i // columns * (th + images.TILE_GAP)
+        left = style.MARGIN + i % columns * (tw + images.TILE_GAP)
+        tile = picture[y : y + th, left : left + tw]
         expected = np.rint(image * 255).repeat(th // h, axis=0).repeat(tw // w, axis=1)
         assert (tile == expected[:, :, None]).all()
 
 
 def test_comparison_puts_generated_left_and_real_right(tmp_path: Path) -> None:
     path = tmp_path / "p.png"
-    plots.comparison(path, image_space(8, 8), np.zeros((16, 64)), np.full((9, 64), 0.5))
+    plots.comparison(path, image_space(8, 8), Shown(np.zeros((16, 64)), np.full((9, 64), 0.5)))
     picture = pixels(path)
     height, width = picture.shape[:2]
-    y = plots.MARGIN + plots.TITLE + 3
-    assert (picture[y, plots.MARGIN + 3] == 0).all()
-    assert (picture[y, width // 2 + plots.MARGIN] == 128).all()
-    assert (picture[height - plots.MARGIN - 3, width // 2 + plots.MARGIN] == 255).all()  # nine real images fill less
+    y = style.MARGIN + style.TITLE + 3
+    assert (picture[y, style.MARGIN + 3] == 0).all()
+    assert (picture[y, width // 2 + style.MARGIN] == 128).all()
+    assert (picture[height - style.MARGIN - 3, width // 2 + style.MARGIN] == 255).all()  # nine real images fill less
 
 
 def test_images_larger_than_the_page_are_shrunk(tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     x = np.tile(np.linspace(0, 1, 300, dtype=np.float32), (25, 200, 1))
     plots.samples(path, image_space(200, 300), x)
-    first = pixels(path)[plots.MARGIN + 5, plots.MARGIN :, 0]
+    first = pixels(path)[style.MARGIN + 5, style.MARGIN :, 0]
     assert first[0] < 5 and 120 < first[90] < 135  # left and middle of the first tile
 
 
 def test_values_out_of_range_or_not_finite_are_drawn_as_black_or_white(tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     plots.samples(path, image_space(1, 5), np.array([[np.nan, -np.inf, np.inf, -3, 3]]))
-    row = pixels(path)[plots.MARGIN + 2, plots.MARGIN : -plots.MARGIN, 0]
+    row = pixels(path)[style.MARGIN + 2, style.MARGIN : -style.MARGIN, 0]
     assert list(row[row.size // 10 :: row.size // 5]) == [0, 0, 255, 0, 255]
 
 
@@ -119,7 +120,7 @@ def test_a_mosaic_of_100_images_is_drawn_quickly(tmp_path: Path) -> None:
     for step in range(4):
         for count, taken in times.items():
             start = time.process_time()
-            plots.progress(tmp_path / "p.png", image_space(28, 28), x[:count], step=step)
+            plots.progress(tmp_path / "p.png", image_space(28, 28), Shown(x[:count]), step)
             taken.append(time.process_time() - start)
     assert min(times[100]) < 5 * min(times[1])
 
@@ -131,12 +132,12 @@ def test_points_are_drawn_over_the_surface_with_arrows(tmp_path: Path) -> None:
     real, fake = ring(300, 0.02), ring(200, 0.2, 1)
     plain, path, still = tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"
     field = field_of(real, fake[:50])
-    plots.progress(plain, POINTS, fake, step=1, real=real)
-    plots.progress(path, POINTS, fake, step=1, real=real, field=field)
+    plots.progress(plain, POINTS, Shown(fake, real), 1)
+    plots.progress(path, POINTS, Shown(fake, real, field), 1)
     field.push = np.zeros_like(field.push)
-    plots.progress(still, POINTS, fake, step=1, real=real, field=field)
-    assert shows(pixels(plain), plots.REAL) and shows(pixels(plain), plots.FAKE)
-    inside = np.s_[plots.MARGIN + plots.TITLE + 20 : plots.PANEL, 120 : plots.PANEL]
+    plots.progress(still, POINTS, Shown(fake, real, field), 1)
+    assert shows(pixels(plain), style.REAL) and shows(pixels(plain), style.FAKE)
+    inside = np.s_[style.MARGIN + style.TITLE + 20 : points.PANEL, 120 : points.PANEL]
     assert (pixels(plain)[inside] == 255).all(axis=2).mean() > 0.8
     assert (pixels(path)[inside] == 255).all(axis=2).mean() < 0.2
     assert (pixels(path)[inside] != pixels(still)[inside]).any()  # the arrows
@@ -147,10 +148,10 @@ def test_the_axes_follow_from_the_real_points_alone(tmp_path: Path) -> None:
     frames = []
     for i, fake in enumerate((ring(100, 0.01), ring(100, 0.01) * 50)):  # the second lies outside the picture
         path = tmp_path / f"{i}.png"
-        plots.progress(path, POINTS, fake, step=0, real=real)
+        plots.progress(path, POINTS, Shown(fake, real), 0)
         frames.append(pixels(path))
     assert frames[0].shape == frames[1].shape
-    below = plots.MARGIN + plots.TITLE + plots.PANEL + 2
+    below = style.MARGIN + style.TITLE + points.PANEL + 2
     assert (frames[0][below:] == frames[1][below:]).all()  # ticks and their labels
     xs, ys = plots.plane(real)
     assert xs[0] < real[:, 0].min() and xs[-1] > real[:, 0].max() and len(xs) == len(ys)
@@ -167,34 +168,34 @@ def test_a_constant_surface_is_drawn(tmp_path: Path, logits: float) -> None:
     real = ring(50, 0.1)
     xs, ys = plots.plane(real, 12)
     field = plots.Field(xs, ys, np.full((12, 12), logits), real, np.full((50, 2), np.nan))
-    plots.progress(tmp_path / "p.png", POINTS, real, step=0, real=real, field=field)
+    plots.progress(tmp_path / "p.png", POINTS, Shown(real, real, field), 0)
     pixels(tmp_path / "p.png")
 
 
 def test_comparison_of_points_puts_generated_left_and_real_right(tmp_path: Path) -> None:
     real, fake = ring(300, 0.02), ring(200, 0.2, 1)
-    plots.comparison(tmp_path / "c.png", POINTS, fake, real, field=field_of(real, fake))
-    plots.comparison(tmp_path / "d.png", POINTS, fake, real)
+    plots.comparison(tmp_path / "c.png", POINTS, Shown(fake, real, field_of(real, fake)))
+    plots.comparison(tmp_path / "d.png", POINTS, Shown(fake, real))
     picture = pixels(tmp_path / "d.png")
-    left, right = np.array_split(picture[plots.MARGIN + plots.TITLE :], 2, axis=1)
-    assert shows(left, plots.FAKE) and not shows(left, plots.REAL)
-    assert shows(right, plots.REAL) and not shows(right, plots.FAKE)
+    left, right = np.array_split(picture[style.MARGIN + style.TITLE :], 2, axis=1)
+    assert shows(left, style.FAKE) and not shows(left, style.REAL)
+    assert shows(right, style.REAL) and not shows(right, style.FAKE)
     assert pixels(tmp_path / "c.png").shape[1] > picture.shape[1]  # room for the colour bar
 
 
 @pytest.mark.parametrize("at", [0.0, -1e8, 1e-30])
 def test_identical_points_are_drawn(tmp_path: Path, at: float) -> None:
     same = np.full((20, 2), at, np.float32)
-    plots.progress(tmp_path / "p.png", POINTS, same, step=0, real=same, field=field_of(same, same))
+    plots.progress(tmp_path / "p.png", POINTS, Shown(same, same, field_of(same, same)), 0)
     plots.samples(tmp_path / "s.png", POINTS, same[:1])
     pixels(tmp_path / "p.png")
-    assert shows(pixels(tmp_path / "s.png"), plots.FAKE)
+    assert shows(pixels(tmp_path / "s.png"), style.FAKE)
 
 
 def test_points_without_a_finite_one_still_make_a_picture(tmp_path: Path) -> None:
     nowhere = np.full((5, 2), np.nan)
     plots.samples(tmp_path / "s.png", POINTS, nowhere)
-    plots.comparison(tmp_path / "c.png", POINTS, nowhere, ring(20, 0.1))
+    plots.comparison(tmp_path / "c.png", POINTS, Shown(nowhere, ring(20, 0.1)))
     pixels(tmp_path / "s.png")
     pixels(tmp_path / "c.png")
 
@@ -206,22 +207,22 @@ def test_points_without_a_finite_one_still_make_a_picture(tmp_path: Path) -> Non
 def test_tables_show_real_against_generated(tmp_path: Path, d: int) -> None:
     rng = np.random.default_rng(0)
     fake, real = rng.normal(1, 1, (99, d)), rng.normal(0, 1, (300, d))
-    plots.progress(tmp_path / "p.png", table_space(d), fake, step=3, real=real)
+    plots.progress(tmp_path / "p.png", table_space(d), Shown(fake, real), 3)
     picture = pixels(tmp_path / "p.png")
-    assert shows(picture, plots.REAL) and shows(picture, plots.FAKE)
+    assert shows(picture, style.REAL) and shows(picture, style.FAKE)
 
 
 def test_comparison_of_tables_shows_both_and_samples_only_the_generated(tmp_path: Path) -> None:
     fake, real = ring(50, 0.1), ring(90, 0.2, 1)
-    plots.comparison(tmp_path / "c.png", table_space(2), fake, real)
+    plots.comparison(tmp_path / "c.png", table_space(2), Shown(fake, real))
     plots.samples(tmp_path / "s.png", table_space(2), fake)
     both, alone = pixels(tmp_path / "c.png"), pixels(tmp_path / "s.png")
-    assert shows(both, plots.REAL) and shows(both, plots.FAKE)
-    assert shows(alone, plots.FAKE) and not shows(alone, plots.REAL)
+    assert shows(both, style.REAL) and shows(both, style.FAKE)
+    assert shows(alone, style.FAKE) and not shows(alone, style.REAL)
 
 
 def test_shares_count_what_lies_outside_in_the_outermost_bins() -> None:
-    shares = plots._shares(np.array([-9.0, 0.1, 0.1, 99.0]), np.linspace(0, 1, 5))
+    shares = tables.shares(np.array([-9.0, 0.1, 0.1, 99.0]), np.linspace(0, 1, 5))
     assert shares.tolist() == [0.75, 0, 0, 0.25]
 
 
@@ -233,7 +234,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         figure.canvas.draw()
         figures.append(figure)
 
-    monkeypatch.setattr(plots, "_save", keep)
+    monkeypatch.setattr(style, "save", keep)
     return figures
 
 
@@ -247,20 +248,20 @@ def test_values_in_equal_steps_have_bins_of_as_many_values_each(
     """No comb, though single precision has no tenths: every bin holds equally many of the values that there could be."""
     places = np.append([0, kinds - 1], np.random.default_rng(seed).integers(0, kinds, 3 * kinds))
     values = np.array([float(step * (offset + int(i))) for i in places], np.float32).astype(np.float64)
-    edges, found = plots._edges(values), plots._step(np.unique(values))
+    edges, found = tables.edges_of(values), tables.step_of(np.unique(values))
     assert found is not None
     assert found == pytest.approx(float(step) * np.gcd.reduce(np.diff(np.unique(places))), rel=1e-4)
     lattice = values.min() + found * np.arange(round(np.ptp(values) / found) + 1)
     held = np.histogram(lattice, edges)[0]
     assert held[0] == held[-1] == 0 and held.sum() == len(lattice), "nothing but strays in the outermost"
     assert len(set(held[1:-2])) <= 1 and held[-2] <= max(held)
-    assert len(held) - 2 <= plots.BINS
+    assert len(held) - 2 <= tables.BINS
 
 
 @given(STEPS, st.integers(-1000, 1000), st.lists(st.integers(0, 2000), min_size=2, max_size=40, unique=True))
 def test_a_step_that_is_found_is_one(step: Fraction, offset: int, places: list[int]) -> None:
     distinct = np.unique(np.array([float(step * (offset + i)) for i in places], np.float32).astype(np.float64))
-    found = plots._step(distinct)
+    found = tables.step_of(distinct)
     if found is not None:
         times = (distinct - distinct[0]) / found
         assert np.abs(times - np.rint(times)).max() < 0.02
@@ -270,34 +271,34 @@ def test_steps_of_a_continuous_column_are_not_found() -> None:
     r = np.random.default_rng(0)
     for n in (4, 12, 100, 1000):
         for values in (r.normal(size=n), r.random(n), r.lognormal(size=n)):
-            assert plots._step(np.unique(values.astype(np.float32).astype(float))) is None
+            assert tables.step_of(np.unique(values.astype(np.float32).astype(float))) is None
 
 
 @given(st.integers(1, 3000), st.integers(0, 9))
 def test_values_of_any_size_have_at_most_as_many_bins_as_the_root_of_their_number(n: int, seed: int) -> None:
     r = np.random.default_rng(seed)
     values = r.normal(r.normal(0, 100), 10 ** r.uniform(-3, 3), n)
-    edges = plots._edges(values)
+    edges = tables.edges_of(values)
     held = np.histogram(values, edges)[0]
     assert held.sum() == n and (np.diff(edges) > 0).all()
-    assert n == 1 or (held[0] == held[-1] == 0 and len(held) - 2 <= min(plots.BINS, np.ceil(np.sqrt(n))))
+    assert n == 1 or (held[0] == held[-1] == 0 and len(held) - 2 <= min(tables.BINS, np.ceil(np.sqrt(n))))
 
 
 def test_yes_and_no_have_two_bars_and_nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures, r = drawn(monkeypatch), np.random.default_rng(0)
     real, fake = r.integers(0, 2, (300, 1)), r.integers(0, 2, (200, 1)) * np.float32(1.00001)
-    plots.comparison(tmp_path / "p.png", table_space(1), fake, real)
+    plots.comparison(tmp_path / "p.png", table_space(1), Shown(fake, real))
     axes = figures[0].axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1"]
     assert not [text for text in axes.texts if "outside" in text.get_text()]
-    assert (plots._edges(real[:, 0].astype(float)) == [-1.5, -0.5, 0.5, 1.5, 2.5]).all()
-    plots.comparison(tmp_path / "p.png", table_space(1), fake + 3, real)
+    assert (tables.edges_of(real[:, 0].astype(float)) == [-1.5, -0.5, 0.5, 1.5, 2.5]).all()
+    plots.comparison(tmp_path / "p.png", table_space(1), Shown(fake + 3, real))
     assert [text.get_text() for text in figures[1].axes[0].texts] == ["100% outside"]
 
 
 def test_few_rows_have_few_bins_and_strays_stand_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures, r = drawn(monkeypatch), np.random.default_rng(0)
-    plots.progress(tmp_path / "p.png", table_space(1), r.normal(0, 3, (500, 1)), step=1, real=r.normal(0, 1, (12, 1)))
+    plots.progress(tmp_path / "p.png", table_space(1), Shown(r.normal(0, 3, (500, 1)), r.normal(0, 1, (12, 1))), 1)
     real, fake = (patch.get_data().values for patch in figures[0].axes[0].patches)
     assert len(real) == 6 and real[0] == real[-1] == 0 < fake[0]
     assert real.sum() == pytest.approx(1) and fake.sum() == pytest.approx(1)
@@ -313,7 +314,7 @@ def test_odd_tables_are_drawn(tmp_path: Path) -> None:
     real[:, 6] = 5 + np.arange(40) * 1e-14
     fake = real[:1].copy()
     fake[0, 2] = np.inf
-    plots.progress(tmp_path / "p.png", space, fake, step=0, real=real)
+    plots.progress(tmp_path / "p.png", space, Shown(fake, real), 0)
     plots.samples(tmp_path / "s.png", space, fake)
     pixels(tmp_path / "p.png")
     pixels(tmp_path / "s.png")
@@ -326,7 +327,7 @@ def test_odd_tables_are_drawn(tmp_path: Path) -> None:
 def test_curves_of_any_number_of_records(tmp_path: Path, n: int) -> None:
     plots.curves(tmp_path / "c.png", records(n))
     picture = pixels(tmp_path / "c.png")
-    assert shows(picture, plots.REAL) and shows(picture, plots.FAKE)
+    assert shows(picture, style.REAL) and shows(picture, style.FAKE)
 
 
 def test_every_other_numeric_key_gets_a_panel(tmp_path: Path) -> None:
@@ -370,7 +371,7 @@ def test_measures_show_the_real_score_and_the_good_direction(tmp_path: Path, mon
     ]  # fmt: skip
     for axes, words in zip(panels.values(), ("real 1.25", "real 8", "real 0.97", ""), strict=True):
         assert axes.get_title("right") == words
-        level = [line for line in axes.lines if line.get_color() == plots.REAL]
+        level = [line for line in axes.lines if line.get_color() == style.REAL]
         assert bool(level) == bool(words)
         low, high = axes.get_ylim()
         assert all(low <= line.get_ydata()[0] <= high for line in level), "the real score is in the picture"
@@ -387,7 +388,7 @@ def test_measures_show_the_real_score_and_the_good_direction(tmp_path: Path, mon
 def test_the_running_mean_is_the_mean_of_the_neighbours() -> None:
     x = np.random.default_rng(0).random(50)
     expected = [x[max(0, i - 3) : i + 4].mean() for i in range(50)]
-    np.testing.assert_allclose(plots._running_mean(x, 3), expected, rtol=1e-12)
+    np.testing.assert_allclose(series.running_mean(x, 3), expected, rtol=1e-12)
 
 
 # --- the animation --------------------------------------------------------------------------------------------------
@@ -397,17 +398,17 @@ def test_an_animation_shows_its_frames_and_lingers_on_the_last(tmp_path: Path) -
     frames = []
     for i in range(4):
         frames.append(tmp_path / f"{i}.png")
-        plots.progress(frames[-1], image_space(8, 8), np.full((16, 64), i / 3), step=i)
+        plots.progress(frames[-1], image_space(8, 8), Shown(np.full((16, 64), i / 3)), i)
     plots.animation(tmp_path / "t.gif", frames)
-    with Image.open(tmp_path / "t.gif") as gif:
-        assert gif.n_frames == 4 and gif.info["loop"] == 0
+    with Image.open(tmp_path / "t.gif") as file:
+        assert file.n_frames == 4 and file.info["loop"] == 0
         shades, durations = [], []
         for i in range(4):
-            gif.seek(i)
-            durations.append(gif.info["duration"])
-            shades.append(int(np.asarray(gif.convert("L"))[60, 40]))
+            file.seek(i)
+            durations.append(file.info["duration"])
+            shades.append(int(np.asarray(file.convert("L"))[60, 40]))
     np.testing.assert_allclose(shades, [0, 85, 170, 255], atol=3)
-    assert durations == [plots.FRAME_MS] * 3 + [plots.LAST_FRAME_MS]
+    assert durations == [gif.FRAME_MS] * 3 + [gif.LAST_FRAME_MS]
 
 
 def test_an_animation_of_coloured_frames_of_many_sizes(tmp_path: Path) -> None:
@@ -416,8 +417,8 @@ def test_an_animation_of_coloured_frames_of_many_sizes(tmp_path: Path) -> None:
         frames.append(str(tmp_path / f"{i}.png"))
         Image.new("RGB", size, (200, 40 * i, 30)).save(frames[-1])
     plots.animation(tmp_path / "t.gif", frames)
-    with Image.open(tmp_path / "t.gif") as gif:
-        assert gif.size == (300, 200) and gif.n_frames == 4
+    with Image.open(tmp_path / "t.gif") as file:
+        assert file.size == (300, 200) and file.n_frames == 4
     plots.animation(tmp_path / "one.gif", frames[:1])
     plots.animation(tmp_path / "none.gif", [])
     assert (tmp_path / "one.gif").exists() and not (tmp_path / "none.gif").exists()
@@ -428,17 +429,17 @@ def test_a_long_animation_is_thinned_and_small(tmp_path: Path) -> None:
     frames = []
     for i in range(8):  # noise is the worst that a picture can hold
         frames.append(tmp_path / f"{i}.png")
-        plots.progress(frames[-1], image_space(28, 28), rng.random((64, 784)), step=i)
+        plots.progress(frames[-1], image_space(28, 28), Shown(rng.random((64, 784))), i)
     plots.animation(tmp_path / "t.gif", frames * 20)
     assert (tmp_path / "t.gif").stat().st_size < 3_000_000
-    with Image.open(tmp_path / "t.gif") as gif:
-        assert gif.n_frames <= plots.MAX_FRAMES
+    with Image.open(tmp_path / "t.gif") as file:
+        assert file.n_frames <= gif.MAX_FRAMES
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "text", "cut", "flipped"])
 def test_a_frame_that_cannot_be_read_is_named_in_one_sentence(tmp_path: Path, damage: str) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
-    plots.progress(good, image_space(8, 8), np.zeros((4, 64)), step=0)
+    plots.progress(good, image_space(8, 8), Shown(np.zeros((4, 64))), 0)
     data = good.read_bytes()
     flipped = bytearray(data)
     flipped[40] ^= 255
@@ -457,10 +458,10 @@ def test_a_frame_that_cannot_be_read_is_named_in_one_sentence(tmp_path: Path, da
 def draw_all(folder: Path) -> dict[str, bytes]:
     real, fake = ring(60, 0.02), ring(40, 0.2, 1)
     rng = np.random.default_rng(0)
-    images = rng.random((9, 64))
-    plots.progress(folder / "image.png", image_space(8, 8), images, step=1)
-    plots.progress(folder / "points.png", POINTS, fake, step=1, real=real, field=field_of(real, fake))
-    plots.comparison(folder / "table.png", table_space(2), fake, real)
+    nine = rng.random((9, 64))
+    plots.progress(folder / "image.png", image_space(8, 8), Shown(nine), 1)
+    plots.progress(folder / "points.png", POINTS, Shown(fake, real, field_of(real, fake)), 1)
+    plots.comparison(folder / "table.png", table_space(2), Shown(fake, real))
     plots.curves(folder / "curves.png", records(80))
     plots.animation(folder / "t.gif", [folder / "image.png", folder / "points.png"])
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}

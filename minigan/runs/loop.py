@@ -238,22 +238,16 @@ class Session:
         from minigan import plots
 
         fake, real = self.preview(), self.real()
-        plots.progress(
-            self.run.picture(self.gan.step),
-            self.data.space,
-            fake,
-            step=self.gan.step,
-            real=real,
-            field=self.field(real, fake),
-        )
+        shown = plots.Shown(fake, real, self.field(real, fake))
+        plots.progress(self.run.picture(self.gan.step), self.data.space, shown, self.gan.step)
 
     def field(self, real: np.ndarray, fake: np.ndarray) -> Any:
         """On 2-D data: D's logits over the plane, and the direction in which D pushes each generated point."""
-        if self.data.space.kind != "points":
-            return None
         from minigan import plots
 
-        xs, ys = plots.plane(real)
+        if (plane := plots.pictures(self.data.space).plane) is None:
+            return None
+        xs, ys = plane(real)
         grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
         logits, _ = self.discriminate(grid)
         at = fake[:200]
@@ -274,7 +268,7 @@ class Session:
         from minigan import plots
 
         fake, real = self.preview(), self.real()
-        plots.comparison(self.run.samples, self.data.space, fake, real, field=self.field(real, fake))
+        plots.comparison(self.run.samples, self.data.space, plots.Shown(fake, real, self.field(real, fake)))
         plots.curves(self.run.curves, self.run.records(), self.watch.suite.quick_real if self.watch else {})
         plots.animation(self.run.animation, self.run.frames())
 
