@@ -28,7 +28,7 @@ from benchmarks.report import insert
 from minigan import cli
 from minigan.backends import KERNELS
 from minigan.errors import DivergenceError, InputError
-from minigan.metrics.suite import METRICS, cost
+from minigan.metrics.measures import MEASURES, REAL, cost
 from minigan.recipes import recipe
 
 ROOT = Path(__file__).parents[1]
@@ -203,7 +203,7 @@ def spread(values: Sequence[float]) -> str:
 
 def worst(name: str, values: Sequence[float], real: float) -> float:
     """The value of the worst seed."""
-    return max(values, key=lambda value: abs(value - real) if METRICS[name].better == "real" else cost(name, value))
+    return max(values, key=lambda value: abs(value - real) if MEASURES[name].better is REAL else cost(name, value))
 
 
 def done(group: str, data: str, which: str = "default") -> list[Record]:

@@ -90,7 +90,7 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report for people."""
-        from minigan.metrics.suite import METRICS
+        from minigan.metrics.measures import MEASURES
 
         suite, m = self.suite, f"{self.suite.m:,}"
         groups = f"means over {self.groups} groups of {m} samples" if self.groups > 1 else f"{m} samples"
@@ -102,10 +102,9 @@ class Report:
             f"{'':<15} {'generated':>9} {'real':>9}  good",
         ]
         for name, value in self.made.items():
-            metric = METRICS[name]
+            measure = MEASURES[name]
             made, real = (f"{v:.4g}" if math.isfinite(v) else "-" for v in (value, self.real[name]))
-            good = {"one": "near 1", "real": "near real"}.get(metric.better, metric.better)
-            result.append(f"{name:<15} {made:>9} {real:>9}  {good:<9} {metric.words}")
+            result.append(f"{name:<15} {made:>9} {real:>9}  {measure.better.good:<9} {measure.words}")
         return [*result, "", *(cli.wrapped(finding, 2) for finding in self.findings)]
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from minigan.__main__ import COMMANDS
+from minigan.metrics.measures import MEASURES, TABLE
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -290,6 +291,24 @@ def test_no_document_names_a_machine(path: Path) -> None:
     found = re.findall(r"(?<![\w.)])/(?:home|work|tmp|root|opt|Users|mnt|var)/\S*|[A-Z]:\\\S+", text)
     assert not found, f"{path.name} names a path of one machine: {found}"
     assert not re.search(r"(py[p]i|python[h]osted|anaconda)\.org", text), f"{path.name} names a package registry"
+
+
+def test_the_page_on_measures_is_their_table() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8").split("\n## The measures\n")[1].split("\n## ")[0]
+    rows = [
+        f"| `{m.name}` | {m.better.good} | {m.words} | {m.where.words} | {'yes' if m.quick else 'no'} |" for m in TABLE
+    ]
+    assert re.findall(r"^\| `.*`? \| .* (?:yes|no) \|$", text, re.MULTILINE) == rows
+    sections = [
+        code for heading in re.findall(r"^### (.+)$", text, re.MULTILINE) for code in re.findall(r"`(\w+)`", heading)
+    ]
+    assert sections == [m.name for m in TABLE], "a section for each measure, in the order of the table"
+
+
+def test_the_verdict_speaks_of_measures_that_exist() -> None:
+    source = (ROOT / "minigan" / "metrics" / "verdict.py").read_text(encoding="utf-8")
+    named = set(re.findall(r"""(?:share|excess|get)\(["'](\w+)["']|(?:made|real)\[["'](\w+)["']\]""", source))
+    assert len(named) > 10 and {a or b for a, b in named} <= set(MEASURES)
 
 
 # ------------------------------------------------------------------------------------------- the layout is the truth

@@ -25,10 +25,11 @@ from minigan.errors import DivergenceError, InputError
 from minigan.metrics import bins, features
 from minigan.metrics.features import Classifier, digit_kl, load_classifier
 from minigan.metrics.frechet import frechet_distance, kernel_distance, within
+from minigan.metrics.measures import HIGH, LOW, MEASURES, ONE, REAL, cost
 from minigan.metrics.neighbours import memorisation, nearest, nearest_few, squared_distances, squared_radii
 from minigan.metrics.parzen import SIGMAS, log_likelihoods, parzen
 from minigan.metrics.prdc import prdc
-from minigan.metrics.suite import METRICS, Suite, cost, names, primary
+from minigan.metrics.suite import Suite, names, primary
 
 HOST = get_ops()
 
@@ -534,7 +535,7 @@ def test_what_was_trained_on_everything_has_nothing_held_out() -> None:
 def test_the_best_value_costs_least() -> None:
     assert cost("frechet", 1) < cost("frechet", 2) and cost("coverage", 0.9) < cost("coverage", 0.8)
     assert cost("memorisation", 0.98) < cost("memorisation", 1.1)
-    assert {m.better for m in METRICS.values()} == {"low", "high", "one", "real"}
+    assert {m.better for m in MEASURES.values()} == {LOW, HIGH, ONE, REAL}
 
 
 @given(st.integers(0, 1000))

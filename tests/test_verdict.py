@@ -15,7 +15,8 @@ from minigan.config import OBJECTIVES, RECIPES, SCHEDULES, Config
 from minigan.data import Data, load
 from minigan.data.spaces import SPACES
 from minigan.metrics.features import load_classifier
-from minigan.metrics.suite import METRICS, Suite
+from minigan.metrics.measures import MEASURES
+from minigan.metrics.suite import Suite
 from minigan.metrics.verdict import CLEAN, FINDINGS, Trained, verdict
 from minigan.recipes import recipe
 
@@ -132,7 +133,7 @@ RUNS = st.builds(
     st.integers(0, 30_000),
     st.booleans(),
 )
-VALUES = st.dictionaries(st.sampled_from(list(METRICS)), st.floats(allow_nan=True, allow_infinity=True))
+VALUES = st.dictionaries(st.sampled_from(list(MEASURES)), st.floats(allow_nan=True, allow_infinity=True))
 
 
 @given(VALUES, VALUES, RUNS)

@@ -153,6 +153,12 @@ def digit_kl(generated: np.ndarray, real: np.ndarray) -> float:
         return float(np.sum(q[q > 0] * np.log(q[q > 0] / p[q > 0])))
 
 
+def digits_met(generated: np.ndarray, real: np.ndarray) -> float:
+    """How many digits are met at least a tenth as often as among real images, and at least once."""
+    counts, true = (np.bincount(kinds, minlength=KINDS) for kinds in (generated, real))
+    return float((counts >= np.maximum(0.1 * true, 1)).sum())
+
+
 def _network(recipe: Recipe, backend: Ops, flat: Array | None = None) -> Network:
     return Network(recipe.sizes, "leaky-relu", "identity", backend, "float32", flat)
 

@@ -21,12 +21,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+PROTOCOL = 2500
+"""Samples among which modes are counted."""
+
 RADIUS = 3.0
 """High quality means within this many sigma of a centre."""
 
 _TAIL = math.exp(-(RADIUS**2) / 2)
 CUT_WIDTH = math.sqrt(1 - RADIUS**2 / 2 * _TAIL / (1 - _TAIL))
 """Standard deviation along an axis of a standard Gaussian in the plane, cut off at RADIUS."""
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Of all modes with a width, together: the mean, and the narrowest and the widest axis; nan where none has one."""
+
+    mean: float = math.nan
+    least: float = math.nan
+    most: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +59,14 @@ class Coverage:
     def width(self) -> np.ndarray:
         """One width per mode, (K,): the root mean square of its two axes."""
         return np.sqrt(np.square(self.widths).mean(axis=1))
+
+    @property
+    def spread(self) -> Widths:
+        known = np.isfinite(self.widths).all(axis=1)
+        if not known.any():
+            return Widths()
+        axes = self.widths[known]
+        return Widths(float(self.width[known].mean()), float(axes.min()), float(axes.max()))
 
 
 def mode_coverage(x: np.ndarray, centres: np.ndarray, sigma: float) -> Coverage:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from minigan.config import Config
-from minigan.metrics.suite import PROTOCOL
+from minigan.metrics.mixtures import PROTOCOL
 
 Values = dict[str, float]
 

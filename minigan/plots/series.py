@@ -18,11 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from minigan.metrics.suite import METRICS
+from minigan.metrics.measures import LOW, MEASURES
 from minigan.plots import style
 from minigan.plots.style import FAKE, INK, MARGIN, MUTED, REAL, RULE, TITLE, WIDTH
 
-BETTER = {"low": "lower is better", "high": "higher is better", "one": "near 1 is good", "real": "near real is good"}
 MAX_CURVE, MAX_SERIES = 10_000, 40
 
 LEFT, RIGHT, GAP, TOP, BIG, BELOW = MARGIN + 48, MARGIN + 16, 72, MARGIN + TITLE, 360, 84
@@ -86,7 +85,7 @@ def _players(axes: Axes, lines: dict[str, tuple[str, str]], series: dict[str, Se
 
 def _measure(axes: Axes, key: str, series: Series, real: float) -> bool:
     """A small panel; whether its values are whole numbers."""
-    speed, metric, values = key == SPEED, METRICS.get(key), series[1]
+    speed, measure, values = key == SPEED, MEASURES.get(key), series[1]
     _line(axes, series, MUTED if speed else INK, key)
     if math.isfinite(real):
         axes.axhline(real, color=REAL, linewidth=1.2, **DASHED)
@@ -94,12 +93,12 @@ def _measure(axes: Axes, key: str, series: Series, real: float) -> bool:
         values = np.append(values, real)
     if speed:
         axes.set_ylim(0, max(1e-9, 1.15 * values.max()))
-    elif values.min() > 0 and values.max() > 50 * values.min() and (metric is None or metric.better == "low"):
+    elif values.min() > 0 and values.max() > 50 * values.min() and (measure is None or measure.better is LOW):
         axes.set_yscale("log")
     name = "steps per second" if speed else style.short(key.replace("_", " "), 40)
-    title = f"{name}, {BETTER[metric.better]}" if metric else name
+    title = f"{name}, {measure.better.words}" if measure else name
     axes.set_title(title, loc="left", fontsize=8.5, color=INK, pad=5, parse_math=False)
-    return metric is not None and metric.count
+    return measure is not None and measure.count
 
 
 def _is_usable(value: Any) -> bool:

@@ -139,7 +139,7 @@ class Watch:
 
     def note(self, record: Record) -> bool:
         """Take note of a record of measures; whether it is the best so far."""
-        from minigan.metrics.suite import cost
+        from minigan.metrics.measures import cost
 
         if self.name not in record:
             return False

@@ -1,0 +1,156 @@
+"""The table of measures: one row each, with its direction, its words, its data and how it is computed.
+
+Another measure is a row here, its formula in a file of its own, and a section in docs/metrics.md. The command line, the
+report, the curves, the documents' table and the tests read this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from minigan.data import Data
+from minigan.data.mixtures import SIGMA
+from minigan.data.spaces import Image
+from minigan.metrics import bins, prdc
+from minigan.metrics.features import digit_kl, digits_met
+from minigan.metrics.frechet import frechet_distance, kernel_distance
+from minigan.metrics.neighbours import memorisation
+from minigan.metrics.parzen import parzen
+from minigan.metrics.variation import contrast, mean_distance
+
+if TYPE_CHECKING:
+    from minigan.metrics.suite import Group
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Which values are good: in a report, in a picture, and as a number that is less for a better value."""
+
+    good: str
+    words: str
+    cost: Callable[[float], float]
+
+
+LOW = Direction("low", "lower is better", lambda value: value)
+HIGH = Direction("high", "higher is better", lambda value: -value)
+ONE = Direction("near 1", "near 1 is good", lambda value: abs(value - 1))
+REAL = Direction("near real", "near real is good", lambda value: value)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which data a measure fits, in words and as a test."""
+
+    words: str
+    holds: Callable[[Data], bool]
+
+
+def is_mixture(data: Data) -> bool:
+    """Whether the data are the ring or the grid: a person's own file may have the same name, but no test part."""
+    return data.name in SIGMA and len(data.test) > 0
+
+
+ANY = Where("any", lambda data: True)
+IMAGES = Where("images", lambda data: isinstance(data.space, Image))
+TESTED = Where("images with a test part", lambda data: isinstance(data.space, Image) and len(data.test) > 0)
+LABELLED = Where("digits and MNIST", lambda data: data.labels is not None)
+MIXTURES = Where("ring and grid", is_mixture)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of a group of samples beside real rows.
+
+    of: its value, nan where it is undefined.  quick: whether it is measured during training too.  count: whether it is a whole
+    number.  held_out: whether it needs real rows that the model was not trained on.  real: which real rows (of `Suite`) are
+    measured for the value of real samples.
+    """
+
+    name: str
+    better: Direction
+    words: str
+    of: Callable[[Group], float]
+    where: Where = ANY
+    quick: bool = True
+    count: bool = False
+    held_out: bool = False
+    real: str = "others"
+
+
+def _kernel_distance(g: Group) -> float:
+    return kernel_distance(g.features, g.real, g.ops, within_b=g.suite.within)
+
+
+def _sharpness(g: Group) -> float:
+    return contrast(g.suite.shaped(g.x)) / contrast(g.suite.shaped(g.suite.reference))
+
+
+def _spread(g: Group) -> float:
+    return mean_distance(g.features, g.ops) / mean_distance(g.real, g.ops)
+
+
+def _missing(g: Group) -> float:
+    """The share of real rows where no samples are.
+
+    Those lie in a bin that is missing *and* in no ball of samples: samples that are everywhere a little beside the data miss
+    bins, but not what the bins stand for.
+    """
+    s = g.suite
+    gone = bins.missing(s.bins[1], g.bins)[s.reference_bins]
+    if gone.any():
+        gone &= ~s.ops.to_host(prdc.reached(g.real, g.features, s.ops, grain=s.grain))
+    return float(gone.mean())
+
+
+def _different_bins(g: Group) -> float:
+    return bins.different_bins(g.suite.bins[1], g.bins) / len(g.bins)
+
+
+def _parzen(g: Group) -> float:
+    s = g.suite
+    tuning = s.data.values(s.data.validation)
+    return parzen(s.plain(g.x), s.plain(tuning), s.plain(s.reference), s.ops).nats
+
+
+def _memorisation(g: Group) -> float:
+    s = g.suite
+    return memorisation(s.plain(g.x), s.plain(s.training), s.plain(s.reference), s.ops)
+
+
+TABLE = (
+    Measure("frechet", LOW, "distance of means and covariances", lambda g: frechet_distance(g.real, g.features, g.ops)),
+    Measure("kid", LOW, "kernel distance, unbiased", _kernel_distance),
+    Measure("precision", HIGH, "samples that are like a real one", lambda g: g.prdc.precision),
+    Measure("recall", HIGH, "real ones that samples reach", lambda g: g.prdc.recall),
+    Measure("density", HIGH, "real ones around a sample", lambda g: g.prdc.density),
+    Measure("coverage", HIGH, "real ones with a sample near", lambda g: g.prdc.coverage),
+    Measure("digit_kl", LOW, "unevenness of the digits, in nats", lambda g: digit_kl(*g.digits), LABELLED),
+    Measure("kinds", HIGH, "digits met, of 10", lambda g: digits_met(*g.digits), LABELLED, count=True),
+    Measure("modes", HIGH, "modes met by a good sample", lambda g: float(g.modes.modes), MIXTURES, count=True),
+    Measure("high_quality", HIGH, "samples within 3 sigma of a mode", lambda g: g.modes.high_quality, MIXTURES),
+    Measure("reverse_kl", LOW, "unevenness of the modes, in nats", lambda g: g.modes.reverse_kl, MIXTURES),
+    Measure("mode_width", ONE, "width of modes over the true one", lambda g: g.widths.mean, MIXTURES),
+    Measure("narrowest", ONE, "narrowest axis over the true one", lambda g: g.widths.least, MIXTURES),
+    Measure("widest", ONE, "widest axis over the true one", lambda g: g.widths.most, MIXTURES),
+    Measure("sharpness", ONE, "pixel contrast over that of real", _sharpness, IMAGES),
+    Measure("spread", ONE, "spread over that of real ones", _spread, quick=False),
+    Measure("missing", LOW, "real ones where no samples are", _missing, quick=False),
+    # compared with training rows, so by further ones: MNIST's validation part is by other writers
+    Measure("different_bins", LOW, "bins filled unlike training data", _different_bins, quick=False, real="unused"),
+    # the others tune its width
+    Measure("parzen", REAL, "nats; more than real means blur", _parzen, TESTED, quick=False, real="training"),
+    Measure("memorisation", ONE, "training over held-out distance", _memorisation, quick=False, held_out=True),
+)
+MEASURES = {measure.name: measure for measure in TABLE}
+
+
+def cost(name: str, value: float) -> float:
+    """A number that is less where `value` of the measure `name` is better, to choose the best by."""
+    return MEASURES[name].better.cost(value)
+
+
+def fitting(data: Data, *, quick: bool = False) -> list[Measure]:
+    """The measures that fit a data set, in order; with `quick` those measured during training."""
+    return [m for m in MEASURES.values() if m.where.holds(data) and (m.quick or not quick)]
