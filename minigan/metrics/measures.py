@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from minigan.data import Data
 from minigan.data.mixtures import SIGMA
 from minigan.data.spaces import Image
@@ -83,6 +85,10 @@ def _kernel_distance(g: Group) -> float:
     return kernel_distance(g.features, g.real, g.ops, within_b=g.suite.within)
 
 
+def _mode_width(g: Group) -> float:
+    return float(np.sqrt(np.square(g.widths).mean(axis=1)).mean())
+
+
 def _sharpness(g: Group) -> float:
     return contrast(g.suite.shaped(g.x)) / contrast(g.suite.shaped(g.suite.reference))
 
@@ -131,9 +137,9 @@ TABLE = (
     Measure("modes", HIGH, "modes met by a good sample", lambda g: float(g.modes.modes), MIXTURES, count=True),
     Measure("high_quality", HIGH, "samples within 3 sigma of a mode", lambda g: g.modes.high_quality, MIXTURES),
     Measure("reverse_kl", LOW, "unevenness of the modes, in nats", lambda g: g.modes.reverse_kl, MIXTURES),
-    Measure("mode_width", ONE, "width of modes over the true one", lambda g: g.widths.mean, MIXTURES),
-    Measure("narrowest", ONE, "narrowest axis over the true one", lambda g: g.widths.least, MIXTURES),
-    Measure("widest", ONE, "widest axis over the true one", lambda g: g.widths.most, MIXTURES),
+    Measure("mode_width", ONE, "width of modes over the true one", _mode_width, MIXTURES),
+    Measure("narrowest", ONE, "narrowest axis over the true one", lambda g: float(g.widths.min()), MIXTURES),
+    Measure("widest", ONE, "widest axis over the true one", lambda g: float(g.widths.max()), MIXTURES),
     Measure("sharpness", ONE, "pixel contrast over that of real", _sharpness, IMAGES),
     Measure("spread", ONE, "spread over that of real ones", _spread, quick=False),
     Measure("missing", LOW, "real ones where no samples are", _missing, quick=False),

@@ -32,15 +32,6 @@ CUT_WIDTH = math.sqrt(1 - RADIUS**2 / 2 * _TAIL / (1 - _TAIL))
 """Standard deviation along an axis of a standard Gaussian in the plane, cut off at RADIUS."""
 
 
-@dataclass(frozen=True)
-class Widths:
-    """Of all modes with a width, together: the mean, and the narrowest and the widest axis; nan where none has one."""
-
-    mean: float = math.nan
-    least: float = math.nan
-    most: float = math.nan
-
-
 @dataclass(frozen=True, eq=False)
 class Coverage:
     """What `mode_coverage` finds.
@@ -61,12 +52,10 @@ class Coverage:
         return np.sqrt(np.square(self.widths).mean(axis=1))
 
     @property
-    def spread(self) -> Widths:
-        known = np.isfinite(self.widths).all(axis=1)
-        if not known.any():
-            return Widths()
-        axes = self.widths[known]
-        return Widths(float(self.width[known].mean()), float(axes.min()), float(axes.max()))
+    def known(self) -> np.ndarray:
+        """The rows of `widths` that are not nan; one that is where there are none."""
+        known = self.widths[np.isfinite(self.widths).all(axis=1)]
+        return known if len(known) else np.full((1, 2), np.nan)
 
 
 def mode_coverage(x: np.ndarray, centres: np.ndarray, sigma: float) -> Coverage:

@@ -235,8 +235,9 @@ class Group:
         return self._modes(self.x[: mixtures.PROTOCOL])
 
     @cached_property
-    def widths(self) -> mixtures.Widths:
-        return self._modes(self.x).spread
+    def widths(self) -> np.ndarray:
+        """Both axes (k, 2) of each mode that has a width, of all samples."""
+        return self._modes(self.x).known
 
     def _modes(self, x: np.ndarray) -> mixtures.Coverage:
         name = self.suite.data.name
