@@ -22,7 +22,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from minigan import plain
-from minigan.plots import FAKE, INK, MUTED, REAL, RULE, STYLE
+from minigan.plots.style import FAKE, INK, MUTED, REAL, RULE, STYLE
 
 IMAGES = Path(__file__).parent / "images"
 WIDTH, DPI = 7.0, 200
