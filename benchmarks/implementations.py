@@ -28,8 +28,8 @@ from minigan.config import Config
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.runs.cost import count
-from minigan.runs.loop import limited_threads
 from minigan.runs.steps import Launch
+from minigan.runs.threads import limited_threads
 
 Arrays = dict[str, np.ndarray]
 BACKENDS = {"cpu": "numpy", "gpu": "cupy"}

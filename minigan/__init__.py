@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from minigan.nn.gan import GAN
     from minigan.nn.network import Network
     from minigan.recipes import recipe
-    from minigan.runs.loop import fit
+    from minigan.runs.fit import fit
 
 __version__ = "0.1.0"
 
@@ -34,7 +34,7 @@ _HOMES = {
     "GAN": "minigan.nn.gan",
     "Network": "minigan.nn.network",
     "Scaler": "minigan.data.scaling",
-    "fit": "minigan.runs.loop",
+    "fit": "minigan.runs.fit",
     "get_ops": "minigan.backends",
     "load": "minigan.data",
     "recipe": "minigan.recipes",

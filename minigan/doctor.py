@@ -63,7 +63,7 @@ def devices(backend: Ops) -> Iterator[tuple[str, str]]:
 def test(backend: Ops) -> str:
     """A short training run, held to NumPy's where this is another backend, and its speed. Raises: MiniganError."""
     from minigan.runs import compare
-    from minigan.runs.loop import limited_threads
+    from minigan.runs.threads import limited_threads
 
     config = compare.settings("float32", "non-saturating", "alternating")
     reference = backend.name == "numpy" and backend.kernels == "reference"

@@ -13,7 +13,12 @@ from minigan import cli, memory, recipes
 from minigan.config import DATA_SETS, Config, check_effect
 from minigan.errors import InputError, quoted
 from minigan.runs.directory import load_config
-from minigan.runs.loop import Parts, Request, Stop, limited_threads, perform, prepare, resumed_config
+from minigan.runs.fit import perform
+from minigan.runs.parts import Parts, Request
+from minigan.runs.resume import resumed_config
+from minigan.runs.session import prepare
+from minigan.runs.stop import Stop
+from minigan.runs.threads import limited_threads
 
 
 def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:

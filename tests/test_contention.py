@@ -176,7 +176,7 @@ def test_a_run_beside_other_work_says_so_once_and_computes_the_same(
     threads: str,
     end: str,
 ) -> None:
-    from minigan.runs import loop as training
+    from minigan.runs import threads as training
 
     monkeypatch.setattr(training, "processors", lambda: 2 if threads == "0" else 1)
     assert exit_code(train.main, *tiny(tmp_path / "busy", "--threads", threads)) == 0

@@ -24,8 +24,7 @@ from minigan.data.scaling import Scaler
 from minigan.data.spaces import Table
 from minigan.nn.objectives import OBJECTIVES, cross_entropy, cross_entropy_gradient
 from minigan.nn.penalties import one_centred, zero_centred
-from minigan.runs import checkpoint
-from minigan.runs import loop as training
+from minigan.runs import checkpoint, parts
 
 # Signatures of ufuncs and methods cannot be inspected; this is what CuPy 14's documentation gives.
 UFUNC_KEYWORDS = {"out", "dtype", "casting"}
@@ -114,7 +113,7 @@ def test_a_checkpoint_from_the_device_samples_and_resumes_without_one(
     for data in ("ring", "digits"):
         argv = [*TINY, "--data", data, "--steps", "4"]
         with monkeypatch.context() as patch:
-            patch.setattr(training, "get_ops", lambda name, *rest: device if name == "cupy" else get_ops(name, *rest))
+            patch.setattr(parts, "get_ops", lambda name, *rest: device if name == "cupy" else get_ops(name, *rest))
             assert exit_code(train.main, *argv, "--backend", "cupy", "--out", f"{data}-device") == 0
         assert '"backend": "cupy"' in Path(f"{data}-device/config.json").read_text()
         assert exit_code(train.main, *argv, "--out", f"{data}-host") == 0

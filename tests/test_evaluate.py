@@ -21,7 +21,7 @@ from minigan.metrics.suite import Suite
 from minigan.nn.gan import GAN
 from minigan.runs import checkpoint
 from minigan.runs.directory import Run
-from minigan.runs.loop import Session
+from minigan.runs.session import Session
 
 
 @pytest.fixture(autouse=True)

@@ -37,9 +37,10 @@ from minigan.backends import get_ops
 from minigan.config import Config
 from minigan.nn.gan import GAN
 from minigan.runs import checkpoint
-from minigan.runs import loop as training
 from minigan.runs.checkpoint import NAME, PREVIOUS
 from minigan.runs.directory import Run
+from minigan.runs.session import Session
+from minigan.runs.watch import Watch
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="injects the faults of POSIX systems")
 
@@ -289,7 +290,7 @@ def test_the_command_survives_every_call_of_a_save_that_fails(
 ) -> None:
     """The metrics' and the checkpoint's of step 2; without pictures, which take their time."""
     for name in ("draw_progress", "finish"):
-        monkeypatch.setattr(training.Session, name, lambda self: None)
+        monkeypatch.setattr(Session, name, lambda self: None)
 
     def first(names: list[str]) -> list[int]:
         return list(range(names.index("close", names.index("replace")) + 1))
@@ -584,7 +585,7 @@ def test_nothing_is_written_into_a_directory_that_took_the_place_of_the_runs(
     np.save("x.npy", np.random.default_rng(0).random((60, 4, 4)))
     if method not in ("picture", "finish"):  # drawing takes its time
         for name in ("draw_progress", "finish"):
-            monkeypatch.setattr(training.Session, name, lambda self: None)
+            monkeypatch.setattr(Session, name, lambda self: None)
     flags = [
         *TINY,
         "--data",
@@ -599,7 +600,7 @@ def test_nothing_is_written_into_a_directory_that_took_the_place_of_the_runs(
         "4",
     ]
     assert exit_code(train.main, *flags, "--seed", 1, "--out", "other") == 0
-    owner: Any = {"append": Run, "picture": Run, "note": training.Watch}.get(method, training.Session)
+    owner: Any = {"append": Run, "picture": Run, "note": Watch}.get(method, Session)
     original, found = getattr(owner, method), []
 
     def changing(self: Any, *args: Any) -> Any:
@@ -630,15 +631,15 @@ def test_samples_are_not_written_where_their_directory_was_replaced(capsys: pyte
     assert tree(Path("elsewhere")) == {"step-00000008.png": b"mine"}
     os.unlink("a/samples")
     os.rename("a/moved", "a/samples")
-    original = training.Session.draw_progress
+    original = Session.draw_progress
 
-    def replaced(self: training.Session) -> None:
+    def replaced(self: Session) -> None:
         os.rename("a/samples", "a/moved")
         os.symlink("../elsewhere", "a/samples")
         original(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Session, "draw_progress", replaced)
+        patch.setattr(Session, "draw_progress", replaced)
         assert exit_code(train.main, "--resume", "a", "--steps", 8, "--quiet") == 4
     assert "a/samples could not be written (another directory has taken its place)" in capsys.readouterr().err
     assert tree(Path("elsewhere")) == {"step-00000008.png": b"mine"}
@@ -799,7 +800,7 @@ def test_whatever_a_file_of_a_run_is_resuming_works_or_ends_in_one_sentence(
     kind: Callable[[Path], None], left: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never a traceback, nor a process that waits for the other end of a pipe."""
-    drawn = training.Session.finish
+    drawn = Session.finish
     signal.signal(signal.SIGALRM, give_up)
     for name in LEFT:
         shutil.copytree(left, "run")
@@ -807,7 +808,7 @@ def test_whatever_a_file_of_a_run_is_resuming_works_or_ends_in_one_sentence(
         kind(Path("run", name))
         before = tree_of_files("run")
         # without drawing what takes its time, but for the animation, which reads pictures
-        monkeypatch.setattr(training.Session, "finish", drawn if "step" in name else lambda self: None)
+        monkeypatch.setattr(Session, "finish", drawn if "step" in name else lambda self: None)
         signal.alarm(60)
         code = exit_code(train.main, "--resume", "run", "--quiet")
         signal.alarm(0)

@@ -28,10 +28,11 @@ from minigan.backends import Ops
 from minigan.backends.cuda.ops import Graph
 from minigan.data import load
 from minigan.nn.gan import GAN, Measurement
-from minigan.runs import checkpoint
-from minigan.runs import loop as training
+from minigan.runs import checkpoint, loop, threads
 from minigan.runs.directory import Run, load_config
+from minigan.runs.session import Session
 from minigan.runs.steps import Launch
+from minigan.runs.stop import Stop
 
 FILES = [
     "checkpoint.safetensors",
@@ -185,17 +186,17 @@ def test_reporting_does_not_change_the_numbers() -> None:
 def test_small_products_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def threads(*argv: str) -> Any:
+    def limits(*argv: str) -> Any:
         config, _ = train.parse(list(argv))
         size = {"digits": 64, "mnist": 784}[config.data]
         with monkeypatch.context() as patch:
             patch.setattr("threadpoolctl.threadpool_limits", lambda limits, user_api: asked.append((limits, user_api)))
-            training.limited_threads(GAN(config, size, get_ops()))
+            threads.limited_threads(GAN(config, size, get_ops()))
         return asked[-1]
 
-    assert threads() == (1, "blas")
-    assert threads("--data", "mnist", "--data-dir", ".") == (None, "blas")
-    assert threads("--threads", "3") == (3, "blas")
+    assert limits() == (1, "blas")
+    assert limits("--data", "mnist", "--data-dir", ".") == (None, "blas")
+    assert limits("--threads", "3") == (3, "blas")
 
 
 @pytest.mark.parametrize(
@@ -211,9 +212,9 @@ def test_a_programs_threads_leave_the_blas_one(monkeypatch: pytest.MonkeyPatch, 
         pytest.skip("NumPy has another BLAS than OpenBLAS")
     asked = []
     monkeypatch.setattr("threadpoolctl.threadpool_limits", lambda limits, user_api: asked.append((limits, user_api)))
-    monkeypatch.setattr(training, "processors", lambda: 8)
+    monkeypatch.setattr(threads, "processors", lambda: 8)
     gan = GAN(train.parse(["--kernels", "numba", *argv])[0], 64, get_ops("numpy", "numba"))
-    training.limited_threads(gan)
+    threads.limited_threads(gan)
     assert gan.ops.threads == expected
     assert asked == [(1, "blas")]
 
@@ -461,7 +462,7 @@ def test_the_first_signal_asks_and_the_second_ends(monkeypatch: pytest.MonkeyPat
         raise Ended(code)
 
     monkeypatch.setattr(os, "_exit", ended)
-    stop, before = training.Stop(), signal.getsignal(signal.SIGINT)
+    stop, before = Stop(), signal.getsignal(signal.SIGINT)
     with stop.listening():
         assert not stop.requested
         os.kill(os.getpid(), signal.SIGTERM)
@@ -828,7 +829,7 @@ def test_training_raises_no_warnings() -> None:
 def test_the_speed_is_that_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second a step, by a clock that stands still otherwise; pictures, measures and checkpoints take a minute each."""
     now = [0.0]
-    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
 
     def taking(owner: Any, name: str, seconds: float) -> None:
         original = getattr(owner, name)
@@ -841,7 +842,7 @@ def test_the_speed_is_that_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
     taking(GAN, "train_step", 1.0)
     for name in ("draw_progress", "measure", "save"):
-        taking(training.Session, name, 60.0)
+        taking(Session, name, 60.0)
     flags = ("--log-every", 4, "--sample-every", 3, "--save-every", 2, "--evaluate-every", 5)
     assert run("--steps", 12, *flags, "--out", "a") == 0
     lines = [json.loads(line) for line in Path("a/metrics.jsonl").read_text().splitlines()]
@@ -857,7 +858,7 @@ ODD = ["--backend", "cupy", "--kernels", "cuda", "--log-every", 9, "--sample-eve
 def card(monkeypatch: pytest.MonkeyPatch) -> Ops:
     """Training gets a stand-in for a card."""
     card = stand_in()
-    monkeypatch.setattr("minigan.runs.loop.get_ops", lambda *_: card)
+    monkeypatch.setattr("minigan.runs.parts.get_ops", lambda *_: card)
     return card
 
 
@@ -866,9 +867,9 @@ def test_steps_per_launch_change_no_number(card: Ops, monkeypatch: pytest.Monkey
     """Log, pictures, measures and checkpoints fall on their steps, and a run may be resumed with another number of them."""
     events: list[tuple[str, int]] = []
     for name in ("save", "measure", "draw_progress"):
-        original = getattr(training.Session, name)
+        original = getattr(Session, name)
         monkeypatch.setattr(
-            training.Session,
+            Session,
             name,
             lambda self, *args, name=name, original=original: (
                 events.append((name, self.gan.step)),
@@ -926,10 +927,10 @@ def test_explain_times_launches_as_they_are_made(card: Ops, monkeypatch: pytest.
 @on_cpu
 def test_a_clock_waits_for_the_device_before_it_is_paused(card: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(card, "synchronize", lambda: now.__setitem__(0, now[0] + 4))
     gan = SimpleNamespace(step=0, ops=card)
-    clock = training.Clock(gan)  # type: ignore[arg-type]
+    clock = loop.Clock(gan)  # type: ignore[arg-type]
     gan.step = 8
     with clock.paused():
         now[0] += 100

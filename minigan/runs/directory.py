@@ -20,19 +20,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigan import __version__
 from minigan.backends import Ops
 from minigan.config import Config
+from minigan.data import Data, load
 from minigan.errors import InputError, quoted
 from minigan.files import append, hold, let_go, ours, read_json, reading, remove_temporaries, replacing, write_json
 from minigan.runs import checkpoint
-
-if TYPE_CHECKING:  # imported when needed: --help and errors come at once
-    from minigan.data import Data
 
 RUNS = Path("runs")
 
@@ -226,8 +224,6 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 def find_data(run: str, config: Config, *, told: bool) -> Data:
     """The data of a run, which may have moved; told: they were named on the command line. Raises: InputError."""
-    from minigan.data import load
-
     try:
         return load(config.data, config.data_dir, config.image_size)
     except InputError as error:

@@ -1,0 +1,80 @@
+"""A whole run, for Python and for `python -m minigan.train`: prepare it, train, and draw what sums it up."""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigan import cli
+from minigan.config import Config
+from minigan.errors import FallbackWarning, InputError, OutputError, quoted
+from minigan.runs.directory import Run, load_config
+from minigan.runs.loop import train
+from minigan.runs.parts import Request
+from minigan.runs.resume import resumed_config
+from minigan.runs.session import Session, prepare
+from minigan.runs.stop import Stop
+
+
+def fit(
+    config: Config | None = None,
+    *,
+    out: str | None = None,
+    resume: str | None = None,
+    quiet: bool = True,
+    **changes: Any,
+) -> Session:
+    """Train as `python -m minigan.train` does, and leave the same files; or continue the run in the directory `resume`.
+
+    changes: settings by name, in place of those of `config` or of the run. Ctrl-C stops and saves where this is the main
+    thread. Raises: InputError, DivergenceError, OutputError.
+    """
+    if resume is not None:
+        config = resumed_config(load_config(Path(resume) / "config.json", of_a_run=True), changes)
+    elif config is None:
+        raise InputError("fit needs a configuration, as recipe('default', 'digits'), or a run to resume.")
+    else:
+        config = config.replace(**changes)
+    session = prepare(config, Request(out, resume, quiet, frozenset(changes)))
+    perform(session, Stop())
+    return session
+
+
+def perform(session: Session, stop: Stop) -> float:
+    """Train to the end, or until `stop`, and draw the pictures that sum up the run; the seconds that training took.
+
+    Raises: DivergenceError, OutputError.
+    """
+    began = time.perf_counter()
+    try:
+        silent = np.errstate(all="ignore")  # check_finite says it better than NumPy's warnings
+        with stop.listening(), silent, cli.saying_warnings(FallbackWarning):
+            train(session, stop)
+            session.backend.synchronize()
+            seconds = time.perf_counter() - began
+            session.finish()
+    except (OSError, InputError) as error:
+        raise OutputError(unwritable(error, session.gan.step, session.run)) from None
+    finally:
+        session.run.release()
+    return seconds
+
+
+def unwritable(error: OSError | InputError, step: int, run: Run) -> str:
+    """A sentence about a file that could not be written, or one that could not be read, and what to do."""
+    if isinstance(error, InputError):
+        return (
+            f"step {step}: {str(error).removesuffix('.')}; the last checkpoint is intact. "
+            f"Put that right, then continue with --resume {run.path}."
+        )
+    what = f"step {step}: {error.filename or run.path} could not be written ({error.strerror or error})"
+    if error.errno == errno.ESTALE:
+        return f"{what}, so nothing was. Put this run's directory back, or train again with another --out."
+    if not run.path.is_dir():
+        return f"{what}: the run directory is gone, and its checkpoints with it. Put it back, or train again."
+    remedy = "Make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Put that right"
+    return f"{what}; the last checkpoint is intact. {remedy}, then continue with --resume {quoted(run.path)}."
