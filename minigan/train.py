@@ -11,6 +11,7 @@ import numpy as np
 
 from minigan import cli, memory, recipes
 from minigan.config import DATA_SETS, Config, check_effect
+from minigan.data import own
 from minigan.errors import InputError, quoted
 from minigan.runs.directory import load_config
 from minigan.runs.fit import perform
@@ -88,11 +89,7 @@ def family(data: str) -> str:
     """Which recipes hold for --data: a set's own name, or "image" or "table" for a person's own."""
     if data in DATA_SETS:
         return data
-    if data.lower().endswith((".npy", ".npz")) and Path(data).is_file():
-        from minigan.data import own
-
-        return "table" if own.read(Path(data), 1).columns else "image"
-    return "image" if Path(data).is_dir() else "table"
+    return "image" if own.holds_images(Path(data)) else "table"
 
 
 def explain(config: Config, request: Request) -> None:

@@ -28,16 +28,16 @@ SECONDS, MEGABYTES, LETTERS = 1.0, 200, 1000
 
 def loaders() -> dict[str, tuple[Callable[[Path], Any], str]]:
     """What reads each kind of file, and the suffix that such files have."""
-    from minigan.data import idx, own
+    from minigan.data import arrays, idx, images, tables
     from minigan.runs import checkpoint
     from minigan.runs.directory import load_config
 
     return {
         "idx": (lambda path: idx.read(path, (6, 3, 2)), ""),
-        "npy": (own.read_npy, ".npy"),
-        "npz": (own.read_npz, ".npz"),
-        "csv": (own.read_csv, ".csv"),
-        "image": (lambda path: own.read_image(path, 8), ".png"),
+        "npy": (arrays.read_npy, ".npy"),
+        "npz": (arrays.read_npz, ".npz"),
+        "csv": (tables.read_csv, ".csv"),
+        "image": (lambda path: images.read_image(path, 8), ".png"),
         "checkpoint": (checkpoint.load, ".safetensors"),
         "config": (load_config, ".json"),
     }

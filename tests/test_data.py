@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,10 +26,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from minigan import memory
+from minigan import memory, train
 from minigan.backends import Ops
-from minigan.data import Data, idx, load, mixtures, mnist, own, spaces
+from minigan.data import Data, arrays, idx, images, load, mixtures, mnist, spaces, tables
 from minigan.data.batches import Batches
+from minigan.data.raw import MAX_FEATURES
 from minigan.data.scaling import Scaler
 from minigan.errors import InputError
 
@@ -92,7 +94,7 @@ def test_digits_labels_belong_to_their_images() -> None:
 
 
 def test_the_bundled_file_is_the_documented_one() -> None:
-    path = Path(own.__file__).with_name("digits.npz")
+    path = Path(idx.__file__).with_name("digits.npz")
     assert path.stat().st_size < 100_000
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert digest in (Path(__file__).parents[1] / "docs" / "data.md").read_text()
@@ -337,7 +339,7 @@ BAD_NPY = {
     "no columns": (npy(np.zeros((9, 0))), "samples of 0 values"),
     "no pixels": (npy(np.zeros((9, 0, 5))), "samples of 0 values"),
     "4 rows": (npy(np.zeros((4, 3))), "holds 4 samples", "at least 5"),
-    "wide": (npy(np.zeros((5, own.MAX_FEATURES + 1), bool)), "1,048,577"),
+    "wide": (npy(np.zeros((5, MAX_FEATURES + 1), bool)), "1,048,577"),
     "nan": (npy(with_one(np.nan, 6, 2)), "nan", "row 6, column 2"),
     "nan, Fortran": (npy(np.asfortranarray(with_one(np.nan, 6, 2))), "row 6, column 2"),
     "inf": (npy(with_one(-np.inf, 0, 1)), "-inf", "row 0, column 1"),
@@ -415,6 +417,54 @@ def test_a_bad_npz_is_refused(tmp_path: Path, case: str) -> None:
     refused(path, *words)
 
 
+def test_an_array_in_memory_is_that_in_a_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for array in (
+        TABLE,
+        TABLE[:, ::-1],
+        np.asfortranarray(TABLE.astype(">f8")),
+        rng.integers(0, 256, (9, 4, 3), np.uint8),
+        rng.random((9, 4, 3)),
+    ):
+        here, there = load(array), load(saved(tmp_path / "array.npy", array))
+        assert here.name == there.name == "array" and (here.space, here.unit) == (there.space, there.unit)
+        for part in ("train", "validation", "test"):
+            a, b = getattr(here, part), getattr(there, part)
+            assert a.dtype == b.dtype and (a == b).all() and not np.shares_memory(a, array)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (np.zeros(9), "the array holds an array of 1 dimensions"),
+        (np.zeros((4, 3)), "the array holds 4 samples; at least 5 are needed"),
+        (np.full((9, 3), np.nan), r"the array holds nan \(counting from 0: row 0, column 0\)"),
+        (np.full((9, 3), "a"), "the array holds values of type <U1"),
+        (np.ma.masked_equal(TABLE, TABLE[0, 0]), "the array is masked"),
+        (
+            TABLE.tolist(),
+            "from a name, a path or a NumPy array, not from an object of type list; convert it with numpy.asarray",
+        ),
+        (None, "not from an object of type NoneType"),
+    ],
+)
+def test_an_array_that_cannot_be_used_is_refused_in_a_sentence(source: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        load(source)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_the_family_of_own_arrays_is_read_from_the_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """While flags are parsed: the values are read once, when the data are loaded."""
+    table, images = saved(tmp_path / f"t{suffix}", TABLE), saved(tmp_path / f"i{suffix}", np.zeros((9, 2, 2)))
+    monkeypatch.setattr(arrays, "_raw", None)
+    assert [train.family(str(path)) for path in (table, images)] == ["table", "image"]
+    with pytest.raises(InputError, match="of 1 dimensions"):
+        train.family(str(saved(tmp_path / f"v{suffix}", np.zeros(9))))
+
+
 # --- own tables -------------------------------------------------------------------------------------------------------
 
 
@@ -487,8 +537,8 @@ BAD_CSV = {
     "Latin-1": (b"a,b\n" + b"1,\xe4\n" * 6, "UTF-8"),
     "UTF-16": (GOOD_CSV.encode("utf-16"), "UTF-8"),
     "commas": ("," * 100_000, "no header"),
-    "huge line": ("a,b\n" + "1" * (own.MAX_LINE + 9), "line 2 is longer"),
-    "huge header": ("a" * (own.MAX_LINE + 9), "line 1 is longer"),
+    "huge line": ("a,b\n" + "1" * (tables.MAX_LINE + 9), "line 2 is longer"),
+    "huge header": ("a" * (tables.MAX_LINE + 9), "line 1 is longer"),
     "huge number": ("a,b\n" + "1," + "1" * 100_000 + "\n", "line 2, column b"),
 }
 
@@ -532,28 +582,28 @@ def folder_of(folder: Path, files: dict[str, bytes]) -> Path:
 
 
 def test_a_folder_of_images(tmp_path: Path) -> None:
-    images = [grey() for _ in range(10)]
+    pictures = [grey() for _ in range(10)]
     suffixes = ["png", "PNG", "bmp", "pgm", "PNG", "png", "png", "png", "webp", "png"]
     kinds = {"pgm": "ppm"}
     files = {
         f"{9 - i}.{suffix}": picture(image, kinds.get(suffix, suffix), lossless=True)
-        for i, (suffix, image) in enumerate(zip(suffixes, images, strict=True))
+        for i, (suffix, image) in enumerate(zip(suffixes, pictures, strict=True))
     }
     folder = folder_of(tmp_path / "faces", files | {"notes.txt": b"not an image", "._1.png": b"left by a Mac"})
     (folder / "more.png").mkdir()
     data = load(str(folder), image_size=8)
     assert data.name == "faces" and data.space == spaces.Image((8, 8)) and data.unit == 1 / 255
     assert data.train.dtype == np.uint8 and len(data.train) == 8
-    expected = np.stack([np.asarray(image).reshape(-1) for image in images])
+    expected = np.stack([np.asarray(image).reshape(-1) for image in pictures])
     assert same_rows(all_rows(data), expected)
-    raw = own.read_images(folder, 8)
+    raw = images.read_images(folder, 8)
     assert (raw.rows == expected[::-1]).all()  # in the order of the names
 
 
 def one_image(folder: Path, body: bytes, size: int, suffix: str = ".png") -> np.ndarray:
     path = folder / f"image{suffix}"
     path.write_bytes(body)
-    return own.read_image(path, size)
+    return images.read_image(path, size)
 
 
 def test_images_are_cropped_in_the_middle_and_resized(tmp_path: Path) -> None:
@@ -835,7 +885,7 @@ def test_images_of_any_kind_mode_and_shape_are_read(place: Path, kind: str, mode
         path.write_bytes(picture(Image.new(mode, tuple(size)), kind))
     except (OSError, KeyError, ValueError):
         return  # the kind has no such mode
-    assert own.read_image(path, 5).shape == (5, 5)
+    assert images.read_image(path, 5).shape == (5, 5)
 
 
 def mutated(seeds: list[bytes]) -> st.SearchStrategy[bytes]:

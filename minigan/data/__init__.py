@@ -1,4 +1,4 @@
-"""Data sets: bundled digits, MNIST, two mixtures and a person's own files, all as rows with a fixed split."""
+"""Data sets: bundled digits, MNIST, two mixtures and a person's own files or arrays, all as rows with a fixed split."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 from minigan.backends.noise import SPLIT, Noise
 from minigan.config import DATA_SETS
 from minigan.data import mixtures, mnist, own
+from minigan.data.arrays import from_array
+from minigan.data.raw import Raw
 from minigan.data.spaces import Image, Points, Space, columns_space
 from minigan.errors import InputError, reason, short
 
@@ -47,8 +49,10 @@ class Data:
         return np.concatenate([self.train, self.validation]) if all_data else self.train
 
 
-def load(name_or_path: str, data_dir: str | None = None, image_size: int = 28) -> Data:
-    """The data set called so, or a person's own data at that path; `image_size` is the side for a folder's images.
+def load(source: str | os.PathLike[str] | np.ndarray, data_dir: str | None = None, image_size: int = 28) -> Data:
+    """A data set by its name, or a person's own data: a path, or an array in memory.
+
+    image_size: side in pixels for a folder's images. An array is a table (n, d) or grey images (n, h, w), as in a file.
 
     The split is fixed. MNIST: the first 50,000 training images, the last 10,000 of them, the 10,000 test images.
     Mixtures: 100,000, 10,000 and 10,000 points. Digits and own data: the last fifth of a fixed shuffle is held out for
@@ -56,16 +60,25 @@ def load(name_or_path: str, data_dir: str | None = None, image_size: int = 28) -
 
     Raises: InputError for an unknown name and for data that are missing, damaged or unusable.
     """
+    name = "the array" if isinstance(source, np.ndarray) else source
     try:
-        if name_or_path == "mnist":
+        if isinstance(source, np.ndarray):
+            return _divided(from_array(source), "array")
+        if not isinstance(source, str | os.PathLike):
+            raise InputError(
+                f"data are loaded from a name, a path or a NumPy array, not from an object of type {type(source).__name__}; "
+                f"convert it with numpy.asarray."
+            )
+        name = os.fspath(source)
+        if name == "mnist":
             return _mnist(data_dir)
-        if name_or_path in mixtures.SIGMA:
-            return _mixture(name_or_path)
-        if name_or_path == "digits":
+        if name in mixtures.SIGMA:
+            return _mixture(name)
+        if name == "digits":
             return _digits()
-        return _own(name_or_path, image_size)
+        return _own(name, image_size)
     except MemoryError as error:
-        raise InputError(f"{name_or_path} does not fit into memory ({reason(error)}).") from None
+        raise InputError(f"{name} does not fit into memory ({reason(error)}).") from None
 
 
 def _mnist(data_dir: str | None) -> Data:
@@ -100,12 +113,15 @@ def _own(name: str, image_size: int) -> Data:
             f"--data {short(name, 200)!r} is neither a known data set ({', '.join(DATA_SETS)}) nor an existing .npy, "
             f".npz or .csv file or folder of images."
         )
-    raw = own.read(Path(name), image_size)
+    return _divided(own.read(Path(name), image_size), Path(name).resolve().stem or "data")
+
+
+def _divided(raw: Raw, name: str) -> Data:
+    """Own samples as a data set: the last fifth of a fixed shuffle is held out."""
     space = columns_space(raw.columns) if raw.columns else Image(raw.shape)
     order, held = _shuffle(len(raw.rows))
     train, validation = raw.rows[order[:held]], raw.rows[order[held:]]
-    stem = Path(name).resolve().stem or "data"
-    return Data(stem, space, train, validation, raw.rows[:0].copy(), None, raw.unit)
+    return Data(name, space, train, validation, raw.rows[:0].copy(), None, raw.unit)
 
 
 def _shuffle(n: int) -> tuple[np.ndarray, int]:

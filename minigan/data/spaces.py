@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from minigan.data import own
+from minigan.data.raw import MAX_FEATURES, MAX_NAME, is_name
 from minigan.errors import InputError
 
 
@@ -67,12 +67,12 @@ class Space:
         n = space.dimensions
         if not isinstance(shape, list) or len(shape) != n or not all(type(side) is int and side > 0 for side in shape):
             raise InputError(f"{source}: the shape of the data must be {n} whole number(s) above 0.")
-        if math.prod(shape) > own.MAX_FEATURES:
-            raise InputError(f"{source}: samples have at most {own.MAX_FEATURES:,} values.")
-        if not isinstance(columns, list) or not all(isinstance(c, str) and own.is_name(c) for c in columns):
+        if math.prod(shape) > MAX_FEATURES:
+            raise InputError(f"{source}: samples have at most {MAX_FEATURES:,} values.")
+        if not isinstance(columns, list) or not all(isinstance(c, str) and is_name(c) for c in columns):
             raise InputError(
                 f"{source}: the columns of the data must be a list of names, each printable and of at most "
-                f"{own.MAX_NAME} characters."
+                f"{MAX_NAME} characters."
             )
         if not space.fits(shape, columns):
             raise InputError(f"{source}: the data have another number of columns than of names for them.")
