@@ -17,7 +17,7 @@ from minigan.config import DATA_SETS, Config
 from minigan.errors import InputError, OutputError
 from minigan.files import write_json
 from minigan.recipes import recipe
-from minigan.runs import checkpoint
+from minigan.runs import checkpoint, identity
 from minigan.runs.checkpoint import Checkpoint
 from minigan.runs.directory import Run, find_data
 
@@ -68,8 +68,8 @@ def training_data(run: Run, saved: Checkpoint, name: str | None, directory: str 
     config = run.read_config()
     config = config.replace(data=name or config.data, data_dir=directory or config.data_dir)
     data = find_data(str(run.path), config, told=name is not None)
-    data = checkpoint.as_trained(data, saved.path, saved.config.all_data)
-    checkpoint.check_data(saved, data, str(run.path), config.data)
+    data = identity.as_trained(data, saved.path, saved.config.all_data)
+    identity.check_data(saved, data, str(run.path), config.data)
     return data
 
 

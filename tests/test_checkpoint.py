@@ -34,7 +34,9 @@ from minigan.data.spaces import Image, Table
 from minigan.errors import DivergenceError, InputError
 from minigan.nn.gan import GAN
 from minigan.runs import checkpoint
-from minigan.runs.checkpoint import FORMAT, KEY, NAME, PREVIOUS, digest, load, save
+from minigan.runs.checkpoint import FORMAT, NAME, PREVIOUS, load, save
+from minigan.runs.identity import check_data, identify
+from minigan.runs.tensors import KEY, digest
 
 SPACE = Image((2, 2))
 SCALER = Scaler(np.full(1, 0.5), np.full(1, 0.5))
@@ -505,8 +507,6 @@ def test_whatever_signed_metadata_say_is_usable_or_refused(
         assert str(error).startswith(str(path)) and len(str(error)) < 1000
         return
     assert 0 <= saved.step < 2**31
-    described = checkpoint.describe(saved.data)
-    assert described.isprintable() and len(described) < 300
     for column in saved.space.columns:
         assert column.encode() and column.isprintable() and len(column) <= 200
 
@@ -585,10 +585,10 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 def test_whatever_differs_in_the_data_is_named(change: str) -> None:
     before, after, words = CHANGES[change]
     then, now = data_of(**before), data_of(**{**before, **after})
-    saved = checkpoint_of(then, checkpoint.identify(then, False))
-    checkpoint.check_data(saved, then, "run", "x.npy")
+    saved = checkpoint_of(then, identify(then, False))
+    check_data(saved, then, "run", "x.npy")
     with pytest.raises(InputError) as caught:
-        checkpoint.check_data(saved, now, "run", "x.npy")
+        check_data(saved, now, "run", "x.npy")
     message = str(caught.value)
     assert message.startswith("run: --data x.npy does not hold what the run was trained on: ") and words in message
     assert all(one != other for one, other in re.findall(r"the SHA-256 (\w+), not (\w+)", message))
@@ -600,28 +600,24 @@ def test_data_are_the_same_under_any_name_and_for_older_checkpoints() -> None:
     for all_data in (False, True):
         rows = data.part(all_data)
         old = {"name": "x", "samples": len(rows), "sha256": hashlib.sha256(rows.tobytes()).hexdigest()}
-        for identity in (checkpoint.identify(data, all_data), old, {"name": "x"}):
+        for identity in (identify(data, all_data), old, {"name": "x"}):
             saved = checkpoint_of(data, identity)
             saved.config = Config(all_data=all_data)
-            checkpoint.check_data(saved, data_of(name="other"), "run", "x.npy")
+            check_data(saved, data_of(name="other"), "run", "x.npy")
         saved = checkpoint_of(data, old)
         with pytest.raises(InputError, match="its training rows have the SHA-256"):
-            checkpoint.check_data(saved, data_of(train=changed(data.train)), "run", "x.npy")
+            check_data(saved, data_of(train=changed(data.train)), "run", "x.npy")
     # older versions kept tables in float32
     table = data_of(space=TABLE, train=np.random.default_rng(0).random((20, 8)))
     sha256 = hashlib.sha256(table.train.astype("f").tobytes()).hexdigest()
-    checkpoint.check_data(checkpoint_of(table, {"name": "x", "samples": 20, "sha256": sha256}), table, "run", "x.npy")
+    check_data(checkpoint_of(table, {"name": "x", "samples": 20, "sha256": sha256}), table, "run", "x.npy")
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from([*checkpoint.identify(data_of(), False), "sha256"]), st.text() | st.lists(st.none())
-    )
-)
+@given(st.dictionaries(st.sampled_from([*identify(data_of(), False), "sha256"]), st.text() | st.lists(st.none())))
 def test_any_forged_identity_is_one_sentence(identity: dict[str, Any]) -> None:
     identity.pop("name", None)
     try:
-        checkpoint.check_data(checkpoint_of(data_of(), identity), data_of(), "run", "x.npy")
+        check_data(checkpoint_of(data_of(), identity), data_of(), "run", "x.npy")
         assert not identity
     except InputError as error:
         assert str(error).isprintable() and len(str(error)) < 1000

@@ -21,6 +21,7 @@ from PIL import Image
 from minigan import evaluate, memory, sample, train
 from minigan.backends import get_ops
 from minigan.runs import checkpoint
+from minigan.runs.tensors import KEY, digest
 from minigan.sample import interpolation
 
 
@@ -252,10 +253,10 @@ def forged(source: Path, target: str, change: Callable[[dict[str, np.ndarray], d
     path = Path(target, checkpoint.NAME)
     content = path.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    tensors, meta = dict(safetensors.numpy.load(content)), json.loads(header["__metadata__"][checkpoint.KEY])
+    tensors, meta = dict(safetensors.numpy.load(content)), json.loads(header["__metadata__"][KEY])
     change(tensors, meta)
-    meta["sha256"] = checkpoint.digest(tensors, meta)
-    path.write_bytes(safetensors.numpy.save(tensors, {checkpoint.KEY: json.dumps(meta)}))
+    meta["sha256"] = digest(tensors, meta)
+    path.write_bytes(safetensors.numpy.save(tensors, {KEY: json.dumps(meta)}))
     return target
 
 

@@ -33,6 +33,7 @@ from minigan.runs.directory import Run, load_config
 from minigan.runs.session import Session
 from minigan.runs.steps import Launch
 from minigan.runs.stop import Stop
+from minigan.runs.tensors import KEY, digest
 
 FILES = [
     "checkpoint.safetensors",
@@ -767,11 +768,11 @@ def test_a_run_of_weights_without_use_ends_in_a_sentence(capsys: pytest.CaptureF
     path = Path("a", checkpoint.NAME)
     content = path.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    tensors, meta = dict(safetensors.numpy.load(content)), json.loads(header["__metadata__"][checkpoint.KEY])
+    tensors, meta = dict(safetensors.numpy.load(content)), json.loads(header["__metadata__"][KEY])
     for name in ("generator", "generator.average", "discriminator"):
         tensors[name] = np.full_like(tensors[name], 3e38)
-    meta["sha256"] = checkpoint.digest(tensors, meta)
-    path.write_bytes(safetensors.numpy.save(tensors, {checkpoint.KEY: json.dumps(meta)}))
+    meta["sha256"] = digest(tensors, meta)
+    path.write_bytes(safetensors.numpy.save(tensors, {KEY: json.dumps(meta)}))
     before = path.read_bytes()
     capsys.readouterr()
     with warnings.catch_warnings():

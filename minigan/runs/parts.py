@@ -14,7 +14,7 @@ from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.errors import InputError
 from minigan.nn.gan import GAN
-from minigan.runs import checkpoint, cost
+from minigan.runs import cost, identity
 from minigan.runs.directory import find_data
 
 
@@ -57,7 +57,7 @@ class Parts:
         else:
             data = find_data(f"--resume {request.resume}", config, told="data" in request.given)
             with cli.saying_warnings():
-                data = checkpoint.as_trained(data, request.resume, config.all_data)
+                data = identity.as_trained(data, request.resume, config.all_data)
         rows = data.part(config.all_data)
         if "batch_size" not in request.given and request.resume is None and config.batch_size > len(rows):
             config = config.replace(batch_size=len(rows))  # the recipe's size is a suggestion, a given one is an order

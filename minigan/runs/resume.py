@@ -9,7 +9,7 @@ from minigan import cli
 from minigan.config import Config, flag
 from minigan.data import Data
 from minigan.errors import InputError
-from minigan.runs import checkpoint
+from minigan.runs import checkpoint, identity
 from minigan.runs.directory import Run
 
 MAY_CHANGE = ("steps", "schedule_steps", "data", "data_dir")
@@ -38,7 +38,7 @@ def saved_state(run: Run, config: Config, data: Data) -> checkpoint.Checkpoint |
         return None
     with cli.saying_warnings():
         saved = checkpoint.load(run.path)
-    checkpoint.check_data(saved, data, f"--resume {run.path}", config.data)
+    identity.check_data(saved, data, f"--resume {run.path}", config.data)
     now, then = checkpoint.portable(config, data.name), saved.config.to_dict(places=False, report=False)
     for name in now:
         if name not in MAY_CHANGE and now[name] != then[name]:

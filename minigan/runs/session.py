@@ -21,6 +21,7 @@ from minigan.files import ours
 from minigan.nn.gan import GAN
 from minigan.runs import checkpoint
 from minigan.runs.directory import Run
+from minigan.runs.identity import identify
 from minigan.runs.parts import Parts, Request
 from minigan.runs.resume import saved_state
 from minigan.runs.steps import Steps, steps_of
@@ -140,7 +141,7 @@ def prepare(config: Config, request: Request) -> Session:
 
     parts = Parts.load(config, request)
     config, backend, data = parts.config, parts.backend, parts.data
-    identity = checkpoint.identify(data, config.all_data)
+    identity = identify(data, config.all_data)
     watch = Watch.begin(config, data, backend)
     run = None if request.resume is None else Run.open(request.resume)
     try:
