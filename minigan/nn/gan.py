@@ -64,14 +64,19 @@ class GAN:
         self.adam_d = Adam(self.discriminator.count, ops, dtype, *betas, self.coefficients.adam_d)
 
         objective = OBJECTIVES[config.objective]
-        self.objective = ops.objective(
-            objective, B, dtype, **{name: getattr(config, name) for name in objective.settings}
-        )
+        settings = {name: getattr(config, name) for name in objective.settings}
+        self.objective = ops.objective(objective, B, dtype, **settings)
 
         self.batch = JoinedBatch(config, size, self.discriminator, self.coefficients)
         self.z = ops.zeros((B, config.latent), dtype)
         # the generator's output rows are the discriminator's input rows
         self.tape_g = self.generator.tape(B, output=self.batch.fake.x)
+
+    def __repr__(self) -> str:
+        c, (g, d) = self.config, (network.shape for network in (self.generator, self.discriminator))
+        return (
+            f"GAN({c.objective}, generator {g}, discriminator {d}, batch {c.batch_size}, {c.dtype}, step {self.step})"
+        )
 
     # ------------------------------------------------------------------------------------------- one training step
 

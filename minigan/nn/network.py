@@ -122,8 +122,12 @@ class Network:
         self.theta = self.parameters(flat)
 
     def __repr__(self) -> str:
-        shape = "-".join(map(str, self.sizes))
-        return f"Network({shape}, {' '.join(self.activations)}, {self.count:,} parameters, {self.dtype})"
+        return f"Network({self.shape}, {' '.join(self.activations)}, {self.count:,} parameters, {self.dtype})"
+
+    @property
+    def shape(self) -> str:
+        """The widths, as 100-256-256-784."""
+        return "-".join(map(str, self.sizes))
 
     def parameters(self, flat: Array | None = None) -> Parameters:
         """Parameters of this network's shape over `flat` (default: zeros)."""
