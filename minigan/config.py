@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable
@@ -48,7 +49,12 @@ def setting(default: Any, help: str, *, low: float | None = None, high: float | 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Settings of a training run. A value out of range raises `InputError`, which names its flag and its range."""
+    """Settings of a training run. A value out of range raises `InputError`, which names its flag and its range.
+
+    Defaults are neutral: no penalty, constant rates, small counts. Recipes say what differs from them, a setting with its default
+    value counts as not given, and a file written before a setting existed is read with its default. What
+    `python -m minigan.train` trains without flags is `recipe("default", "digits")`.
+    """
 
     data: str = setting(
         "digits",
@@ -175,7 +181,13 @@ class Config:
         return self.schedule_steps or self.steps
 
     def replace(self, **changes: Any) -> Config:
-        """A copy with some settings changed (and checked)."""
+        """A copy with some settings changed (and checked). Raises: InputError."""
+        known = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(known)}."
+                raise InputError(f"no setting is called {_shown(name)}; {hint}")
         return dataclasses.replace(self, **changes)
 
     def to_dict(self, *, places: bool = True, report: bool = True) -> dict[str, Any]:
@@ -292,12 +304,16 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     items = value if base == "tuple[int, ...]" else (value,)
     kind = "int" if base == "tuple[int, ...]" else base
     if not isinstance(items, tuple):
-        raise InputError(f"{name} must be whole numbers, not {_shown(repr(value))}.")
+        hint = f"; give a tuple, as {tuple(value)}" if isinstance(value, list) else ""
+        raise InputError(f"{name} must be whole numbers, not {_shown(repr(value))}{hint}.")
     if len(items) > MAX_LAYERS:
         raise InputError(f"{name} has {len(items)} numbers; at most {MAX_LAYERS} layers can be trained.")
     for item in items:
         if not isinstance(item, _TYPES[kind]) or (isinstance(item, bool) and kind != "bool"):
             words = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}[kind]
+            if shape := getattr(item, "shape", ()):  # of an array, whose numbers would say nothing
+                remedy = "; numpy.save it, and give the path" if name == "--data" else ""
+                raise InputError(f"{name} must be {words}, not an array of shape {tuple(shape)}{remedy}.")
             raise InputError(f"{name} must be {words}, not {_shown(repr(item))}.")
         if kind == "str" and len(item) > MAX_TEXT:
             raise InputError(f"{name} is a text of {len(item)} characters; no name or path is that long.")
@@ -310,7 +326,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
 
 
 def _shown(text: str) -> str:
-    """What somebody wrote, as part of a sentence: on one line, and not for ever."""
+    """A given value as part of a sentence: on one line, and of bounded length."""
     text = text if text.isprintable() else ascii(text)[1:-1]
     return text if len(text) <= 500 else text[:500] + "..."
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import shlex
+from typing import SupportsIndex
 
 
 class MiniganError(Exception):
@@ -65,6 +67,12 @@ def short(value: object, limit: int = 60) -> str:
 def printable(line: str) -> str:
     """A line for a terminal, which what came from a file must not steer."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
+def require_whole(name: str, value: object, low: int, high: int) -> None:
+    """Raise InputError, naming an argument, unless its value is a whole number from `low` to `high`."""
+    if not isinstance(value, SupportsIndex) or isinstance(value, bool) or not low <= operator.index(value) <= high:
+        raise InputError(f"{name} must be a whole number from {low} to {high}, not {short(value)}.")
 
 
 def quoted(path: str | os.PathLike[str]) -> str:

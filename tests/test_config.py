@@ -8,10 +8,12 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minigan import train
 from minigan.backends.activations import ACTIVATIONS as IMPLEMENTED_ACTIVATIONS
 from minigan.config import (
     ACTIVATIONS,
@@ -129,8 +131,14 @@ def test_unknown_names_list_the_known_ones(name: str) -> None:
 def test_other_settings_are_held_to_their_types() -> None:
     assert Config(hidden=(3,)).hidden == (3,)
     assert Config(hidden=()).hidden == ()
-    for value in ([3], 3, None, "3"):
+    for value in (3, None, "3"):
         assert refusal(hidden=value) == f"--hidden must be whole numbers, not {value!r}."
+    assert refusal(hidden=[3]) == "--hidden must be whole numbers, not [3]; give a tuple, as (3,)."
+    assert refusal(steps=np.zeros((2, 3))) == "--steps must be a whole number, not an array of shape (2, 3)."
+    assert (
+        refusal(data=np.zeros(2))
+        == "--data must be text, not an array of shape (2,); numpy.save it, and give the path."
+    )
     assert refusal(hidden=(3, 0)) == "--hidden 0 is out of range; it must be a whole number >= 1."
     assert refusal(hidden=(3, 2.0)) == "--hidden must be a whole number, not 2.0."
     assert refusal(all_data=1) == "--all-data must be true or false, not 1."
@@ -170,6 +178,10 @@ def test_settings_cannot_be_changed_afterwards_only_replaced() -> None:
     assert config.steps == 5000
     with pytest.raises(InputError, match="--steps 0"):
         config.replace(steps=0)
+    with pytest.raises(InputError, match=r"no setting is called step; did you mean steps\?"):
+        config.replace(step=3)
+    with pytest.raises(InputError, match="no setting is called x; the settings are data, data_dir"):
+        config.replace(x=3)
 
 
 def test_every_setting_has_documentation_and_a_kind() -> None:
@@ -256,6 +268,23 @@ def test_untrusted_keys_are_not_guessed_at() -> None:
         Config.from_dict([1], "c.json")
     with pytest.raises(InputError, match="c.json: --steps 0 is out of range"):
         Config.from_dict({"steps": 0}, "c.json")
+
+
+def test_defaults_are_neutral_and_the_recipe_of_digits_is_what_is_trained_by_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A default means "not given": to recipes, to what refuses settings without effect, and to files that lack a setting."""
+    monkeypatch.delenv("MINIGAN_DATA", raising=False)
+    plain, trained = Config(), train.parse([])[0]
+    assert trained == recipe("default", "digits")
+    assert (plain.r1, plain.r2, plain.gradient_penalty, plain.label_smoothing) == (0, 0, 0, 0)
+    assert {plain.lr_schedule, plain.penalty_schedule} == {"constant"} and plain.penalty_every == 1
+    check_effect(plain, [f.name for f in dataclasses.fields(Config)])
+    assert Config.from_dict({}, "a file") == plain
+    given = set(RECIPES["default"]["digits"])
+    assert all(
+        getattr(trained, f.name) == getattr(plain, f.name) for f in dataclasses.fields(Config) if f.name not in given
+    )
 
 
 def test_every_recipe_is_a_valid_configuration() -> None:

@@ -34,6 +34,11 @@ class Data:
     labels: dict[str, np.ndarray] | None
     unit: float
 
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in ("train", "validation", "test"))
+        shape = " x ".join(map(str, self.space.shape))
+        return f"Data({self.name}: {parts}, {self.space.kind} of {shape} values, stored as {self.train.dtype})"
+
     def values(self, rows: np.ndarray) -> np.ndarray:
         """The data values of stored rows: float32, or float64 where they are stored so."""
         dtype = np.float64 if rows.dtype == np.float64 else np.float32

@@ -25,9 +25,12 @@ class Batches:
         self, rows: np.ndarray, unit: float, scaler: Scaler, batch_size: int, seed: int, ops: Ops, dtype: Any
     ) -> None:
         """rows: (n, d), of which rows * unit are data values. Raises: InputError for a batch larger than n."""
+        if rows.ndim != 2:
+            raise InputError(f"minibatches are made of rows of shape (n, d), not of an array of shape {rows.shape}.")
         self.n, d = rows.shape
         if batch_size > self.n:
             raise InputError(f"--batch-size {batch_size} is larger than the training part, which has {self.n} samples.")
+        self.shape = batch_size, d
         self.batch_size = batch_size
         self.per_epoch = self.n // batch_size
         # (stored * unit - offset) / scale, as (stored - offset / unit) / (scale / unit)
@@ -41,6 +44,17 @@ class Batches:
         self._noise, self._ops = Noise(seed), ops
         self._epoch, self._order = -1, np.empty(0, np.int64)
         self._resident_epoch, self._resident = -1, None
+
+    def __repr__(self) -> str:
+        return f"Batches({self.batch_size} of {self.n:,} rows of {self.shape[1]} values, {self.per_epoch} an epoch)"
+
+    def require_fit(self, shape: tuple[int, ...]) -> None:
+        """Raise InputError unless a minibatch has this shape (batch_size, d), which a GAN wants to be filled."""
+        if shape != self.shape:
+            raise InputError(
+                f"a minibatch of these data is {self.shape[0]} rows of {self.shape[1]} values, but the GAN takes {shape[0]} rows "
+                f"of {shape[1]}; make both with the same batch size, and the GAN with the data's size (data.space.size)."
+            )
 
     def chosen(self, step: int) -> np.ndarray:
         """The rows that are minibatch number `step`: their indices (batch_size,), a host array."""
@@ -56,6 +70,7 @@ class Batches:
 
     def fill(self, out: Array, step: int) -> None:
         """out (batch_size, d) = minibatch number `step`, in model units; out has the type given at construction."""
+        self.require_fit(out.shape)
         self._ops.gather(self.rows, self.resident(step), self.offset, self.factor, self._gathered, out)
 
     def _order_of(self, epoch: int) -> np.ndarray:

@@ -37,6 +37,13 @@ class Scaler:
     offset: np.ndarray
     scale: np.ndarray
 
+    def __repr__(self) -> str:
+        offset, scale = (
+            f"{x[0]:.4g}" if x.size == 1 else f"{x.min():.4g} to {x.max():.4g} in {x.size} columns"
+            for x in (self.offset, self.scale)
+        )
+        return f"Scaler(offset {offset}, scale {scale})"
+
     @classmethod
     def fit(cls, space: Space, rows: np.ndarray, output: str, unit: float = 1.0, spread: float = 1.0) -> Scaler:
         """The scaler for training rows (n, d), of which rows * unit are data values, and an output activation.
@@ -49,6 +56,10 @@ class Scaler:
         """
         if output not in OUTPUTS:
             raise InputError(f"--output {output} is unknown; choose one of: {', '.join(OUTPUTS)}.")
+        if rows.ndim != 2 or rows.shape[1] != space.size:
+            raise InputError(
+                f"samples of {space.size} values are scaled as rows of shape (n, {space.size}), not an array of shape {rows.shape}."
+            )
         if space.limits is not None:
             if output != "identity":
                 return cls(*_onto(output, *np.reshape(space.limits, (2, 1))))
@@ -63,7 +74,10 @@ class Scaler:
         return cls((zero + offset) * unit, scale * unit)
 
     def to_model(self, data: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
-        """Model values of data values (n, d), computed in float64 and rounded once, to `dtype`."""
+        """Model values of data values (n, d), computed in float64 and rounded once, to `dtype`.
+
+        Raises: InputError for values of another shape than those that it was fitted to.
+        """
         return self._blocks(data, lambda x: (x - self.offset) / self.scale, dtype)
 
     def to_data(self, model: np.ndarray, space: Space) -> np.ndarray:
@@ -82,6 +96,12 @@ class Scaler:
         return np.float64 if space.limits is None and far(self.offset, self.scale).any() else np.float32
 
     def _blocks(self, rows: np.ndarray, formula: Any, dtype: Any) -> np.ndarray:
+        columns = max(self.offset.size, self.scale.size)
+        if rows.ndim != 2 or columns not in (1, rows.shape[1]):
+            wanted = f"(n, {columns if columns > 1 else 'd'})"
+            raise InputError(
+                f"the scaler needs rows of shape {wanted}, a sample in each, not an array of shape {rows.shape}."
+            )
         out = np.empty(rows.shape, dtype)
         step = max(1, _BLOCK // max(1, rows.shape[1]))
         for i in range(0, len(rows), step):

@@ -24,7 +24,7 @@ from minigan.backends import Ops
 from minigan.config import MAX_COUNT, Config
 from minigan.data.scaling import Scaler
 from minigan.data.spaces import Space
-from minigan.errors import DivergenceError, InputError, short
+from minigan.errors import DivergenceError, InputError, require_whole, short
 from minigan.files import ours, replacing
 from minigan.nn.gan import GAN
 from minigan.nn.network import Network, parameter_count
@@ -60,6 +60,11 @@ class Checkpoint:
     path: Path
     measured: dict[str, Any]
 
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.space.shape))
+        what = f"{self.space.kind} of {shape} values"
+        return f"Checkpoint({str(self.path)!r}, step {self.step}, {short(self.data['name'])}: {what})"
+
     def generator(self, backend: Ops, *, raw: bool = False) -> Network:
         """The trained generator: its weight average, or the weights of the last step if `raw`."""
         flat = self.tensors["generator" if raw else "generator.average"]
@@ -74,6 +79,7 @@ class Checkpoint:
 
     def sample(self, n: int, backend: Ops, *, seed: int, raw: bool = False) -> np.ndarray:
         """n generated samples (n, size) in data units. Raises: InputError where one is not finite."""
+        require_samples(n, seed)
         x, at = np.empty((n, self.space.size), self.scaler.data_type(self.space)), 0
         for part in self.samples(n, backend, seed=seed, raw=raw):
             x[at : at + len(part)] = part
@@ -99,14 +105,25 @@ class Checkpoint:
             yield x
 
     def restore(self, gan: GAN) -> None:
-        """Put the state into a GAN of the same configuration."""
+        """Put the state into a GAN of the same configuration. Raises: InputError where its networks are of another size."""
         for name, array in gan.state().items():
+            if array.shape != self.tensors[name].shape:
+                raise InputError(
+                    f"{self.path}: its {name} has {self.tensors[name].size:,} numbers, that of the GAN {array.size:,}; make the "
+                    f"GAN with the checkpoint's configuration and size of samples."
+                )
             array[...] = gan.ops.asarray(self.tensors[name])
         gan.step = self.step
 
 
+def require_samples(n: int, seed: int | None) -> None:
+    """Raise InputError unless so many samples can be drawn with this seed."""
+    require_whole("the number of samples", n, 0, MAX_COUNT)
+    require_whole("the seed", seed or 0, 0, 2**63 - 1)
+
+
 def save(
-    path: Path,
+    path: str | os.PathLike[str],
     gan: GAN,
     space: Space,
     scaler: Scaler,
@@ -116,8 +133,13 @@ def save(
     """Write atomically and durably; the checkpoint before is kept beside it as `checkpoint.previous.safetensors`.
 
     measured: as in `Checkpoint`; where it is empty the file holds no trace of it.
-    Raises: DivergenceError when a value is not finite (nothing is written), OSError.
+    Raises: DivergenceError when a value is not finite, InputError for a GAN of other data (nothing is written); OSError.
     """
+    path, size = Path(path), gan.generator.sizes[-1]
+    if size != space.size or not {scaler.offset.size, scaler.scale.size} <= {1, size}:
+        raise InputError(
+            f"{path}: the GAN makes samples of {size} values, but its space or its scaler has another number."
+        )
     tensors = {name: gan.ops.to_host(array) for name, array in gan.state().items()}
     for name, array in tensors.items():
         if not np.isfinite(array).all():

@@ -57,6 +57,9 @@ class Run:
         self.best = path / checkpoint.BEST
         self._held: list[Path] = []
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
     @classmethod
     def create(cls, out: str | None, name: str) -> Run:
         """A fresh directory: `out`, or runs/NAME-001, -002, ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -23,24 +24,31 @@ from minigan.runs.stop import Stop
 def fit(
     config: Config | None = None,
     *,
-    out: str | None = None,
-    resume: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
     quiet: bool = True,
     **changes: Any,
 ) -> Session:
     """Train as `python -m minigan.train` does, and leave the same files; or continue the run in the directory `resume`.
 
-    changes: settings by name, in place of those of `config` or of the run. Ctrl-C stops and saves where this is the main
-    thread. Raises: InputError, DivergenceError, OutputError.
+    changes: settings by name, in place of those of `config` or of the run. In the main thread the first Ctrl-C stops and
+    saves, and what was trained is returned; a second one raises KeyboardInterrupt at once.
+    Raises: InputError, DivergenceError, OutputError.
     """
     if resume is not None:
+        resume = os.fspath(resume)
         config = resumed_config(load_config(Path(resume) / "config.json", of_a_run=True), changes)
     elif config is None:
         raise InputError("fit needs a configuration, as recipe('default', 'digits'), or a run to resume.")
+    elif not isinstance(config, Config):
+        raise InputError(
+            f"fit needs a configuration, as recipe('default', 'digits'), not an object of type {type(config).__name__}; own data "
+            f"are named in it: recipe('default', 'table').replace(data='mine.csv')."
+        )
     else:
         config = config.replace(**changes)
-    session = prepare(config, Request(out, resume, quiet, frozenset(changes)))
-    perform(session, Stop())
+    session = prepare(config, Request(None if out is None else os.fspath(out), resume, quiet, frozenset(changes)))
+    perform(session, Stop(ends_process=False))
     return session
 
 

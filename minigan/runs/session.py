@@ -30,7 +30,7 @@ from minigan.runs.watch import Watch
 
 @dataclass
 class Session:
-    """One process's training of one run: the parts, wired together."""
+    """One process's training of one run: its parts, wired together."""
 
     config: Config
     backend: Ops
@@ -43,18 +43,21 @@ class Session:
     quiet: bool
     watch: Watch | None = None
 
+    def __repr__(self) -> str:
+        return f"Session({str(self.run.path)!r}, {self.config.steps} steps on {self.data.name}, {self.gan!r})"
+
     @property
     def reached(self) -> str:
         """The measure and its value by which --until ends the run; empty where it does not."""
         return "" if self.watch is None else self.watch.reached(self.gan.step)
 
     def steps_until(self, *every: int | None) -> int:
-        """How many training steps to make at once, so that none of these intervals ends on the way."""
+        """How many training steps to make at once: none of these intervals may end before the last of them."""
         step = self.gan.step
         return self.steps.fits(min(self.config.steps - step, *(n - step % n for n in every if n is not None)))
 
     def say(self, line: str) -> None:
-        """Print for people; a closed standard output does not stop training."""
+        """Print a line for people; a closed standard output does not stop training."""
         if not self.quiet:
             try:
                 cli.say(line)
@@ -63,9 +66,11 @@ class Session:
                 cli.silence()
 
     def save(self) -> None:
+        """Write the newest checkpoint. Raises: DivergenceError, OSError."""
         self.save_to(self.run.checkpoint)
 
     def save_to(self, path: Path) -> None:
+        """Write a checkpoint to `path`. Raises: DivergenceError, OSError."""
         measured = None if self.watch is None else self.watch.state()
         checkpoint.save(path, self.gan, self.data.space, self.scaler, self.identity, measured)
 
@@ -80,7 +85,11 @@ class Session:
             self.save_to(self.run.best)
 
     def sample(self, n: int, *, seed: int | None = None) -> np.ndarray:
-        """n generated samples in data units, (n, h, w) for images and (n, d) else; of the weight average."""
+        """n generated samples in data units, (n, h, w) for images and (n, d) else; of the weight average.
+
+        seed: None means that of the run. Raises: InputError for a negative n or seed.
+        """
+        checkpoint.require_samples(n, seed)
         x = self.scaler.to_data(self.gan.sample(n, seed=seed), self.data.space)
         return x.reshape(n, *self.data.space.shape)
 
@@ -94,6 +103,7 @@ class Session:
         return self.data.values(self.data.train[: self.data.space.previewed])
 
     def draw_progress(self) -> None:
+        """Draw the sample picture of this step."""
         from minigan import plots
 
         fake, real = self.preview(), self.real()
@@ -123,7 +133,7 @@ class Session:
         return self.backend.to_host(logits), self.backend.to_host(gradient)
 
     def finish(self) -> None:
-        """The pictures that sum up the run."""
+        """Draw the pictures that sum up the run."""
         from minigan import plots
 
         fake, real = self.preview(), self.real()

@@ -28,7 +28,8 @@ Phases = tuple[Phase, ...]
 
 
 def steps_of(gan: GAN, batches: Batches, most: int = 1) -> Steps:
-    """The stepper for the backend of `gan`, with at most `most` steps per launch."""
+    """The stepper for the backend of `gan`, with at most `most` steps per launch. Raises: InputError for data of another size."""
+    batches.require_fit(gan.real.x.shape)
     return Launch(gan, batches, most) if gan.ops.launches else Steps(gan, batches)
 
 
