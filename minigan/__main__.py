@@ -1,4 +1,4 @@
-"""`minigan`, or `python -m minigan`: what there is to run, and running it."""
+"""`minigan`, or `python -m minigan`: list the commands, and run one."""
 
 from __future__ import annotations
 

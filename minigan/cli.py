@@ -48,7 +48,7 @@ SYNONYMS = {
     "--quiet": "--silent --no-verbose",
     "--seed": "--manualseed --random-seed --random-state",
 }
-"""What this package has, and the names that other tools give to it. The first that a command has is suggested."""
+"""Flags of this package, and the names that other tools use for them. The first that a command has is suggested."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,8 +65,8 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{what}; {self.prog} --help lists the flags.")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """As argparse does, but no argument may be empty: a path that is "" means the current directory to Python, and
-        is a variable that was not set to whoever wrote the command. Raises: InputError."""
+        """As argparse does, but no argument may be empty: "" as a path means the current directory to Python, but usually comes
+        from a shell variable that was not set. Raises: InputError."""
         args = sys.argv[1:] if args is None else list(args)
         refuse_empty(args)
         return super().parse_known_args(args, namespace)
@@ -77,7 +77,7 @@ class Parser(argparse.ArgumentParser):
         refuse_empty(given)
         for i, word in enumerate(given[: given.index("--") if "--" in given else None]):
             if word.startswith("--") and " " not in word and word.split("=")[0] not in self._option_string_actions:
-                self.refuse(*given[i:])  # before argparse says what else is missing, as the flag that was meant
+                self.refuse(*given[i:])  # before argparse reports the flag that was meant as missing
         values, unknown = self.parse_known_args(given)
         if unknown:
             self.refuse(*unknown)
@@ -89,14 +89,14 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"unknown argument {short(given, 300)}; {hint}")
 
     def nearest(self, given: str, value: str = "", *after: str) -> str | None:
-        """What this command has for a flag that it does not know: another tool's name for it, or one spelt alike."""
+        """This command's flag for an unknown one: a synonym from another tool, or a similar spelling."""
         known = list(self._option_string_actions)
         name, _, joined = given.partition("=")
         word = name.lower().replace("_", "-")
         if word == "--device":
             word = "--cpu" if (joined or value).lower().startswith("cpu") else "--gpu"
         ours = [mine for mine, theirs in SYNONYMS.items() if word in theirs.split()]
-        if ours:  # where this command has none of them, one that is spelt alike is something else
+        if ours:  # if the command has none of them, a similar spelling means something else
             return next((o for o in ours if {w for w in o.split() if w.startswith("-")} <= set(known)), None)
         near = [k for k in known if k.startswith(word)] or difflib.get_close_matches(word, known, 1)
         return near[0] if near else None
@@ -184,7 +184,7 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         say_error("interrupted.")
         code = 130
     except BrokenPipeError:
-        code = 0  # the reader of our output has left, as `| head` does: nobody is there to be told
+        code = 0  # the reader of the output has ended, as `| head` does: there is no one to tell
     except OSError as error:
         say_error(f"{error.filename or 'a file'}: {error.strerror or error}.")
         code = 2
@@ -198,8 +198,8 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
 
 
 def _open_streams() -> None:
-    """Have descriptors 0, 1 and 2, and streams, where the caller closed them, as `>&-` does: no file of ours may get their
-    numbers, and what is printed goes nowhere."""
+    """Open descriptors 0, 1 and 2, and their streams, where the caller closed them, as `>&-` does: else files opened later would
+    get their numbers. What is printed there is discarded."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
@@ -212,7 +212,7 @@ def _open_streams() -> None:
 
 @contextmanager
 def saying_warnings(category: type[Warning] = Warning) -> Iterator[None]:
-    """Warnings of this kind raised inside are said in one line each, without the source line that Python would show."""
+    """Print warnings of this kind raised inside in one line each, without the source line that Python would show."""
     with warnings.catch_warnings():
         others: Any = warnings.showwarning
 
@@ -228,7 +228,7 @@ def saying_warnings(category: type[Warning] = Warning) -> Iterator[None]:
 
 
 def wrapped(text: str, hang: int = 0) -> str:
-    """Text in lines of the terminal's width (80 where there is none, at most 100), all but the first `hang` further right.
+    """Text wrapped to the terminal's width (80 where there is none, at most 100); all lines but the first are indented by `hang`.
 
     Words are never broken, so that paths and flags can be copied.
     """
@@ -245,7 +245,7 @@ def say_error(sentence: str) -> None:
 
 
 def say(text: str = "") -> None:
-    """Lines on standard output. Raises: OSError, which says so, where it cannot be written."""
+    """Print lines on standard output. Raises: OSError that names standard output, where it cannot be written."""
     try:
         print("\n".join(map(printable, text.split("\n"))), flush=True)
     except BrokenPipeError:
@@ -255,15 +255,15 @@ def say(text: str = "") -> None:
 
 
 def silence() -> None:
-    """Send standard output, also what it still holds back, nowhere."""
+    """Discard standard output, including what is still buffered."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def flush(code: int) -> int:
-    """Flush standard output; the exit code, of a command that ended with `code`, is 2 where that fails.
+    """Flush standard output; returns the exit code of a command that ended with `code`: 2 where flushing fails.
 
-    A reader that has left is no failure; neither way Python has anything to complain about at exit.
+    A reader that has ended is no failure. In neither case does Python print an error at exit.
     """
     try:
         sys.stdout.flush()

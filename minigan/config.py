@@ -27,15 +27,22 @@ MAX_LAYERS = 100
 MAX_TEXT = 4096
 
 
-def setting(default: Any, help: str, *, low: float | None = None, high: float | None = None, below: float | None = None,
-            above: float | None = None, choices: Collection[str] = (), kind: str = "science",
-            section: str | None = None, metavar: str | None = None) -> Any:  # fmt: skip
-    """A dataclass field with its documentation and its range: low <= value <= high, above < value < below.
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: Collection[str] = (),
+    kind: str = "science",
+    section: str | None = None,
+    metavar: str | None = None,
+    **limits: float,
+) -> Any:
+    """A dataclass field with its documentation and its range.
 
-    kind: "science" (decides the numbers), "place" (where files are; never in a checkpoint) or "report" (how often
-    something is shown or saved; may change on resume). section: heading in --help, given by its first field.
+    limits: any of low, high, below and above, with low <= value <= high and above < value < below. kind: "science" (decides
+    the numbers), "place" (where files are; never in a checkpoint) or "report" (how often something is shown or saved; may
+    change on resume). section: heading in --help, given by its first field.
     """
-    limits = {"low": low, "high": high, "below": below, "above": above}
     meta = {
         "help": help,
         "choices": choices,
@@ -203,8 +210,8 @@ class Config:
     def from_dict(cls, values: Any, source: str, *, of_a_run: bool = False) -> Config:
         """The inverse of `to_dict`, for untrusted input.
 
-        of_a_run: a run was made with these settings. Earlier versions accepted those of other objectives, and ignored them:
-        they are left out.
+        of_a_run: the settings of a run that was made. Earlier versions accepted and ignored settings of other objectives:
+        those are left out.
         Raises: InputError, naming `source`, for anything that is not a configuration.
         """
         if not isinstance(values, dict):
@@ -241,11 +248,11 @@ NEEDS: dict[str, tuple[Callable[[Config], bool], str]] = {
         "an --lr-schedule or a --penalty-schedule of a penalty",
     ),
 }
-"""Settings without effect unless something else is set, and what that is."""
+"""Settings that have an effect only if another is set: the condition, and the words for it."""
 
 
 def check_effect(config: Config, names: Iterable[str]) -> None:
-    """Refuse settings that a person gave by these names, and that change nothing; a recipe may hold such.
+    """Refuse settings that were given explicitly, by these names, and have no effect; a recipe may hold such settings.
 
     Raises: InputError naming the flag and what it needs.
     """
@@ -257,7 +264,7 @@ def check_effect(config: Config, names: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Goal:
-    """What --until asks for: that a measure falls below a value, or rises above it."""
+    """The condition of --until: a measure falls below a value, or rises above it."""
 
     name: str
     below: bool
@@ -279,7 +286,7 @@ class Goal:
 
 
 def foreign(objective: Any) -> list[str]:
-    """The settings that other objectives take, and this one (a name, or anything that stands in a file) does not."""
+    """The settings that other objectives have and this one does not; objective: a name, or any value from a file."""
     if not isinstance(objective, str) or objective not in OBJECTIVES:
         return []
     names = dict.fromkeys(name for kind in OBJECTIVES.values() for name in kind.settings)
@@ -331,8 +338,8 @@ def _shown(text: str) -> str:
     return text if len(text) <= 500 else text[:500] + "..."
 
 
-def _inside(value: float, limits: dict[str, float | None]) -> bool:
-    low, high, below, above = (limits[k] for k in ("low", "high", "below", "above"))
+def _inside(value: float, limits: dict[str, float]) -> bool:
+    low, high, below, above = map(limits.get, ("low", "high", "below", "above"))
     return (
         abs(value) <= sys.float_info.max  # not NaN or infinite, nor a whole number beyond every float
         and (low is None or value >= low)
@@ -342,8 +349,8 @@ def _inside(value: float, limits: dict[str, float | None]) -> bool:
     )
 
 
-def _range_words(kind: str, limits: dict[str, float | None]) -> str:
-    low, high, below, above = (limits[k] for k in ("low", "high", "below", "above"))
+def _range_words(kind: str, limits: dict[str, float]) -> str:
+    low, high, below, above = map(limits.get, ("low", "high", "below", "above"))
     words = "a whole number" if kind == "int" else "a finite number"
     if low is not None:
         words += f" >= {low}"

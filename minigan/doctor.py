@@ -61,7 +61,7 @@ def devices(backend: Ops) -> Iterator[tuple[str, str]]:
 
 
 def test(backend: Ops) -> str:
-    """A short training run, held to NumPy's where this is another backend, and its speed. Raises: MiniganError."""
+    """Make a short training run, compared with NumPy's where this is another backend; its speed. Raises: MiniganError."""
     from minigan.runs import compare
     from minigan.runs.threads import limited_threads
 
@@ -100,7 +100,7 @@ def report() -> Iterator[tuple[str, str]]:
             yield label, test(backend)
         except InputError as error:
             yield label, f"not available. {error}"
-        except Exception as error:  # whatever a driver or a library comes up with
+        except Exception as error:  # drivers and libraries raise anything
             yield label, f"FAILS: {reason(error)}"
 
 

@@ -16,7 +16,7 @@ class MiniganError(Exception):
 
 
 class InputError(MiniganError):
-    """Something the user gave (a flag, a file, a directory) cannot be used; nothing was written."""
+    """Something that the user gave (a flag, a file, a directory) cannot be used; nothing was written."""
 
     exit_code = 2
 
@@ -34,11 +34,11 @@ class OutputError(MiniganError):
 
 
 class ProgramError(MiniganError):
-    """Something cannot be part of a recorded step, or a recorded step computes something else than its passes."""
+    """Something cannot be part of a recorded step, or a recorded step computes something different from its passes."""
 
 
 class FallbackWarning(UserWarning):
-    """Something is done in another way than was asked for, with the same result."""
+    """Something is done in another way than requested, with the same result."""
 
 
 def reason(error: BaseException) -> str:
@@ -65,7 +65,7 @@ def short(value: object, limit: int = 60) -> str:
 
 
 def printable(line: str) -> str:
-    """A line for a terminal, which what came from a file must not steer."""
+    """A line for a terminal, without control characters, which may come from a file."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 

@@ -78,7 +78,7 @@ def training_data(run: Run, saved: Checkpoint, name: str | None, directory: str 
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured, of which run."""
+    """The measures of a run's samples."""
 
     run: Run
     saved: Checkpoint
@@ -89,7 +89,7 @@ class Report:
     findings: list[str]
 
     def lines(self) -> list[str]:
-        """The report for people."""
+        """The report as lines of text."""
         from minigan.metrics.measures import MEASURES
 
         suite, m = self.suite, f"{self.suite.m:,}"
@@ -171,7 +171,7 @@ def picture(report: Report, x: np.ndarray, backend: Ops) -> None:
         held_out = nearest(suite.plain(suite.reference[:COMPARED]), training, backend)[1]
         plots.distances(path, distance, backend.to_host(held_out))
         return
-    if suite.held_out:  # simple images are near to whatever is there: suspect are those near to training images alone
+    if suite.held_out:  # simple images are near to any image: suspect are those near to training images only
         distance /= 1e-9 + backend.to_host(nearest(suite.plain(x), suite.plain(suite.reference), backend)[1])
     panels = []
     for title, chosen in (

@@ -1,4 +1,4 @@
-"""Files on disk: whole or not at all on writing, bounded on reading."""
+"""Files on disk: written atomically, read with bounds."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MAX_JSON = 1 << 20
 
 
 _held: dict[str, tuple[int | None, tuple[int, int]]] = {}
-"""Directories that a run of this process writes into, by absolute path: an open handle, so that their inode is not used again
-while they are held, and device and inode."""
+"""Directories into which a run of this process writes, by absolute path: an open handle, so that the inode is not reused
+while the directory is held, and (device, inode)."""
 
 
 def hold(directory: Path, *, lock: bool) -> bool:
-    """Take a directory for this process: until `let_go` nothing is written where another has taken its place.
+    """Hold a directory for this process: until `let_go`, `ours` refuses paths in another directory that replaced it.
 
     Returns: False where another process has locked it. Raises: OSError.
     """
@@ -42,14 +42,14 @@ def hold(directory: Path, *, lock: bool) -> bool:
 
 
 def let_go(directory: Path) -> None:
-    """Let other processes have a directory that was held. Raises: OSError."""
+    """Release a directory that was held. Raises: OSError."""
     handle, _ = _held.pop(os.path.abspath(directory))
     if handle is not None:
         os.close(handle)
 
 
 def ours(path: Path) -> Path:
-    """`path`, just before it is written or removed, where its directory is still the one that this process holds, if any.
+    """`path`, to be called just before it is written or removed: checks that its directory, if held, is still the same one.
 
     Raises: OSError, with ESTALE where another directory has taken its place.
     """
@@ -76,10 +76,10 @@ def claim(handle: int) -> bool:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file beside `path`; on leaving without error it is synced to disk and takes the place of `path`.
+    """A temporary file beside `path`; on leaving without error it is synced to disk and replaces `path`.
 
-    A crash at any moment leaves the old file or the new one, never a part. What a killed process left of writing the same
-    file is removed. Raises: OSError.
+    A crash at any moment leaves the old file or the new one, never a part. Temporary files that a killed process left when it
+    wrote the same file are removed. Raises: OSError.
     """
     if _is_device(path):
         raise OSError(errno.EEXIST, "is a device, not a file", str(path))
@@ -97,13 +97,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
         _sync_directory(path.parent)
     except BaseException:
-        with suppress(OSError):  # what went wrong first is the news
+        with suppress(OSError):  # the first error is the one to report
             temporary.unlink(missing_ok=True)
         raise
 
 
 def _is_device(path: Path) -> bool:
-    """Whether a name is that of a device: a superuser could put a file in its place."""
+    """Whether a path is a device, which a superuser could replace by a file."""
     with suppress(OSError):
         kind = os.lstat(path).st_mode
         return stat.S_ISCHR(kind) or stat.S_ISBLK(kind)
@@ -111,7 +111,7 @@ def _is_device(path: Path) -> bool:
 
 
 def remove_temporaries(directory: Path, names: str) -> None:
-    """Remove what killed processes left of writing files whose names match the pattern; those being written stay."""
+    """Remove temporary files of killed processes, for files whose names match the pattern; those being written stay."""
     for temporary in directory.glob(f".{names}.*.tmp*"):
         with suppress(OSError):
             with open(temporary, "rb", opener=_plain) as file:
@@ -132,16 +132,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append(path: Path, text: str) -> None:
-    """Write at the end of a file. Raises: OSError, also for what is no regular file."""
+    """Append text to a file. Raises: OSError, also where `path` is not a regular file."""
     with open(ours(path), "a", encoding="utf-8", opener=_plain) as file:
         file.write(text)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """An open regular file that nobody vouches for, and its size in bytes.
+    """An open, untrusted regular file, and its size in bytes.
 
-    Raises: InputError for whatever else is there, and for an operating system's error inside the `with`.
+    Raises: InputError where `path` is anything else, and for an operating system's error inside the `with`.
     """
     try:
         with open(path, "rb", opener=_plain) as file:
@@ -151,7 +151,7 @@ def reading(path: Path) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def _plain(name: str, flags: int) -> int:
-    """Open what is a file, and not wait for the other end of a pipe. Raises: OSError for pipes, devices and sockets."""
+    """Open a regular file, without waiting for the other end of a pipe. Raises: OSError for pipes, devices and sockets."""
     handle = os.open(name, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
     kind = os.fstat(handle).st_mode
     if stat.S_ISREG(kind) or stat.S_ISDIR(kind):  # of directories `open` says so itself
@@ -179,7 +179,7 @@ def _umask() -> int:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Make the new name itself durable; systems that cannot open or sync a directory do without. Raises: OSError."""
+    """Make a new name durable, except on systems that cannot open or sync a directory. Raises: OSError."""
     try:
         handle = os.open(directory, os.O_RDONLY)
         try:

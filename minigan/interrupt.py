@@ -1,4 +1,4 @@
-"""Ctrl-C while a command is not yet, or no longer, able to catch it: the process ends at once, without a traceback."""
+"""Ctrl-C before a command can catch it, or when it no longer can: the process ends at once, without a traceback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_command() -> bool:
 
 
 def end(number: int, frame: object) -> None:
-    """The handler: says what `cli.run` says, and exits with 130."""
+    """Handle the signal: print what `cli.run` prints, and exit with 130."""
     try:
         os.write(2, b"minigan: interrupted.\n")
     finally:
@@ -33,7 +33,7 @@ def guard() -> None:
 
 
 def unguard() -> bool:
-    """Let Ctrl-C raise KeyboardInterrupt again; whether `guard` was in force."""
+    """Let Ctrl-C raise KeyboardInterrupt again; returns whether `guard` was in effect."""
     guarded = signal.getsignal(signal.SIGINT) is end
     if guarded:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""python -m minigan.lockstep: run NumPy and another backend side by side, and report the first tensor and step that part.
+"""python -m minigan.lockstep: run NumPy and another backend side by side; report the first tensor and step that differ.
 
 `runs/compare.py` says how they are compared.
 """
@@ -39,15 +39,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="steps to make (default: 100)")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="precision (default: float32)")
     parser.add_argument(
-        "--objective", choices=OBJECTIVES, default="non-saturating", metavar="NAME",
+        "--objective",
+        choices=OBJECTIVES,
+        default="non-saturating",
+        metavar="NAME",
         help=f"loss: {', '.join(OBJECTIVES)} (default: non-saturating; the logits of relativistic have no level, so rounding "
         "moves it)",
-    )  # fmt: skip
+    )
     parser.add_argument("--update", choices=UPDATES, default="alternating", help="kind of step (default: alternating)")
     parser.add_argument(
-        "--bound", type=float, default=None, metavar="X",
+        "--bound",
+        type=float,
+        default=None,
+        metavar="X",
         help="largest relative difference of a tensor (default: 1e-4 in float32, 1e-9 in float64; noise: at least 1e-6)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--free", action="store_true", default=False, help="do not bring the sides together before each step"
     )

@@ -102,7 +102,7 @@ def second_gradient(theta: Theta, names: tuple[str, ...], x: Array, v: Array) ->
 def discriminator_loss(name: str, r: Array, f: Array, target: float = 1.0) -> tuple[Array, Array, Array]:
     """What D minimises, pair by pair, with its derivatives by r = D(x), real, and f = D(G(z)), generated: (loss, dr, df).
 
-    target: what D shall say of real samples, 1 or a little less (minimax and non-saturating).
+    target: D's target for real samples, 1 or a little less (minimax and non-saturating).
     """
     if name in ("minimax", "non-saturating"):
         loss = target * softplus(-r) + (1 - target) * softplus(r) + softplus(f)

@@ -1,7 +1,7 @@
 """Named settings per data set. A flag given on the command line overrides the recipe's value.
 
-default   quick, and good enough to look at
-best      three to seven times as many steps, for those who can wait; mixtures and MNIST with settings of their own
+default   quick, with good samples
+best      three to seven times as many steps; mixtures and MNIST with other settings
 article   the networks and schedule of the article that this project starts from (docs/article.md)
 """
 
@@ -13,7 +13,7 @@ from minigan.config import DATA_SETS, Config
 from minigan.errors import InputError
 
 # Relativistic pairing loss with zero-centred penalties on both sides (R3GAN, Huang et al. 2024), the penalties applied
-# lazily (StyleGAN2, Karras et al. 2020, section 4.1): many cheap steps beat few dear ones.
+# lazily (StyleGAN2, Karras et al. 2020, section 4.1): many cheap steps beat few expensive ones.
 _STABLE = {
     "objective": "relativistic",
     "r1": 1.0,
@@ -51,7 +51,7 @@ _POINTS = {
     "sample_every": 1000,
 }
 _RING = {**_POINTS, "r1": 0.07, "r2": 0.07}
-# In a short run 25 modes need large rates for longer, to come apart: a cosine.
+# In a short run 25 modes need large learning rates for longer, to separate: a cosine schedule.
 _GRID = {
     **_POINTS,
     "r1": 0.12,
@@ -62,8 +62,8 @@ _GRID = {
     "sample_every": 2000,
 }
 _LONG_POINTS = {"hidden": (48,) * 6, "steps": 190_000, "log_every": 500, "sample_every": 10_000}
-# Few modes are easily kept apart, so the ring can afford what makes its modes as wide as they should be; of 25 modes too
-# many would be connected by it.
+# Small penalties and learning rates give modes their true width. The ring's few modes stay separate with them; too many of
+# the grid's 25 would be connected.
 _LONG_RING = {
     **_LONG_POINTS,
     "r1": 0.025,
@@ -106,7 +106,7 @@ _MNIST = {
     "sample_every": 2000,
     "save_every": 5000,
 }
-# With time, small penalties give finer images; that they stay up to the end keeps the digits' shares even.
+# In a long run, small penalties give finer images; keeping them to the end keeps the digits equally frequent.
 _LONG_MNIST = {
     "r1": 0.25,
     "r2": 0.25,
@@ -133,7 +133,7 @@ _ARTICLE = {
     "ema": 0.0,
 }
 
-# "image" and "table" stand for a person's own data
+# "image" and "table" are for own data
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "default": {
         "digits": _DIGITS,

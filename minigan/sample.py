@@ -39,17 +39,22 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("run", metavar="RUN", help="a run directory, or a checkpoint file")
     parser.add_argument("-n", type=int, default=64, help="number of samples (default: 64)")
     parser.add_argument(
-        "-o", "--out", required=True, metavar="FILE",
+        "-o",
+        "--out",
+        required=True,
+        metavar="FILE",
         help="FILE.png: a grid; FILE.npz: array x (n, ...) in data units, float32 or, where values need it, float64; "
         "FILE.csv: a row per sample",
-    )  # fmt: skip
+    )
     parser.add_argument("--seed", type=int, default=0, help="decides the latent points (default: 0)")
     parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="where to compute (default: numpy)")
     parser.add_argument("--raw", action="store_true", default=False, help="the last weights, not their average")
     parser.add_argument(
-        "--interpolate", action="store_true", default=False,
+        "--interpolate",
+        action="store_true",
+        default=False,
         help="walk between latent points: each row of 10 goes from one to the next along the sphere",
-    )  # fmt: skip
+    )
     values = parser.parse(argv)
     if not 1 <= values.n <= MAX_COUNT:
         raise InputError(f"-n {short(values.n)} is out of range; it must be a whole number >= 1 and <= {MAX_COUNT}.")
@@ -85,7 +90,7 @@ def interpolation(latent: int, n: int, seed: int, per_row: int = PER_ROW) -> Ite
     for leg, (z0, z1) in enumerate(itertools.pairwise(map(end, range(legs + 1)))):
         cosine = float(z0 @ z1 / (np.linalg.norm(z0) * np.linalg.norm(z1)))
         w = float(np.arccos(np.clip(cosine, -1, 1)))
-        if np.sin(w) < 1e-6:  # in one line with the origin: no circle is singled out
+        if np.sin(w) < 1e-6:  # in one line with the origin: the great circle is not unique
             rows = [(1 - a) * z0 + a * z1 for a in shares]
         else:
             rows = [(np.sin((1 - a) * w) * z0 + np.sin(a * w) * z1) / np.sin(w) for a in shares]
@@ -93,7 +98,7 @@ def interpolation(latent: int, n: int, seed: int, per_row: int = PER_ROW) -> Ite
 
 
 def draw(saved: Checkpoint, values: argparse.Namespace) -> Iterator[np.ndarray]:
-    """The samples asked for, in data units, (k, size) at a time. Raises: InputError where one is not finite."""
+    """The requested samples in data units, (k, size) at a time. Raises: InputError where one is not finite."""
     backend = get_ops(values.backend)
     if not values.interpolate:
         return saved.samples(values.n, backend, seed=values.seed, raw=values.raw)
@@ -113,7 +118,7 @@ def draw(saved: Checkpoint, values: argparse.Namespace) -> Iterator[np.ndarray]:
 
 
 def write(path: Path, saved: Checkpoint, n: int, parts: Iterator[np.ndarray]) -> None:
-    """Write n samples, some rows at a time, in the format that the name asks for, atomically. Raises: OSError."""
+    """Write n samples atomically, some rows at a time, in the format given by the file's suffix. Raises: OSError."""
     suffix = path.suffix.lower()
     if suffix == ".png":
         from minigan import plots
@@ -141,7 +146,7 @@ def write(path: Path, saved: Checkpoint, n: int, parts: Iterator[np.ndarray]) ->
 
 
 def require_room(path: Path, n: int, saved: Checkpoint) -> None:
-    """Raise InputError where the disk has not half of what n samples take: so far at most they are compressed."""
+    """Raise InputError where less than half the bytes of n samples are free on the disk: compression saves half at most."""
     needed = n * saved.space.size * np.dtype(saved.scaler.data_type(saved.space)).itemsize
     with suppress(OSError):  # what is wrong with the directory is said when the file is written
         free = shutil.disk_usage(path.parent).free

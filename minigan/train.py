@@ -23,9 +23,9 @@ from minigan.runs.threads import limited_threads
 
 
 def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
-    """The configuration that the flags ask for, and the flags that are not part of it. Raises: InputError.
+    """The configuration given by the flags, and the flags that are not part of it. Raises: InputError.
 
-    First the few flags that choose the defaults are read, then all of them: so --help says the defaults that hold.
+    First the few flags that choose the defaults are read, then all of them: so --help shows the defaults in effect.
     """
     early = cli.Parser(prog="python -m minigan.train", add_help=False)
     for name in ("--data", "--recipe", "--config", "--resume"):
@@ -72,7 +72,7 @@ def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
 
 
 def base_config(chosen: argparse.Namespace) -> Config:
-    """The settings before flags: a run's own, a file's, or a recipe's. Raises: InputError."""
+    """The settings that flags override: those of a run, a file or a recipe. Raises: InputError."""
     if "resume" in chosen:
         path = Path(chosen.resume)
         if not (path / "config.json").is_file():
@@ -86,7 +86,7 @@ def base_config(chosen: argparse.Namespace) -> Config:
 
 
 def family(data: str) -> str:
-    """Which recipes hold for --data: a set's own name, or "image" or "table" for a person's own."""
+    """The family of recipes for --data: the name of a data set, or "image" or "table" for own data. Raises: InputError."""
     if data in DATA_SETS:
         return data
     return "image" if own.holds_images(Path(data)) else "table"
@@ -101,7 +101,7 @@ def explain(config: Config, request: Request) -> None:
     parts = Parts.load(config, request)
     config, size, backend = parts.config, parts.data.space.size, parts.backend
     outline, free = explain.outline(config, size, backend), backend.available()
-    if free is not None and 2 * (outline.state + outline.work) > free:  # to be timed, networks are there twice
+    if free is not None and 2 * (outline.state + outline.work) > free:  # to be timed, networks are in memory twice
         for line in explain.counted(outline, parts.rows.nbytes):
             cli.say(line)
         verdict = (

@@ -1,4 +1,4 @@
-"""Data sets: bundled digits, MNIST, two mixtures and a person's own files or arrays, all as rows with a fixed split."""
+"""Data sets: bundled digits, MNIST, two mixtures and own files or arrays, all as rows with a fixed split."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class Data:
         return (rows * dtype(self.unit)).astype(dtype, copy=False)
 
     def rounded(self) -> Data:
-        """The same with its rows in float32."""
+        """The same data set with rows in float32."""
         parts = {name: getattr(self, name).astype(np.float32) for name in ("train", "validation", "test")}
         return replace(self, **parts)
 
     def part(self, all_data: bool) -> np.ndarray:
-        """What is trained on: the training part, or with `all_data` the validation part too; never the test part."""
+        """The rows to train on: the training part, with `all_data` the validation part too; never the test part."""
         return np.concatenate([self.train, self.validation]) if all_data else self.train
 
 
 def load(source: str | os.PathLike[str] | np.ndarray, data_dir: str | None = None, image_size: int = 28) -> Data:
-    """A data set by its name, or a person's own data: a path, or an array in memory.
+    """A data set by its name, or own data: a path, or an array in memory.
 
     image_size: side in pixels for a folder's images. An array is a table (n, d) or grey images (n, h, w), as in a file.
 
@@ -102,7 +102,7 @@ def _digits() -> Data:
     """The UCI handwritten digits (E. Alpaydin, C. Kaynak; CC BY 4.0), see docs/data.md."""
     path = Path(__file__).with_name("digits.npz")
     try:
-        with np.load(path, allow_pickle=False) as file:  # ours, so trusted; damage is found by its checksums
+        with np.load(path, allow_pickle=False) as file:  # bundled, so trusted; checksums detect damage
             x, y = file["x"], file["y"]
     except Exception as error:
         raise InputError(f"{path} is missing or damaged ({reason(error)}); install minigan again.") from None

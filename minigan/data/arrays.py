@@ -21,7 +21,7 @@ MAX_HEADER = 10_000
 """Bytes in the header of an .npy file (NumPy's own limit)."""
 
 FREE_EXPANSION, MAX_EXPANSION = 32 << 20, 100
-"""An .npz entry may expand to 32 MiB, or to 100 times the size of the file: more is taken for a bomb."""
+"""An .npz entry may expand to 32 MiB, or to 100 times the size of the file: more is treated as a decompression bomb."""
 
 MAX_DIRECTORY = 1 << 20
 """Bytes in the table of contents of an .npz file."""
@@ -146,7 +146,7 @@ def _check_header(header: Header, path: Path | str, size: int | None = None) -> 
             f"{path} is truncated or damaged: its header promises {short(shape)} values of type {dtype.name}, "
             f"but {size:,} bytes follow."
         )
-    # a table is read in its own type, and it and what is stored of it are in memory at the same time
+    # a table is read in its own type, and both it and its stored rows are in memory for a moment
     table_bytes, image_bytes = max(4, (dtype.itemsize + 4) // 2), 4 if dtype.kind == "f" else 1
     check_counts(shape[0], math.prod(shape[1:]), path, image_bytes if header.images else table_bytes)
 
@@ -220,7 +220,7 @@ def _check_values(block: np.ndarray, start: int, header: Header, path: Path | st
 
 
 def _whole_lost(values: np.ndarray) -> np.ndarray:
-    """By how much float64 moves the values (n, d) of each column at most, (d,); only 64-bit whole numbers have too many digits."""
+    """The largest rounding error of float64 per column of values (n, d): (d,). Only 64-bit whole numbers have any."""
     n, d = values.shape
     lost = np.zeros(d)
     if values.dtype.kind in "iu" and values.dtype.itemsize == 8:

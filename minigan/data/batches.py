@@ -15,10 +15,10 @@ from minigan.errors import InputError
 class Batches:
     """The training rows, resident on the backend in their stored type, served in a new order each epoch.
 
-    Rows stored in float64 are resident in model units instead, because their offset must be taken away before they are
+    Rows stored in float64 are resident in model units instead, because their offset must be subtracted before they are
     rounded.
 
-    The order of an epoch is a permutation keyed by (seed, epoch); what is left over at its end waits for another.
+    The order of an epoch is a permutation keyed by (seed, epoch); an incomplete minibatch at its end is dropped.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Batches:
         return f"Batches({self.batch_size} of {self.n:,} rows of {self.shape[1]} values, {self.per_epoch} an epoch)"
 
     def require_fit(self, shape: tuple[int, ...]) -> None:
-        """Raise InputError unless a minibatch has this shape (batch_size, d), which a GAN wants to be filled."""
+        """Raise InputError unless a minibatch has this shape (batch_size, d), that of a GAN's real rows."""
         if shape != self.shape:
             raise InputError(
                 f"a minibatch of these data is {self.shape[0]} rows of {self.shape[1]} values, but the GAN takes {shape[0]} rows "
@@ -57,12 +57,12 @@ class Batches:
             )
 
     def chosen(self, step: int) -> np.ndarray:
-        """The rows that are minibatch number `step`: their indices (batch_size,), a host array."""
+        """The indices (batch_size,) of the rows of minibatch number `step`, a host array."""
         epoch, i = divmod(step, self.per_epoch)
         return self._part(self._order_of(epoch), i)
 
     def resident(self, step: int) -> Array:
-        """The same on the ops, to which the order goes once an epoch."""
+        """The same as an array of the backend, to which the order is copied once an epoch."""
         epoch, i = divmod(step, self.per_epoch)
         if epoch != self._resident_epoch:
             self._resident, self._resident_epoch = self._ops.asarray(self._order_of(epoch)), epoch

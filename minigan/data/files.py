@@ -1,4 +1,4 @@
-"""Opening files that nobody vouches for: everything that goes wrong becomes one sentence naming the file."""
+"""Reading untrusted files: every error becomes one sentence that names the file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ BLOCK = 1 << 20
 """Bytes read at a time, so that a file is found to be short before much memory is touched."""
 
 DEFLATE_LIMIT = 1032
-"""Deflate can not expand a file by more than this factor, so a header that promises more is a lie."""
+"""The largest factor by which deflate can expand a file: a header that promises more is wrong."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """As `minigan.files.reading`, of a file that is not empty. Raises: InputError."""
+    """As `minigan.files.reading`, for a file that is not empty. Raises: InputError."""
     with reading(path) as (file, size):
         if size == 0:
             raise InputError(f"{path} is empty.")

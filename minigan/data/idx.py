@@ -20,7 +20,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 def read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """The uint8 array of `shape` in an IDX file, plain or gzip-compressed (told apart by content, not by name).
 
-    The header must declare exactly `shape`, and the values must end where it says: a gzip bomb is cut off there.
+    The header must declare exactly `shape`, and the values must end there: no more of a gzip bomb is read.
 
     Raises: InputError for anything else.
     """

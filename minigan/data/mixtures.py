@@ -1,4 +1,4 @@
-"""Two mixtures of Gaussians in the plane, on which mode collapse can be seen and counted (Lin et al. 2018, PacGAN).
+"""Two mixtures of Gaussians in the plane, whose lost modes can be seen and counted (Lin et al. 2018, PacGAN).
 
 ring: 8 components on the circle of radius 1, sigma 0.01; grid: 25 at {-4, -2, 0, 2, 4}^2, sigma 0.05. All components
 are equally likely.
@@ -17,7 +17,7 @@ PARTS = (100_000, 10_000, 10_000)
 """Points in the training, validation and test parts."""
 
 _SEED = 0
-"""The points are data, the same in every run, whatever its seed."""
+"""Of the pool, which is the same in every run, whatever the run's seed."""
 
 
 def centres(name: str) -> np.ndarray:
@@ -35,7 +35,7 @@ def centres(name: str) -> np.ndarray:
 
 
 def points() -> int:
-    """How many points the fixed pool holds, all parts together."""
+    """The number of points in the fixed pool, all parts together."""
     return sum(PARTS)
 
 

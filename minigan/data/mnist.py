@@ -22,7 +22,7 @@ WAITS = (0.0, 2.0, 8.0)
 """Seconds to wait before each round through the mirrors."""
 
 TIMEOUT = 20.0
-"""Seconds without a byte after which a mirror is given up."""
+"""Seconds without a byte after which a mirror is abandoned."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def read(data_dir: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
 
 
 def find(source: Source, directory: Path) -> Path:
-    """Where a file is, in `directory` or its mnist/, compressed or not.
+    """The path of a file in `directory` or its mnist/, compressed or not.
 
-    Raises: InputError when it is in none of these places.
+    Raises: InputError when it is in neither.
     """
     for path in (folder / (source.name + end) for folder in (directory, directory / "mnist") for end in (".gz", "")):
         if os.path.exists(path):
@@ -118,7 +118,7 @@ def fetch(
             try:
                 url, downloader = mirror + name, _bounded(source.size, timeout)
                 return Path(pooch.retrieve(url, f"sha256:{source.sha256}", name, cache, downloader=downloader))
-            except Exception as error:  # of requests, urllib3, pooch or the operating system; the next one may do
+            except Exception as error:  # of requests, urllib3, pooch or the operating system; the next mirror may work
                 reasons.append(f"{mirror}: {reason(error)}")
     raise InputError(
         f"{name} could not be downloaded to {cache} ({'; '.join(dict.fromkeys(reasons))}); check the network, or put "
@@ -127,7 +127,7 @@ def fetch(
 
 
 def _bounded(size: int, timeout: float) -> Any:
-    """A pooch downloader that gives up on a body longer than `size` bytes and on `timeout` seconds of silence."""
+    """A pooch downloader that fails on a body longer than `size` bytes, and after `timeout` seconds without a byte."""
 
     def download(url: str, path: str, _: Any) -> None:
         import pooch
@@ -140,7 +140,7 @@ def _bounded(size: int, timeout: float) -> Any:
 
 
 class _Limited:
-    """The part of a file that pooch writes to, with an end."""
+    """A file for pooch to write to, of at most `size` bytes."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.left = file, size

@@ -1,4 +1,4 @@
-"""A person's own data, none of which is trusted: .npy, .npz, .csv or a folder of images. Which reader, by the suffix."""
+"""Own data, none of which is trusted: .npy, .npz, .csv or a folder of images. The suffix chooses the reader."""
 
 from __future__ import annotations
 

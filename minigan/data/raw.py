@@ -1,4 +1,4 @@
-"""What a reader of own data returns, and the checks that all readers share.
+"""The result of reading own data, and the checks that all readers share.
 
 Whatever a file claims is compared with its actual size before anything is allocated, values are checked block by block
 as they are read, and nothing is ever unpickled.
@@ -36,7 +36,7 @@ SMALLER = "give fewer samples or smaller ones"
 
 @dataclass(frozen=True)
 class Raw:
-    """What a source holds: rows (n, prod(shape)); value = row * unit; no columns means images of shape (h, w)."""
+    """The samples of a source: rows (n, prod(shape)); value = row * unit; no columns means images of shape (h, w)."""
 
     rows: np.ndarray
     shape: tuple[int, ...]
@@ -45,8 +45,8 @@ class Raw:
 
 
 def is_name(text: str) -> bool:
-    """Whether a column may be called so: it fits on a line of a terminal, a picture and a file."""
-    return 0 < len(text) <= MAX_NAME and text.isprintable()  # so without lone surrogates, which no file can hold
+    """Whether a text can name a column: it fits on a line of a terminal, a picture and a file."""
+    return 0 < len(text) <= MAX_NAME and text.isprintable()  # without lone surrogates, which no file can hold
 
 
 def check_counts(n: int, d: int, path: Path | str, stored: int) -> None:
@@ -59,9 +59,9 @@ def check_counts(n: int, d: int, path: Path | str, stored: int) -> None:
 
 
 def table(values: np.ndarray, lost: np.ndarray, columns: tuple[str, ...], path: Path | str) -> Raw:
-    """A table of values (n, d) of any type, `lost` (d,) being by how much float64 moves those of a column.
+    """A table of values (n, d) of any type; lost (d,): the largest rounding error of float64 in each column.
 
-    Raises: InputError where that is too much for a column's spread, as it would be in float32 (see `scaling.FAR`).
+    Raises: InputError where that is too much for a column's spread, by the rule for float32 (see `scaling.FAR`).
     """
     with np.errstate(all="ignore"):  # values too small for float32, which become 0
         dtype, scale = storage(values)
@@ -78,10 +78,10 @@ def table(values: np.ndarray, lost: np.ndarray, columns: tuple[str, ...], path: 
 
 @contextmanager
 def parsing(path: Path, what: str, why: bool = True) -> Iterator[None]:
-    """Around code of other libraries that parses untrusted bytes: they raise nearly every class of exception."""
+    """Turn every exception of a library that parses untrusted bytes into an InputError; they raise nearly every class."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about oddities; what matters raises
+            warnings.simplefilter("ignore")  # about oddities; real faults raise
             yield
     except InputError:
         raise

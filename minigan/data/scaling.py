@@ -1,7 +1,7 @@
-"""Between data units and what the generator's output activation can produce.
+"""Conversion between data units and model units, the range of the generator's output activation.
 
-Offsets are taken away in float64, and only then is a value rounded to what the networks compute in: timestamps near 1.7e9
-are 128 apart in float32, but as far from their mean as float32 can say.
+Offsets are subtracted in float64 before a value is rounded to the precision of the networks: timestamps near 1.7e9 are 128
+apart in float32, but their differences from the mean are exact to its full precision.
 """
 
 from __future__ import annotations
@@ -121,26 +121,25 @@ def far(offset: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def origin(rows: np.ndarray) -> np.ndarray:
-    """What is taken from rows (n, d) before their moments, float64: their first row, so that digits far from 0 are kept.
-
-    Rows in float32 or bytes have few digits, and are summed as they are.
+    """The row that is subtracted from rows (n, d) before their moments are computed, float64: the first one, so that digits
+    of values far from 0 are kept. Rows in float32 or bytes have few digits, and are summed without it.
     """
     return np.zeros(1) if rows.dtype in (np.uint8, np.float32) else rows[0].astype(np.float64)
 
 
 def varies(offset: np.ndarray, deviation: np.ndarray, dtype: Any) -> np.ndarray:
-    """Which columns of rows of this type vary: a constant's deviation is 0 but for rounding.
+    """Which columns of rows of this type vary: the deviation of a constant is 0 up to rounding.
 
-    1 / deviation must be finite in float32 where that is computed with, and the square of a deviation not be 0 in float64.
+    1 / deviation must be finite in float32 where rows are stored so, and the square of a deviation not be 0 in float64.
     """
     return deviation > 1e-9 * np.abs(offset) + (SMALL if dtype in (np.uint8, np.float32) else 1e-150)
 
 
 def storage(values: np.ndarray) -> tuple[Any, np.ndarray]:
-    """The type that the values of a table (n, d) are stored in, and what each column is measured by when it is scaled.
+    """The type in which the values of a table (n, d) are stored, and the scale (d,) of each column.
 
-    float32, unless that would lose digits: where a column is `far`, but for constants that float32 holds. Then float64. What
-    columns are measured by is their standard deviation, or 1 if they do not vary.
+    The type is float64 where float32 would lose digits: where a column is `far`, except constants that float32 holds exactly.
+    The scale is the standard deviation, or 1 for a column that does not vary.
     """
     zero = origin(values)
     mean, deviation = _moments(values, zero)

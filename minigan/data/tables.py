@@ -74,21 +74,21 @@ def _csv_rows(lines: list[str], first: int, delimiter: str, columns: tuple[str, 
     """The rows (n, columns) of a block of lines, float64; blank lines are left out."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # about blocks of nothing but blank lines
+            warnings.simplefilter("ignore")  # about blocks of blank lines
             rows = np.loadtxt(lines, np.float64, comments=None, delimiter=delimiter, quotechar='"', ndmin=2)
         if not rows.size:
             return rows.reshape(0, len(columns))
         why = "" if rows.shape[1] == len(columns) and (np.abs(rows) <= MAX_VALUE).all() else "its values are unusable"
     except (ValueError, OverflowError) as error:
         why = reason(error)
-    if why:  # the fast way says that something is wrong; the slow one says where
+    if why:  # the fast parser says that something is wrong; the slow one says where
         fault = _csv_fault(lines, first, delimiter, columns) or f"after line {first - 1}: {why}"
         raise InputError(f"{path}: {fault}.")
     return rows
 
 
 def _cells_lost(lines: list[str], delimiter: str, columns: int) -> np.ndarray:
-    """By how much float64 moves the whole numbers in each column of a block of lines, at most (columns,)."""
+    """The largest rounding error of float64 for whole numbers, per column of a block of lines: (columns,)."""
     lost = [0] * columns
     for line in lines:
         for j, cell in enumerate(next(csv.reader([line], delimiter=delimiter))):
@@ -131,7 +131,7 @@ def _number(cell: str) -> float | None:
 
 
 def _csv_fault(lines: list[str], first: int, delimiter: str, columns: tuple[str, ...]) -> str | None:
-    """The first thing wrong in a block of lines."""
+    """A description of the first error in a block of lines, if one is found."""
     for number, line in enumerate(lines, start=first):
         if not line.strip("\r\n"):
             continue

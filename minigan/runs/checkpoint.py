@@ -87,13 +87,13 @@ class Checkpoint:
         return x
 
     def samples(self, n: int, backend: Ops, *, seed: int, raw: bool = False) -> Iterator[np.ndarray]:
-        """The same a chunk at a time, so that any number takes little memory. Raises: InputError."""
+        """The same, a chunk at a time: memory does not grow with n. Raises: InputError."""
         return self.finished(samples(self.generator(backend, raw=raw), n, seed))
 
     def finished(self, made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """What the generator made, (k, size) at a time in model units, in data units. Raises: InputError where it is not finite."""
+        """Generated samples, (k, size) at a time, from model units to data units. Raises: InputError where one is not finite."""
         while True:
-            with np.errstate(all="ignore"):  # the sentence below says it better than NumPy's warnings
+            with np.errstate(all="ignore"):  # the error below replaces NumPy's warnings
                 x = next(made, None)
                 if x is None:
                     return
@@ -117,7 +117,7 @@ class Checkpoint:
 
 
 def require_samples(n: int, seed: int | None) -> None:
-    """Raise InputError unless so many samples can be drawn with this seed."""
+    """Raise InputError unless n and the seed are whole numbers in their ranges."""
     require_whole("the number of samples", n, 0, MAX_COUNT)
     require_whole("the seed", seed or 0, 0, 2**63 - 1)
 
@@ -169,7 +169,7 @@ def save(
 
 
 def _keep(path: Path) -> None:
-    """Give the file its second name, so that there is a checkpoint under the first at every moment. Raises: OSError."""
+    """Link the file as PREVIOUS, so that a checkpoint exists under the first name at every moment. Raises: OSError."""
     previous = path.with_name(PREVIOUS)
     ours(previous).unlink(missing_ok=True)
     try:
@@ -181,7 +181,7 @@ def _keep(path: Path) -> None:
 
 
 def portable(config: Config, data_name: str) -> dict[str, Any]:
-    """The configuration without paths and without what only concerns reporting: equal for equal runs anywhere."""
+    """The configuration without paths and without settings of reporting: equal for equal runs on any machine."""
     return {**config.to_dict(places=False, report=False), "data": data_name}
 
 
@@ -207,7 +207,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _read(path: Path) -> Checkpoint:
-    """First all that the header says is checked; then the tensors are read."""
+    """Read a file: the header and the description are checked before any tensor is read. Raises: InputError."""
     with opened(path) as file:
         config, space = _described(path, file.meta)
         _check_shapes(path, config, space, file.shapes)

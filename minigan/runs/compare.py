@@ -1,8 +1,8 @@
-"""The same training steps by NumPy and by other operations, side by side: how far each tensor differs.
+"""The same training steps by NumPy and by other operations, side by side: how much each tensor differs.
 
-Both make the same steps from the same weights, noise and minibatches; the noise that the other side would draw is compared
-by itself. Before each step the other side is given NumPy's weights and moments, so that each step is compared by itself:
-left to themselves, two correct sides part too, because Adam turns a gradient that is all rounding into a step of full length.
+Both make the same steps from the same weights, noise and minibatches; the noise that the other side draws is compared
+separately. Before each step the other side receives NumPy's weights and moments, so that each step is compared alone:
+otherwise two correct sides diverge too, because Adam turns a gradient that is only rounding error into a step of full length.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from minigan.nn.gan import GAN
 SIZE = 64
 NOISE = "latent points"
 LEAD = 5
-"""Steps that NumPy makes first, alone: in its very first step Adam moves every weight by the full learning rate, in a
-direction that rounding decides where the gradient is nothing else."""
+"""Steps that NumPy makes alone at the beginning: in its first step Adam moves every weight by the full learning rate, in a
+direction that rounding decides where the gradient is only rounding error."""
 
 BOUNDS = {"float32": 1e-4, "float64": 1e-9}
 """Largest relative difference of a tensor after one step. A sum in another order differs by some units in the last place;
@@ -33,10 +33,10 @@ NOISE_BOUND = 1e-6
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a tensor differs between both sides after a step.
+    """The difference of a tensor between both sides after a step.
 
-    relative: |a - b| / |a|, Euclidean norms: a weight whose gradient is rounding alone (the last bias of a relativistic
-    discriminator is one) may move the other way and counts as the one number that it is.
+    relative: |a - b| / |a|, Euclidean norms: a weight whose gradient is only rounding error (as that of the last bias of a
+    relativistic discriminator) may move in the other direction, and counts as one number among many.
     ulps: max |a - b| in units in the last place of max |a|.  Both are infinite where a number is not finite, or a is 0.
     """
 
@@ -48,10 +48,9 @@ class Difference:
 
 def settings(dtype: str, objective: str, update: str) -> Config:
     """Small networks that use everything: penalties in every other step, Adam with both moments, the average."""
-    return Config(
-        latent=16, hidden=(128, 128), batch_size=64, objective=objective, update=update, r1=1.0, r2=1.0, penalty_every=2,
-        beta1=0.5, lr_generator=1e-3, lr_discriminator=1e-3, dtype=dtype, steps=1000,
-    )  # fmt: skip
+    networks = Config(latent=16, hidden=(128, 128), batch_size=64, dtype=dtype, objective=objective)
+    penalised = networks.replace(r1=1.0, r2=1.0, penalty_every=2)
+    return penalised.replace(update=update, steps=1000, beta1=0.5, lr_generator=1e-3, lr_discriminator=1e-3)
 
 
 def compare(step: int, tensor: str, a: np.ndarray, b: np.ndarray) -> Difference:

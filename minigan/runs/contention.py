@@ -1,7 +1,7 @@
-"""What other processes take of the processors: timings mean little where they take much, and threads that spin lose most.
+"""The processor time that other processes take: where it is much, timings mean little, and spinning threads lose most.
 
-Linux says it in /proc. On another system psutil says how busy the processors are, where it is installed. What is not known is
-nan, and every comparison with nan is false: so nothing is said.
+It is read from /proc on Linux, and elsewhere from psutil where that is installed. Unknown values are nan, for which every
+comparison is false: so nothing is reported.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ LOAD = 0.10
 """Share of the processors that other processes may use before a timing is uncertain."""
 
 WAITING = 0.20
-"""Threads of a run that may wait for a processor, on average, before it is worth a sentence."""
+"""Average number of a run's threads that wait for a processor, above which it is reported."""
 
 INTERVAL = 2.0
-"""Seconds from one look of a training run to the next; the system counts processor time in hundredths of a second."""
+"""Least seconds between two readings of a training run; the system counts processor time in hundredths of a second."""
 
 PROC = Path("/proc")
 
@@ -37,7 +37,7 @@ def cores() -> int:
 
 
 def busy_seconds() -> float:
-    """Seconds that those processors have worked, for whichever process; nan where nothing says so."""
+    """Seconds that those processors have been busy, for any process; nan where unknown."""
     try:
         text = (PROC / "stat").read_text(encoding="ascii")
         rows = [line.split() for line in text.splitlines() if line.startswith("cpu")]
@@ -56,13 +56,13 @@ def busy_seconds() -> float:
 
 
 def own_seconds() -> float:
-    """Seconds that this process has computed, with the children that have ended."""
+    """Processor seconds of this process and its children that have ended."""
     times = os.times()
     return time.process_time() + times.children_user + times.children_system
 
 
 def waits() -> dict[str, float]:
-    """Seconds that each thread of this process was ready to run and had no processor, by its number; empty if not known."""
+    """Seconds that each thread of this process, by its number, was ready to run and had no processor; empty if unknown."""
     found = {}
     for path in (PROC / "self" / "task").glob("*/schedstat"):
         with suppress(
@@ -74,7 +74,7 @@ def waits() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Contention:
-    """What happened between two readings.
+    """The use of the processors between two readings.
 
     others: processors that other processes kept busy, on average.  cores: how many there are for this one.
     waiting: how many threads of this process were ready to run and had none, on average.
@@ -94,7 +94,7 @@ class Contention:
 
 
 class Meter:
-    """Contention from one reading to the next. own: seconds computed by all that does not count as another process."""
+    """Contention from one reading to the next. own: processor seconds of everything that is not another process."""
 
     def __init__(self, own: Callable[[], float] = own_seconds) -> None:
         self.own = own
@@ -108,24 +108,24 @@ class Meter:
         return time.monotonic() - self.before[0]
 
     def read(self) -> Contention:
-        """What happened since the last reading."""
+        """The contention since the last reading."""
         (then, busy, own, waited), self.before = self.before, self._now()
         wall, ran = max(self.before[0] - then, 1e-9), max(0.0, self.before[2] - own)
         others = (self.before[1] - busy - ran) / wall
-        if others < 0:  # what two clocks say of one thing differs a little
+        if others < 0:  # two clocks differ a little
             others = 0.0
         waiting = sum(max(0.0, now - waited.get(thread, 0.0)) for thread, now in self.before[3].items())
         return Contention(others, cores(), waiting / wall)
 
 
 class Notice:
-    """Tells a training run once that other processes hold it up; looks every INTERVAL seconds at most."""
+    """Reports once that other processes slow a training run down; reads the meter every INTERVAL seconds at most."""
 
     def __init__(self, meter: Meter) -> None:
         self.meter: Meter | None = meter
 
     def __call__(self) -> Contention | None:
-        """What held the run up since the last look; None where nothing did, it has been said, or it is too soon."""
+        """The contention since the last reading; None where there was none, it was reported before, or it is too soon."""
         if self.meter is None or self.meter.age() < INTERVAL:
             return None
         found = self.meter.read()

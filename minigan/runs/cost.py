@@ -1,9 +1,9 @@
-"""What a training step costs: counted from one real step, and held against what this machine can do.
+"""The cost of a training step: counted from one real step, and compared with what this machine can do.
 
-The matrix products are recorded as a step makes them, so nothing here can drift from `gan.py`. Timed by themselves they
-are the floor for anything that is built on the same BLAS.
+The matrix products are recorded from a step, so the count follows `gan.py`. Timed alone, they are the lower bound for anything
+built on the same BLAS.
 
-What a step needs is known before anything is taken: the same step is made on arrays that have a shape but no memory
+The memory of a step is known before any is allocated: the same step is made on arrays that have a shape but no memory
 (`Hollow`), and what does not fit is refused.
 """
 
@@ -31,17 +31,17 @@ Product = tuple[Array, Array, Array]
 """(a, b, out) of one `dot(a, b, out=out)`."""
 
 PATIENCE = 0.3
-"""Seconds for which something is timed."""
+"""Least seconds for which something is timed."""
 
 MOST = 4
-"""Threads that a program takes unless told (--threads): what more of them gain has not been measured."""
+"""Most threads that a program takes without --threads; the gain of more has not been measured."""
 
 QUEUE = 5e-3
-"""Seconds that a device is given to do before it is waited for."""
+"""Seconds of work that are queued on a device before it is synchronised."""
 
 
 class Counter:
-    """An array module that keeps its matrix products, and counts the bytes of the arrays it makes."""
+    """An array module that records its matrix products, and counts the bytes of the arrays it makes."""
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
@@ -67,7 +67,7 @@ class Counter:
 
 
 class Hollow(np.ndarray):
-    """An array of any shape over a single number: it has a type, a size and views, and there is nothing to compute with."""
+    """An array of any shape over a single number: it has a type, a size and views, but no values to compute with."""
 
     def copy(self, *_: Any, **__: Any) -> Hollow:
         return self
@@ -80,7 +80,7 @@ class Hollow(np.ndarray):
 
 
 class Outline:
-    """NumPy for hollow arrays: what would write to `out` leaves it alone."""
+    """NumPy for hollow arrays: functions do not write to `out`."""
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(np, name)
@@ -116,10 +116,10 @@ class OutlineOps(Ops):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step needs.
+    """Matrix products and memory of a training step.
 
-    products: of a step without penalties and, where they are due, of one with them; state and work: bytes of weights,
-    gradients, optimisers and averages, and of everything that belongs to a batch.
+    plain, penalised: the products of a step without and with penalties. state: bytes of weights, gradients, optimisers and
+    averages. work: bytes of everything that belongs to a batch.
     """
 
     gan: GAN
@@ -130,17 +130,17 @@ class Cost:
 
     @property
     def saving(self) -> int:
-        """Bytes of a checkpoint, which are there twice while it is written: as tensors and as a file."""
+        """Bytes for writing a checkpoint, which is in memory twice: as tensors and as the content of the file."""
         return 2 * sum(array.nbytes for array in self.gan.state().values())
 
     def needed(self, backend: Ops) -> tuple[int, int]:
-        """Bytes that training takes where the arrays are, and on the host beside a device."""
+        """Bytes that training needs on the backend, and besides on the host of a device."""
         networks = self.state + self.work + self.partial_sums(backend)
         return (networks + self.saving, 0) if backend.name == "numpy" else (networks, self.saving)
 
     def partial_sums(self, backend: Ops) -> int:
-        """Bytes that programs for several threads take at most: each further one has weight gradients of its own, in each
-        program of a step (`Phase`)."""
+        """Most bytes of the partial sums of programs: each thread but the first has its own weight gradients, in each program
+        of a step (`Phase`)."""
         c = self.gan.config
         threads = 1 if backend.threads is None else min(c.threads or MOST, os.cpu_count() or 1)
         programs = (1 + (c.discriminator_steps > 1)) * (1 + (c.has_penalties and c.penalty_every > 1))
@@ -155,7 +155,7 @@ class Cost:
 
 
 def count(config: Config, size: int, fill: Callable[[Array, int], None] | None, backend: Ops) -> Cost:
-    """The cost of a step on samples of `size` values, from a network that makes one or two steps; of no step without `fill`."""
+    """The cost of a step on samples of `size` values, from making one or two steps; without `fill` only the memory."""
     counter = Counter(backend.reference().xp)
     gan = GAN(config.replace(kernels="reference"), size, backend.reference(counter))
     steps: list[list[Product]] = [[]]
@@ -174,10 +174,10 @@ def count(config: Config, size: int, fill: Callable[[Array, int], None] | None, 
 
 
 def outline(config: Config, size: int, backend: Ops, *, steps: bool = True) -> Cost:
-    """What `count` counts, without the memory; without `steps` no products. Raises: InputError where there are more numbers
-    than addresses."""
+    """The result of `count`, without allocating its memory; without `steps` no products are counted. Raises: InputError
+    where there are more numbers than addresses."""
     parameters = parameter_count((config.latent, *config.hidden, size)) + parameter_count((size, *config.hidden, 1))
-    # a vector is gone through in blocks: a thousand of them are enough for an outline, whatever its length
+    # vectors are processed in blocks: a thousand of them are enough for an outline, whatever the length
     block = None if backend.block is None else max(backend.block, parameters >> 10)
     try:
         return count(config, size, (lambda out, i: None) if steps else None, OutlineOps(block=block))
@@ -188,7 +188,7 @@ def outline(config: Config, size: int, backend: Ops, *, steps: bool = True) -> C
 
 
 def require(cost: Cost, backend: Ops) -> None:
-    """Raise InputError where networks of this cost do not fit into memory, before any of it is taken."""
+    """Raise InputError where networks of this cost do not fit into memory, before any of it is allocated."""
     gan = cost.gan
     what = f"training networks of {gan.generator.count + gan.discriminator.count:,} parameters"
     remedy = "try a smaller --hidden, --latent or --batch-size (--explain says what takes how much)"
@@ -208,7 +208,7 @@ def moved(products: Sequence[Product]) -> int:
 
 
 def queued(call: Callable[[], object], backend: Ops) -> int:
-    """How many calls fill QUEUE seconds of a device, as training asks it for several; one on the host. Warms the call up."""
+    """The number of calls that fill QUEUE seconds of a device, as training queues several; 1 on the host. Warms the call up."""
     for _ in range(4):  # of a graph the second call is the recording, and two are on trial
         start = time.perf_counter()
         call()
@@ -218,7 +218,7 @@ def queued(call: Callable[[], object], backend: Ops) -> int:
 
 
 def seconds(call: Callable[[], None], backend: Ops) -> float:
-    """The median time of a call, one of as many as are `queued`."""
+    """The median time of a call in seconds, when as many are queued as `queued` says."""
     calls = queued(call, backend)
     times: list[float] = []
     began = time.perf_counter()
@@ -232,7 +232,7 @@ def seconds(call: Callable[[], None], backend: Ops) -> float:
 
 
 def counted(cost: Cost, data: int) -> list[str]:
-    """What was counted, for people; data: bytes of the training rows."""
+    """The counted cost as lines of text; data: bytes of the training rows."""
     gan, config = cost.gan, cost.gan.config
 
     def shape(sizes: Sequence[int]) -> str:
@@ -261,8 +261,8 @@ def counted(cost: Cost, data: int) -> list[str]:
 
 
 def lines(cost: Cost, gan: GAN, make: Callable[[int], None], data: int) -> list[str]:
-    """The explanation for people. gan: the networks to time; make(n): n training steps of them; data: bytes of the
-    training rows."""
+    """The counted and the measured cost as lines of text. gan: the networks to time; make(n): n training steps of them; data:
+    bytes of the training rows."""
     config = gan.config
 
     def products() -> None:

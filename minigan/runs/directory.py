@@ -1,4 +1,4 @@
-"""A run directory: what a training run leaves on disk, and where.
+"""A run directory: the files of a training run.
 
 config.json                everything needed to run it again, with versions
 metrics.jsonl              one JSON object per logged step
@@ -100,23 +100,24 @@ class Run:
         return run
 
     def _take_pictures(self) -> None:
-        """Make and hold samples/, and remove what a killed process was writing. Raises: InputError, OSError."""
+        """Make and hold samples/, and remove temporary files of a killed process. Raises: InputError, OSError."""
         if not os.path.lexists(self.pictures):
             self.pictures.mkdir()
-        if self.pictures.is_symlink() or not self.pictures.is_dir():  # by a link, pictures elsewhere would be removed
+        if (
+            self.pictures.is_symlink() or not self.pictures.is_dir()
+        ):  # through a link, pictures elsewhere would be removed
             raise InputError(f"{self.pictures}: is no directory, or a link to one; put a directory in its place.")
         self._hold(self.pictures, lock=False)
-        for file in (
-            self.config, self.metrics, self.samples, self.curves, self.animation, self.neighbours, self.checkpoint, self.best
-        ):  # fmt: skip
-            if file.is_dir():  # said now rather than when it is to be written
+        pictures = self.samples, self.curves, self.animation, self.neighbours
+        for file in (self.config, self.metrics, *pictures, self.checkpoint, self.best):
+            if file.is_dir():  # reported now rather than when it is written
                 raise InputError(f"{file}: is a directory; move it away.")
             remove_temporaries(self.path, file.name)
         remove_temporaries(self.pictures, "step-*.png")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """The lock, given back only where the block fails. Raises: InputError where another process holds it."""
+        """Lock the directory, and release it only if the block fails. Raises: InputError where another process holds it."""
         self.lock()
         try:
             yield
@@ -125,13 +126,13 @@ class Run:
             raise
 
     def lock(self) -> None:
-        """Hold the directory until this process ends. Raises: InputError where another process does; OSError."""
+        """Hold the directory until `release` or the end of this process. Raises: InputError where another does; OSError."""
         if not self._hold(self.path, lock=True):
             raise InputError(f"{self.path}: another process is training there; wait for it, or stop it first.")
 
     @contextmanager
     def visited(self) -> Iterator[None]:
-        """Around writing into a run that another process may hold: it must stay the same directory. Raises: OSError."""
+        """Write into a run that another process may hold: `ours` checks that it stays the same directory. Raises: OSError."""
         hold(self.path, lock=False)
         try:
             yield
@@ -145,20 +146,20 @@ class Run:
         return free
 
     def release(self) -> None:
-        """Let another process have the directory. Raises: OSError."""
+        """Release the directory for other processes. Raises: OSError."""
         while self._held:
             let_go(self._held.pop())
 
     def write_config(self, config: Config, backend: Ops) -> None:
-        """config.json. Raises: OSError."""
+        """Write config.json. Raises: OSError."""
         write_json(self.config, {"config": config.to_dict(), "versions": versions(backend)})
 
     def read_config(self) -> Config:
-        """Raises: InputError."""
+        """The settings in config.json. Raises: InputError."""
         return load_config(self.config, of_a_run=True)
 
     def append(self, record: dict[str, Any]) -> None:
-        """One line of metrics.jsonl. Raises: OSError."""
+        """Append a line to metrics.jsonl. Raises: OSError."""
         append(self.metrics, json.dumps(record) + "\n")
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -191,7 +192,7 @@ class Run:
         return any(os.path.lexists(path) for path in saved) or bool(self.frames())
 
     def rewind(self, step: int) -> None:
-        """Forget lines and pictures after `step`: a resumed run makes them again. Raises: InputError, OSError."""
+        """Remove log lines and pictures after `step`: a resumed run makes them again. Raises: InputError, OSError."""
         with replacing(self.metrics) as file:
             for line, record in self._lines():
                 if record["step"] <= step:
@@ -203,7 +204,7 @@ class Run:
                 ours(picture).unlink()
 
     def picture(self, step: int) -> Path:
-        """Where the sample picture of a step is."""
+        """The path of the sample picture of a step."""
         return self.pictures / f"step-{step:08d}.png"
 
     def frames(self) -> list[Path]:
@@ -212,7 +213,7 @@ class Run:
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """What a line of metrics.jsonl records; None where it is no record, or holds a number that is not a finite float."""
+    """The record in a line of metrics.jsonl; None where it is no record, or holds a number that is not a finite float."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -226,7 +227,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 def find_data(run: str, config: Config, *, told: bool) -> Data:
-    """The data of a run, which may have moved; told: they were named on the command line. Raises: InputError."""
+    """The data of a run, which may have moved; told: --data was given. Raises: InputError."""
     try:
         return load(config.data, config.data_dir, config.image_size)
     except InputError as error:
@@ -243,7 +244,7 @@ def load_config(path: str | Path, *, of_a_run: bool = False) -> Config:
 
 
 def versions(backend: Ops) -> dict[str, str]:
-    """What this run was made with, for people who repeat it."""
+    """The versions and the device with which a run is made, for repeating it."""
     result = {
         "minigan": __version__,
         "python": platform.python_version(),

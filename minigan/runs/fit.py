@@ -1,4 +1,4 @@
-"""A whole run, for Python and for `python -m minigan.train`: prepare it, train, and draw what sums it up."""
+"""A whole run, from Python or by `python -m minigan.train`: prepare, train, and draw the final pictures."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def fit(
 
 
 def perform(session: Session, stop: Stop) -> float:
-    """Train to the end, or until `stop`, and draw the pictures that sum up the run; the seconds that training took.
+    """Train to the end, or until `stop`, and draw the final pictures; returns the seconds of training.
 
     Raises: DivergenceError, OutputError.
     """
     began = time.perf_counter()
     try:
-        silent = np.errstate(all="ignore")  # check_finite says it better than NumPy's warnings
+        silent = np.errstate(all="ignore")  # check_finite replaces NumPy's warnings
         with stop.listening(), silent, cli.saying_warnings(FallbackWarning):
             train(session, stop)
             session.backend.synchronize()
@@ -73,7 +73,7 @@ def perform(session: Session, stop: Stop) -> float:
 
 
 def unwritable(error: OSError | InputError, step: int, run: Run) -> str:
-    """A sentence about a file that could not be written, or one that could not be read, and what to do."""
+    """A sentence that names a file that could not be written or read, and the remedy."""
     if isinstance(error, InputError):
         return (
             f"step {step}: {str(error).removesuffix('.')}; the last checkpoint is intact. "

@@ -15,9 +15,9 @@ from minigan.runs.checkpoint import Checkpoint, load
 
 
 def identify(data: Data, all_data: bool) -> dict[str, Any]:
-    """What tells a run's data from others, but for their `Space`: all that training and its measures can see.
+    """What identifies a run's data besides their `Space`: everything that training and its measures can see.
 
-    name: for people alone; samples: rows that are trained on; training, held_out, labels: SHA-256 of these arrays; unit.
+    name: informative only; samples: rows that are trained on; training, held_out, labels: SHA-256 of these arrays; unit.
     """
     labels = data.labels or {}
     return {
@@ -31,9 +31,9 @@ def identify(data: Data, all_data: bool) -> dict[str, Any]:
 
 
 def as_trained(data: Data, run: str | os.PathLike[str], all_data: bool) -> Data:
-    """The data with the digits that a run or checkpoint was trained on.
+    """The data in the precision in which a run or checkpoint was trained on them.
 
-    Tables were once stored in float32 whatever that did to their digits. A run that began so stays so, with a warning.
+    Earlier versions stored all tables in float32, even where that loses digits. Their runs stay so, with a warning.
     """
     if data.train.dtype != np.float64:
         return data
@@ -41,7 +41,7 @@ def as_trained(data: Data, run: str | os.PathLike[str], all_data: bool) -> Data:
         warnings.simplefilter("ignore")
         try:
             known = load(run).data
-        except InputError:  # none yet, or an unusable one: whoever needs it says so
+        except InputError:  # none yet, or an unusable one: reported where it is needed
             return data
     before = data.rounded()
     rounded = identify(before, all_data)["training"], _sha256_of_rows(before.part(all_data))
@@ -54,7 +54,7 @@ def as_trained(data: Data, run: str | os.PathLike[str], all_data: bool) -> Data:
 
 
 def check_data(saved: Checkpoint, data: Data, run: str, given: str) -> None:
-    """Compare data with those that a checkpoint was trained on, in all that it holds of them; older ones hold less.
+    """Compare data with those that a checkpoint was trained on, in everything that it records of them; older ones record less.
 
     Raises: InputError, which names `run` and the data `given`, and says in what they differ.
     """

@@ -1,4 +1,4 @@
-"""The training loop: steps, and on the way the log, the measures, the pictures and the checkpoints."""
+"""The training loop: steps, and between them the log, the measures, the pictures and the checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from minigan.runs.threads import held_up, limited_threads, original_threads
 
 
 def train(session: Session, stop: Stop) -> None:
-    """Make the steps that are left, and log, measure, draw and save on the way. Raises: DivergenceError, OSError."""
+    """Make the remaining steps; log, measure, draw and save between them. Raises: DivergenceError, OSError."""
     from minigan.runs.progress import training_bar  # here, because its import may be refused
 
     config, gan, watch = session.config, session.gan, session.watch

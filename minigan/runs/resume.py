@@ -1,4 +1,4 @@
-"""Continuing a run: the settings that may change, and the checkpoint to go on from."""
+"""Resuming a run: the settings that may change, and the checkpoint to continue from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAY_CHANGE = ("steps", "schedule_steps", "data", "data_dir")
 
 
 def resumed_config(base: Config, given: dict[str, Any]) -> Config:
-    """A run's settings with the few changes that resuming allows. Raises: InputError, with both values."""
+    """A run's settings with the changes that resuming allows. Raises: InputError, with both values."""
     fixed = [f.name for f in dataclasses.fields(Config) if f.metadata["kind"] == "science" and f.name not in MAY_CHANGE]
     for name in fixed:
         if given.get(name, getattr(base, name)) != getattr(base, name):
@@ -30,7 +30,7 @@ def resumed_config(base: Config, given: dict[str, Any]) -> Config:
 
 
 def saved_state(run: Run, config: Config, data: Data) -> checkpoint.Checkpoint | None:
-    """The checkpoint to go on from; None where the process was killed before it wrote the first, so nothing is lost.
+    """The checkpoint to continue from; None where the process was killed before it wrote the first, so nothing is lost.
 
     Raises: InputError where it is unusable, or belongs to other data or settings.
     """

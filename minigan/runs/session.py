@@ -1,4 +1,4 @@
-"""A run in memory: its parts wired together, and what it saves, measures and draws."""
+"""A run in memory: its parts wired together; saving, measuring, sampling and drawing."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ class Session:
         return x.reshape(n, *self.data.space.shape)
 
     def preview(self, raw: bool = False) -> np.ndarray:
-        """The samples that pictures show: always the same latent points. In data units."""
+        """The generated samples of pictures, in data units: always from the same latent points."""
         n = self.data.space.previewed
         return self.scaler.to_data(self.gan.sample(n, stream=streams.PREVIEW, raw=raw), self.data.space)
 
     def real(self) -> np.ndarray:
-        """As many real samples, always the same. In data units."""
+        """The real samples of pictures, in data units: always the same ones."""
         return self.data.values(self.data.train[: self.data.space.previewed])
 
     def draw_progress(self) -> None:

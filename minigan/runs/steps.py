@@ -1,9 +1,9 @@
-"""Training steps on the minibatches of some data: one by one, or whole steps as one launch.
+"""Training steps on the minibatches of a data set: one by one, or whole steps as one launch.
 
 Before the passes of a minibatch its rows must be gathered, its latent points drawn, and the coefficients written that change
-with the step. `GAN.train_step` does each from the host. With `--kernels cuda` the device does all of it by itself (`Launch`):
-tables laid out for many steps ahead hold the rows and the coefficients of each minibatch, and a counter in device memory says
-which minibatch it is. So a launch of one or several steps is the same every time, and the host only relaunches it.
+with the step. `GAN.train_step` does each from the host. With `--kernels cuda` the device does all of it (`Launch`): tables
+written for many steps ahead hold the rows and the coefficients of each minibatch, and a counter in device memory is the number
+of the minibatch. So a launch of one or several steps is the same every time, and the host only relaunches it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from minigan.nn.coefficients import Phase
 from minigan.nn.gan import GAN
 
 AHEAD = 1 << 17
-"""Samples for which the tables are laid out (1 MiB of indices), or those of one launch, if they are more."""
+"""Samples for which the tables are written at once (1 MiB of indices), or those of one launch if they are more."""
 
 Phases = tuple[Phase, ...]
 """`Phase.of` each minibatch of a launch."""
@@ -29,7 +29,7 @@ Phases = tuple[Phase, ...]
 
 def steps_of(gan: GAN, batches: Batches, most: int = 1) -> Steps:
     """The stepper for the backend of `gan`, with at most `most` steps per launch. Raises: InputError for data of another size."""
-    batches.require_fit(gan.real.x.shape)
+    batches.require_fit(gan.batch.real.x.shape)
     return Launch(gan, batches, most) if gan.ops.launches else Steps(gan, batches)
 
 
@@ -57,7 +57,7 @@ class Steps:
 
 
 class Launch(Steps):
-    """`most` training steps at once, or one. They compute what `GAN.train_step` does, to the bit."""
+    """`most` training steps at once, or one; bit for bit those of `GAN.train_step`."""
 
     def __init__(self, gan: GAN, batches: Batches, most: int = 1) -> None:
         super().__init__(gan, batches)
@@ -76,14 +76,15 @@ class Launch(Steps):
         self.programs: dict[Phases, Callable[[], None]] = {}
 
     def fits(self, wanted: int) -> int:
-        """`most` steps or one. Full launches begin at multiples of `most`: so there are few kinds of them, each
-        of which is recorded, and none goes beyond the tables."""
+        """`most` steps or one. Launches of `most` steps begin at multiples of it: so there are few kinds, each of which is
+        recorded, and none reads beyond the tables."""
         return self.most if wanted >= self.most and self.gan.step % self.most == 0 else 1
 
     def make(self, steps: int) -> None:
+        """Perform `steps` steps, from `fits`: the first launch of a kind is recorded, later ones replay it."""
         assert steps == self.fits(steps)
         first, count = self.gan.step * self.each, steps * self.each
-        if self.at != first:  # nothing has been launched, or steps were made in another way
+        if self.at != first:  # the first launch, or after steps that were not launched
             self.look_ahead(first, self.turns)
         if self.at != first or first % self.turns == 0:
             self.lay_out(first)
@@ -94,27 +95,30 @@ class Launch(Steps):
         self.programs[phases]()
         self.gan.step += steps
         self.at = first + count
-        self.look_ahead(first + self.turns, count)  # while the device is busy, so that it need not wait when tables end
+        self.look_ahead(
+            first + self.turns, count
+        )  # while the device is busy, so that it does not wait at the end of the tables
 
     def lay_out(self, first: int) -> None:
-        """Put the tables for minibatch `first` and those after it on the device, and set its counter to it."""
+        """Copy the tables that begin with minibatch `first` to the device, and set its counter to `first`."""
         backend = self.gan.ops
         backend.fill(self.chosen, self.next_chosen)
         backend.fill(self.table, self.next_table)
         backend.fill(self.counter, (first,))
 
     def look_ahead(self, first: int, count: int) -> None:
-        """Write the rows of `count` minibatches from `first` on into the next tables."""
+        """Write the entries of `count` minibatches, from `first` on, to the next tables on the host."""
         for i in range(first, first + count):
             self.next_chosen[i % self.turns] = self.batches.chosen(i)
             self.next_table[i % self.turns] = self.gan.coefficients.of(i)
 
     def passes(self, phases: Phases) -> None:
-        """What a launch computes: the same operations on the same memory whenever it is called."""
+        """The operations of a launch: the same ones on the same memory in every call."""
         gan, ops, batches = self.gan, self.ops, self.batches
         for ahead, phase in enumerate(phases):
-            ops.minibatch(self.counter, ahead, batches.rows, self.chosen, batches.offset, batches.factor, gan.batch.real.x,
-                          gan.z, gan.config.seed, streams.LATENT, self.table, gan.coefficients.array)  # fmt: skip
+            source = batches.rows, self.chosen, batches.offset, batches.factor, gan.batch.real.x
+            latent = gan.z, gan.config.seed, streams.LATENT
+            ops.minibatch(self.counter, ahead, *source, *latent, self.table, gan.coefficients.array)
             if phase.penalise and gan.config.gradient_penalty > 0:
                 ops.draw("uniform", gan.batch.mix, gan.config.seed, streams.INTERPOLATION, ahead, self.counter)
             gan.passes(phase)

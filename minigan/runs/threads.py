@@ -1,4 +1,4 @@
-"""Threads of the CPU during training, and a notice for people where other processes take the processors."""
+"""Threads of the CPU during training, and the notice where other processes take the processors."""
 
 from __future__ import annotations
 
