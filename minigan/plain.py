@@ -205,3 +205,31 @@ def train_step(G: Player, D: Player, average: Theta, x: Array, z: Array, mix: Ar
     G.adam(gradient, t, c.lr_generator, c.beta1, c.beta2)
     decay = min(c.ema, (1 + t) / (10 + t))
     average[:] = [mean + (1 - decay) * (theta - mean) for mean, theta in zip(average, G.theta, strict=True)]
+
+
+# -------------------------------------------------------------------------------------------------------------- a run
+
+
+def player(sizes: tuple[int, ...], names: tuple[str, ...], rng: np.random.Generator) -> Player:
+    """A network sizes[0] -> sizes[1] -> ... that has learned nothing: b = 0, and the variance of W as follows.
+
+    2 / ((1 + a^2) I) before a ReLU with slope a for z < 0 (He et al. 2015), 2 / (I + O) before all else (Glorot and Bengio
+    2010): so the layers' values begin at much the same size.
+    """
+    theta: Theta = []
+    for inputs, outputs, name in zip(sizes, sizes[1:], names, strict=False):
+        leak = {"relu": 0.0, "leaky-relu": LEAK}.get(name)
+        variance = 2 / (inputs + outputs) if leak is None else 2 / ((1 + leak**2) * inputs)
+        theta += [rng.normal(size=(inputs, outputs)) * np.sqrt(variance), np.zeros(outputs)]
+    return Player(theta, names, [0 * w for w in theta], [0 * w for w in theta])
+
+
+def train(G: Player, D: Player, data: Array, c: Any, rng: np.random.Generator) -> Theta:
+    """`c.steps` training steps on the rows of data (n, d). Returns the average of G's weights: what is sampled from."""
+    average = list(G.theta)
+    for t in range(1, c.steps + 1):
+        x = data[rng.integers(len(data), size=c.batch_size)]
+        z = rng.normal(size=(c.batch_size, c.latent))
+        mix = rng.uniform(size=(c.batch_size, 1))
+        train_step(G, D, average, x, z, mix, t, c)
+    return average

@@ -13,7 +13,7 @@ from minigan import plain
 from minigan.backends import Ops
 from minigan.backends import noise as streams
 from minigan.backends.activations import ACTIVATIONS
-from minigan.config import UPDATES
+from minigan.config import UPDATES, Config
 from minigan.nn.gan import GAN
 from minigan.nn.gradcheck import numerical_gradient, relative_error
 from minigan.nn.objectives import OBJECTIVES
@@ -150,3 +150,26 @@ def test_training_steps_are_those_of_the_page(
         # the gradient of D's last bias is 0 in a loss of differences; what rounding leaves of it, Adam divides by 1e-8
         for a, b in zip(got, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_weights_begin_as_the_packages_do(name: str) -> None:
+    W, b = plain.player((300, 200), (name,), np.random.default_rng(0)).theta
+    assert W.shape == (300, 200) and not b.any()
+    assert np.mean(W**2) == pytest.approx(ACTIVATIONS[name].variance(300, 200), rel=0.03)
+
+
+def test_the_page_trains_by_itself() -> None:
+    """Samples that begin around 0 go to where the data are; the same seed gives the same run."""
+
+    def run() -> np.ndarray:
+        rng = np.random.default_rng(0)
+        config = Config(objective="relativistic", r1=0.1, r2=0.1, latent=2, batch_size=32, steps=300)
+        G = plain.player((2, 16, 2), ("leaky-relu", "identity"), rng)
+        D = plain.player((2, 16, 1), ("leaky-relu", "identity"), rng)
+        average = plain.train(G, D, rng.normal(size=(500, 2)) * 0.2 + [1.5, -1], config, rng)
+        return plain.forward(average, G.names, rng.normal(size=(500, 2)))[0]
+
+    x = run()
+    np.testing.assert_allclose(x.mean(axis=0), [1.5, -1], atol=0.3)
+    np.testing.assert_array_equal(x, run())
