@@ -21,21 +21,16 @@ Parameters = tuple[Array, Array]
 
 @dataclass
 class DenseTape:
-    """What one pass through a dense layer leaves behind.
+    """What one pass of B rows through a dense layer I -> O leaves behind; from `u` on, what gradient penalties need."""
 
-    y: the output. slope: phi'(y). dz: dLoss/dZ. For gradient penalties also: u, t: how Z and Y move along a direction (one
-    array where U is not needed); in networks with a curved activation bend: the terms of phi'', e: the deltas of the second
-    reverse pass; in others mix (B, I): ds * X + T.
-    """
-
-    y: Array
-    slope: Array
-    dz: Array
-    u: Array = None
-    t: Array = None
-    bend: Array = None
-    e: Array = None
-    mix: Array = None
+    y: Array  # (B, O)  phi(Z), the output
+    slope: Array  # (B, O)  phi'(Z)
+    dz: Array  # (B, O)  dLoss/dZ, the delta
+    u: Array = None  # (B, O)  how Z moves along a direction; the array t, where it is not needed
+    t: Array = None  # (B, O)  how Y moves along it
+    bend: Array = None  # (B, O)  the terms of phi'', in networks with a curved activation
+    e: Array = None  # (B, O)  the deltas of the second reverse pass, in these networks too
+    mix: Array = None  # (B, I)  ds * X + T_in, in networks without
 
     def rows(self, lo: int, hi: int) -> DenseTape:
         """A view of rows lo:hi."""

@@ -46,18 +46,14 @@ class Parameters:
 
 
 class Tape:
-    """What a pass of rows x (B, I) through a network leaves behind.
-
-    x: the input (a reference: it must not change before the backward pass). layers: a tape for each layer. dx (B, I):
-    dLoss/dx. ones (B, O): to seed a backward pass with. v (B, I): directions to move along, for gradient penalties.
-    """
+    """What a pass of B rows through a network leaves behind."""
 
     def __init__(self, layers: list[DenseTape], dx: Array, ones: Array, v: Array | None) -> None:
-        self.layers = layers
-        self.x: Array = None
-        self.dx = dx
-        self.ones = ones
-        self.v = v
+        self.layers = layers  # a tape for each layer
+        self.x: Array = None  # (B, I)  the input: a reference, which must not change before the backward pass
+        self.dx = dx  # (B, I)  dLoss/dx
+        self.ones = ones  # (B, O)  to seed a backward pass with
+        self.v = v  # (B, I)  directions to move along, for gradient penalties
 
     def __len__(self) -> int:
         """B, the number of rows."""
