@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import inspect
 import re
 import shlex
 import tomllib
@@ -197,3 +198,18 @@ def test_what_a_package_complains_of_when_it_is_imported_is_one_line(monkeypatch
     with pytest.warns(FallbackWarning) as said:
         assert get_ops("cupy").device == "Card 9"
     assert [str(w.message) for w in said] == ["cupy: NUMBA_DEBUG is no number."]
+
+
+OF_THEIR_OWN = {"NumbaOps": {"guarded"}, "CudaOps": {"launch", "draw", "minibatch", "advance"}}
+"""Public methods that `Ops` lacks: what a class uses itself, and what runs.steps asks of operations that have `launches`."""
+
+
+@pytest.mark.parametrize(("module", "name"), [("ops", "CupyOps"), ("numba.ops", "NumbaOps"), ("cuda.ops", "CudaOps")])
+def test_faster_operations_are_called_as_the_reference_is(module: str, name: str) -> None:
+    """The same parameters with the same names, defaults and types, and no method that callers would have to ask for."""
+    kind = getattr(pytest.importorskip(f"minigan.backends.{module}", exc_type=ImportError), name)
+    methods = {key: value for key, value in vars(kind).items() if inspect.isfunction(value) and not key.startswith("_")}
+    own = {key for key in methods if not hasattr(Ops, key)}
+    assert own == OF_THEIR_OWN.get(name, set())
+    for key in methods.keys() - own:
+        assert inspect.signature(methods[key]) == inspect.signature(getattr(Ops, key)), f"{name}.{key}"
