@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from minigan.nn.gradcheck import numerical_derivative, numerical_gradient, relative_error
+from minigan.backends import get_ops
+from minigan.nn.gradcheck import numerical_derivative, numerical_gradient, objective_errors, relative_error
+from minigan.nn.objectives import OBJECTIVES, LeastSquares, Objective
 
 X = np.random.default_rng(0).normal(size=(3, 4))
 A = np.random.default_rng(1).normal(size=(4, 5))
@@ -83,3 +85,41 @@ def test_the_error_is_symmetric_and_between_zero_and_two() -> None:
     a, b = np.array([1.0, 2.0]), np.array([2.0, 1.0])
     assert relative_error(a, b) == relative_error(b, a) == pytest.approx((2 / 5) ** 0.5)
     assert relative_error(a, -a) == 2
+
+
+def errors(kind: type[Objective]) -> dict[str, float]:
+    r, f = np.random.default_rng(3).normal(size=(2, 5, 1)) * 2
+    return objective_errors(kind(get_ops(), 5, "float64"), r, f)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_agrees_with_its_own_values(name: str) -> None:
+    found = errors(OBJECTIVES[name])
+    assert list(found) == ["dL_D/dr", "dL_D/df", "dL_G/df"] and max(found.values()) < 1e-8
+
+
+class Unsigned(LeastSquares):
+    def discriminator_gradient(self, r, f, dr, df):
+        super().discriminator_gradient(r, f, dr, df)
+        np.negative(df, out=df)
+
+
+class Unwritten(LeastSquares):
+    def discriminator_gradient(self, r, f, dr, df):
+        super().discriminator_gradient(r, f, dr, dr)
+
+
+class Secret(LeastSquares):
+    """Its generator depends on the real logits, and `needs_real` does not say so."""
+
+    def generator(self, r, f):
+        return ((f - r) ** 2).mean() / 2
+
+    def generator_gradient(self, r, f, df):
+        np.subtract(f, r, out=df)
+        np.divide(df, r.size, out=df)
+
+
+@pytest.mark.parametrize(("kind", "wrong"), [(Unsigned, "dL_D/df"), (Unwritten, "dL_D/df"), (Secret, "dL_G/df")])
+def test_a_wrong_gradient_of_an_objective_is_named(kind: type[Objective], wrong: str) -> None:
+    assert not errors(kind)[wrong] < 1e-3
