@@ -59,7 +59,8 @@ def signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Data:
     monkeypatch.setitem(SPACES, "signal", Signal)
     monkeypatch.setitem(plots.PICTURES, Signal, SIGNALS)
     monkeypatch.setitem(COMPARED, Signal, Columns)
-    monkeypatch.setattr("minigan.data.load", lambda *_: data)
+    for module in ("runs.parts", "runs.directory"):
+        monkeypatch.setattr(f"minigan.{module}.load", lambda *_: data)
     monkeypatch.chdir(tmp_path)
     return data
 
