@@ -1,7 +1,7 @@
 """The whole GAN on one page, as the formulas say it: read this first.
 
 Functions take arrays and return new ones, with no thought of speed or memory. The package computes the same numbers with
-fewer products and without making an array; its tests and `python -m minigan.check` hold it to this page, and docs/math.md
+fewer products, in arrays that it makes once; its tests and `python -m minigan.check` hold it to this page, and docs/math.md
 derives each formula.
 
 A sample is a row: x (B, d). A network is theta = [W1, b1, W2, b2, ...], W (I, O) and b (O,), with the names of its layers'
@@ -74,10 +74,10 @@ def input_gradient(theta: Theta, names: tuple[str, ...], x: Array) -> Array:
 
 
 def second_gradient(theta: Theta, names: tuple[str, ...], x: Array, v: Array) -> Theta:
-    """d/dtheta of sum_i v_i . g_i, with v held fixed: what a function of the g_i needs.
+    """d/dtheta of sum_i v_i . g_i, with v held fixed. For a penalty P(g) put v = dP/dg: by the chain rule this is dP/dtheta.
 
-    v . g is how fast D(x) grows as x moves along v, the end of a tangent pass t <- (t W) * phi'(z) that begins with v.
-    Here that pass is run, and differentiated: it uses every W twice, in z = x W + b and in u = t W.
+    v . g is how fast D(x) grows as x moves along v: the last t of a tangent pass t <- (t W) * phi'(z) that begins with
+    t = v. Here that pass is run, and differentiated: it uses every W twice, in z = x W + b and in u = t W.
     """
     s, tape = forward(theta, names, x)
     tangents, t = [], v
@@ -85,7 +85,7 @@ def second_gradient(theta: Theta, names: tuple[str, ...], x: Array, v: Array) ->
         tangents.append((t, t @ W))
         t = (t @ W) * slope(z)
     dtheta: Theta = []
-    dx, dt = np.zeros_like(s), np.ones_like(s)
+    dx, dt = np.zeros_like(s), np.ones_like(s)  # the sum is of the last t; the last x, D's logits, is not in it
     for (W, _, _, slope, bend), (x, z), (t, u) in zip(
         layers(theta, names)[::-1], tape[::-1], tangents[::-1], strict=True
     ):
@@ -100,7 +100,7 @@ def second_gradient(theta: Theta, names: tuple[str, ...], x: Array, v: Array) ->
 
 
 def discriminator_loss(name: str, r: Array, f: Array, target: float = 1.0) -> tuple[Array, Array, Array]:
-    """What D minimises, pair by pair, with its derivatives by r = D(x), real, and f = D(G(z)), generated: (loss, dr, df).
+    """What D minimises, pair by pair, with its derivatives with respect to r = D(x), real, and f = D(G(z)): (loss, dr, df).
 
     target: D's target for real samples, 1 or a little less (minimax and non-saturating).
     """
@@ -119,7 +119,7 @@ def discriminator_loss(name: str, r: Array, f: Array, target: float = 1.0) -> tu
 
 
 def generator_loss(name: str, r: Array, f: Array) -> tuple[Array, Array]:
-    """What G minimises, pair by pair, with its derivative by f: (loss, df)."""
+    """What G minimises, pair by pair, with its derivative with respect to f: (loss, df)."""
     if name == "minimax":
         return -softplus(f), -sigma(f)
     if name == "non-saturating":
@@ -167,7 +167,10 @@ class Player:
 
 
 def discriminator_gradient(D: Player, x: Array, fake: Array, mix: Array, c: Any, penalise: bool) -> Theta:
-    """dL_D/dtheta_D: of the mean loss, and of the penalties where they are due."""
+    """dL_D/dtheta_D: of the mean loss, and with `penalise` of the penalties.
+
+    They are applied in every `penalty_every`-th update, as many times as strong (lazy regularisation; Karras et al. 2020).
+    """
     r, tape_r = forward(D.theta, D.names, x)
     f, tape_f = forward(D.theta, D.names, fake)
     _, dr, df = discriminator_loss(c.objective, r, f, 1 - c.label_smoothing)
@@ -192,18 +195,18 @@ def generator_gradient(G: Player, D: Player, x: Array, z: Array, c: Any) -> Thet
 
 
 def train_step(G: Player, D: Player, average: Theta, x: Array, z: Array, mix: Array, t: int, c: Any) -> None:
-    """Step t = 1, 2, ...: an update of D and one of G, and the average of G's weights follows.
+    """Step t = 1, 2, ...: an update of D and one of G; then the average of G's weights moves.
 
     x: B real samples. z: as many latent points, N(0, I). mix (B, 1): uniform on [0, 1). c: the settings, a `Config`.
     Rates and penalties are constant here, with one update of D a step.
     """
     fake, _ = forward(G.theta, G.names, z)
-    before = generator_gradient(G, D, x, z, c)
+    early = generator_gradient(G, D, x, z, c)  # before D moves
     gradient = discriminator_gradient(D, x, fake, mix, c, penalise=(t - 1) % c.penalty_every == 0)
     D.adam(gradient, t, c.lr_discriminator, c.beta1, c.beta2)
-    gradient = before if c.update == "simultaneous" else generator_gradient(G, D, x, z, c)
+    gradient = early if c.update == "simultaneous" else generator_gradient(G, D, x, z, c)
     G.adam(gradient, t, c.lr_generator, c.beta1, c.beta2)
-    decay = min(c.ema, (1 + t) / (10 + t))
+    decay = min(c.ema, (1 + t) / (10 + t))  # small at first: the random start is soon forgotten
     average[:] = [mean + (1 - decay) * (theta - mean) for mean, theta in zip(average, G.theta, strict=True)]
 
 

@@ -1,7 +1,13 @@
 """One training step of a generative adversarial network, written as the chain rule.
 
-The passes of a step work on fixed arrays: `place` puts a minibatch where they read it, `passes` computes from there, and a
-backend may record them once and replay them from then on (`Ops.program`).
+The passes of a step work on fixed arrays: `place` writes a minibatch to them, `passes` computes from there, and a backend may
+record the passes once and replay them from then on (a *program*, see `Ops.program`).
+
+    rows.x, rows.s    samples and their logits; `batch.real`, `batch.fake`, or more of the discriminator's batch (`nn.batch`)
+    rows.ds           dL/ds, the objective's gradient with respect to the logits, divided by B
+    tape.delta        dL/ds as the beginning of a backward pass (the last layer is linear, so it is dZ_L)
+    tape.ones         1 in its place: the pass then leaves dD/dz_l of each row, to be weighted by ds afterwards
+    batch.fresh_*     the same samples, with logits of the D that the generator's loss sees
 """
 
 from __future__ import annotations
@@ -39,7 +45,7 @@ class GAN:
     """Generator, discriminator, their optimisers and the weight average; `step` counts the training steps done.
 
     size: the number of values in one sample. All arrays are made here, once; a training step makes none but a few numbers
-    (compiled noise: its raw words). docs/math.md, "The training step", derives the three updates.
+    (compiled noise: its raw words). docs/math.md, "The training step", derives its updates.
     """
 
     def __init__(self, config: Config, size: int, ops: Ops) -> None:
@@ -50,16 +56,16 @@ class GAN:
         self.noise = Noise(config.seed, ops)
         self.coefficients = Coefficients(config, ops)
         self.programs: dict[Phase, Callable[[], None]] = {}
-        first = Noise(config.seed, ops)  # its scratch, as large as the weights, goes when this method ends
+        init_noise = Noise(config.seed, ops)  # its scratch, as large as the weights, is freed on return
 
         self.generator = Network((config.latent, *config.hidden, size), config.activation, config.output, ops, dtype)
-        self.generator.initialise(first, streams.INIT_GENERATOR)
+        self.generator.initialise(init_noise, streams.INIT_GENERATOR)
         self.grad_g = self.generator.parameters()
         self.adam_g = Adam(self.generator.count, ops, dtype, *betas, self.coefficients.adam_g)
         self.average = WeightAverage(self.generator.theta.flat, config.ema, ops, self.coefficients.average)
 
         self.discriminator = Network((size, *config.hidden, 1), config.activation, "identity", ops, dtype)
-        self.discriminator.initialise(first, streams.INIT_DISCRIMINATOR)
+        self.discriminator.initialise(init_noise, streams.INIT_DISCRIMINATOR)
         self.grad_d = self.discriminator.parameters()
         self.adam_d = Adam(self.discriminator.count, ops, dtype, *betas, self.coefficients.adam_d)
 
@@ -93,7 +99,7 @@ class GAN:
         return self.measurement() if measure else None
 
     def place(self, i: int, fill: Callable[[Array, int], None]) -> None:
-        """Put all that changes where the passes of minibatch i read it: real samples, random numbers, coefficients."""
+        """Write minibatch i to the arrays that its passes read: real samples, random numbers, coefficients."""
         fill(self.batch.real.x, i)
         self.noise.normal(self.z, streams.LATENT, i)
         if self.config.gradient_penalty > 0 and Phase.of(self.config, i).penalise:
@@ -101,13 +107,13 @@ class GAN:
         self.coefficients.write(i)
 
     def run(self, phase: Phase) -> None:
-        """The passes of one minibatch. There are up to four phases; the backend may keep a program of each."""
+        """The passes of one minibatch. A backend may keep a program for each phase: with or without G, and penalties."""
         if phase not in self.programs:
             self.programs[phase] = self.ops.program(lambda: self.passes(phase), self.outcome(), self.called)
         self.programs[phase]()
 
     def passes(self, phase: Phase) -> None:
-        """All that is computed from one minibatch: an update of the discriminator, and where it is due of the generator."""
+        """All that is computed from one minibatch: an update of the discriminator and, when due, one of the generator."""
         self.generator.forward(self.z, self.tape_g)  # x_fake = G(z)
         if phase.generator and self.config.update == "simultaneous":
             self.simultaneous_update(phase.penalise)
@@ -119,7 +125,7 @@ class GAN:
     def discriminator_update(self, penalise: bool) -> None:
         """theta_D <- Adam(dL_D/dtheta_D), generated samples held fixed."""
         D, real, fake = self.discriminator, self.batch.real, self.batch.fake
-        rows = self.batch.forward(penalise)  # D(x), D(G(z))
+        rows = self.batch.forward(penalise)  # D(x), D(G(z)), and D at interpolates for WGAN-GP
         if penalise:
             self.objective.discriminator_gradient(real.s, fake.s, real.ds, fake.ds)  # dL_D/ds
             D.backward(rows.tape.ones, rows.tape, want_dx=False)
@@ -132,7 +138,7 @@ class GAN:
         self.adam_d.apply(D.theta.flat, self.grad_d.flat)
 
     def generator_update(self) -> None:
-        """theta_G <- Adam(dL_G/dtheta_G), through the discriminator that has just been updated; its average follows."""
+        """theta_G <- Adam(dL_G/dtheta_G), through the discriminator that has just been updated; G's average follows."""
         D, G, real, fake = self.discriminator, self.generator, self.batch.fresh_real, self.batch.fresh_fake
         rows = self.batch.fresh if self.objective.needs_real else fake
         D.forward(rows.x, rows.tape)  # D(G(z)), and D(x) where the loss needs it
@@ -142,7 +148,7 @@ class GAN:
         self.adam_g.apply(G.theta.flat, self.grad_g.flat, self.average)
 
     def simultaneous_update(self, penalise: bool) -> None:
-        """Both players from one forward and one backward pass through D, as in the article's code.
+        """Both players from one forward and one backward pass through D, as in the code of docs/article.md.
 
         D gives one logit per sample, so for either player dL/dx_i = dL/ds_i dD/dx_i. The pass is seeded with ones; its
         deltas are weighted by dL_D/ds for the weights, its dx by dL_G/ds for the generator.
@@ -155,7 +161,7 @@ class GAN:
             self.batch.penalty_directions()  # dP/d(dD/dx)
         dx = fake.tape.dx
         self.objective.generator_gradient(real.s, fake.s, fake.ds)  # dL_G/ds
-        self.ops.xp.multiply(dx, fake.ds, out=dx)  # dL_G/dx_fake
+        self.ops.xp.multiply(dx, fake.ds, out=dx)  # dL_G/dx_fake; penalties have what they need of dD/dx
         G.backward(dx, self.tape_g, into=self.grad_g, want_dx=False)  # dL_G/dtheta_G
         self.objective.discriminator_gradient(real.s, fake.s, real.ds, fake.ds)  # dL_D/ds
         if penalise:
@@ -168,7 +174,7 @@ class GAN:
     # ----------------------------------------------------------------------------------------- what a step leaves
 
     def measurement(self) -> Measurement:
-        """Losses and mean sigmoid of the logits, from those that the step left. Waits for the device."""
+        """Both losses, without penalties, and the mean sigmoid of the logits that the last step computed. Waits for the device."""
         xp, real, fake = self.ops.xp, self.batch.real.s, self.batch.fake.s
         loss_d = self.objective.discriminator(real, fake)
         loss_g = self.objective.generator(self.batch.fresh_real.s, self.batch.fresh_fake.s)
@@ -189,20 +195,20 @@ class GAN:
 
     def outcome(self) -> list[Outcome]:
         """What a step leaves, in the order in which it is computed: what the losses and the log are made of, and the state."""
-        players = {"generator": "gradient of the generator", "discriminator": "gradient of the discriminator"}
+        gradients = {"generator": "gradient of the generator", "discriminator": "gradient of the discriminator"}
         return [
             Outcome("generated samples", self.batch.fake.x),
             Outcome("logits of the discriminator", self.batch.all.s),
-            Outcome(players["discriminator"], self.grad_d.flat),
-            # a loss of differences leaves their level to rounding, which moves D's last bias
+            Outcome(gradients["discriminator"], self.grad_d.flat),
+            # relativistic and Wasserstein losses do not see a constant added to D: it is rounding, and not compared
             Outcome("logits that the generator saw", self.batch.fresh.s, compared=False),
-            Outcome(players["generator"], self.grad_g.flat),
-            *(Outcome(name, array, players[name.partition(".")[0]]) for name, array in self.state().items()),
+            Outcome(gradients["generator"], self.grad_g.flat),
+            *(Outcome(name, array, gradients[name.partition(".")[0]]) for name, array in self.state().items()),
         ]
 
     @property
     def called(self) -> str:
-        """A step, as the subject of a sentence."""
+        """What a step is called in messages about its program."""
         return f"a step with --objective {self.config.objective}"
 
     def sample(self, n: int, *, seed: int | None = None, stream: int = streams.SAMPLE, raw: bool = False) -> Array:
