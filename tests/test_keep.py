@@ -58,6 +58,21 @@ def test_code_is_kept_for_the_next_process_in_a_directory_of_the_users_own(cache
     assert not numba.config.CACHE_DIR, "Numba's setting is everybody's"
 
 
+def test_code_is_made_anew_when_a_file_beside_its_own_changes(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may define a function that the code contains."""
+    for name in ("outer", "inner"):
+        (tmp_path / f"{name}.py").write_text("def twice(x):\n    return x + x\n")
+    source = tmp_path / "outer.py"
+    names: dict[str, Any] = {}
+    exec(compile(source.read_text(), str(source), "exec"), names)
+    monkeypatch.setitem(globals(), "twice", names["twice"])
+    assert not was_read(made()) and was_read(made())
+    (tmp_path / "inner.py").write_text("def twice(x):\n    return 2 * x + 0\n")
+    assert not was_read(made()) and was_read(made())
+
+
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
     "cut short": lambda content: content[: len(content) // 2],

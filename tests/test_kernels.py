@@ -17,7 +17,9 @@ from minigan.data.scaling import Scaler
 from minigan.errors import InputError
 from minigan.nn.gan import GAN
 
-vm = pytest.importorskip("minigan.backends.numba.vm", reason="the extra `fast` is not installed", exc_type=ImportError)
+kernels = pytest.importorskip(
+    "minigan.backends.numba.kernels", reason="the extra `fast` is not installed", exc_type=ImportError
+)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ def test_compiled_noise_is_box_and_mullers_formula(fast):
     ks = np.concatenate([pairs, rng.integers(0, 2**24, (2, 100_000), dtype=np.uint32)], axis=1)
     words = (ks.ravel() << 8 | rng.integers(0, 256, ks.size, dtype=np.uint32)).view(np.uint64)
     out, radii = np.full(ks.size, np.nan, np.float32), np.full(ks.shape[1], np.nan, np.float32)
-    vm.box_muller(words.view(np.uint32), radii, out)
+    kernels.box_muller(words.view(np.uint32), radii, out)
     u1, u2 = ks / 2.0**24
     r = np.sqrt(-2 * np.log(1 - u1))
     exact = np.concatenate([r * np.cos(2 * np.pi * u2), r * np.sin(2 * np.pi * u2)])

@@ -1,4 +1,4 @@
-"""A program does what the passes that it was taken down from do, on any number of threads, and its threads rest when idle."""
+"""A program computes what the passes that it records compute, on any number of threads, and its threads rest when idle."""
 
 from __future__ import annotations
 
@@ -23,10 +23,24 @@ from minigan.nn.objectives import OBJECTIVES
 
 pytest.importorskip("numba", reason="the extra `fast` is not installed")
 
-from minigan.backends.numba import program, team
-from minigan.backends.numba import vm as compiled
+from minigan.backends.numba import kernels, program, team, vm
+from minigan.backends.numba.instructions import (
+    ADDRESSES,
+    FUNCTIONS,
+    INSTRUCTION_SET,
+    LEAST,
+    READ_ALL,
+    READ_BROADCAST,
+    READ_ROWS,
+    WRITE_ALL,
+    WRITE_ROWS,
+    Access,
+    Function,
+    Opcode,
+    Partition,
+)
 from minigan.backends.numba.ops import NumbaOps
-from minigan.backends.numba.program import Program, Recorder, reads, reads_all, writes, writes_all
+from minigan.backends.numba.program import Program, Recorder, Use
 from minigan.backends.trial import Trial
 
 pytestmark = pytest.mark.skipif(team.blas() is None, reason="NumPy has another BLAS than OpenBLAS")
@@ -111,31 +125,80 @@ def test_several_discriminator_steps_have_programs_of_their_own(update: str) -> 
         np.testing.assert_allclose(flats(got)[name], value, rtol=0, atol=1e-9 * max(np.abs(value).max(), 1e-3))
 
 
-# ------------------------------------------------------------------------------------------------- who waits for whom
+# -------------------------------------------------------------------------------------------- the instruction set
+
+
+def test_the_instruction_set_has_a_row_for_every_opcode() -> None:
+    assert list(INSTRUCTION_SET) == list(Opcode)
+    for opcode, (meaning, partition, operands) in INSTRUCTION_SET.items():
+        assert meaning and 1 < len(operands) <= len(ADDRESSES), opcode
+        assert any(operand.access.writes for operand in operands), opcode
+        whole = [operand.name for operand in operands if operand.access is WRITE_ALL]
+        assert bool(whole) == (partition is not Partition.ROWS), (
+            f"{opcode}: rows are written where work is divided by rows"
+        )
+        for operand in operands:
+            assert set(operand.shape.split()) <= {"T-1", "m", "n", "k", "1", "4", "or", "fewer"}
+            if operand.access.own_rows:
+                assert operand.shape.startswith("m"), f"{opcode}, {operand.name}: shares are of m rows"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_recorded_arrays_have_the_shapes_of_the_instruction_set(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a step with every penalty, and with activations of all kinds."""
+    append, seen = Program.append, set()
+
+    def checked(self: Program, opcode: Opcode, extents: tuple[int, ...], *arrays: np.ndarray, **fields: Any) -> None:
+        append(self, opcode, extents, *arrays, **fields)
+        m, n, k = (*extents, 1)[:3]
+        sizes = {"m": m, "n": n, "k": k, "T-1": self.threads - 1, "1": 1, "4": 4}
+        for array, operand in zip(arrays, INSTRUCTION_SET[opcode].operands, strict=True):
+            if operand.access is not READ_BROADCAST:
+                assert array.size == np.prod([sizes[letter] for letter in operand.shape.split()]), (opcode, operand)
+        seen.add(opcode)
+
+    monkeypatch.setattr(Program, "append", checked)
+    for settings in ({"activation": "tanh", "dtype": "float32"}, PENALTIES["all"], {"hidden": (1, 2)}):
+        trained("numba", threads, 2, **{"output": "tanh", **settings})
+    missing = set(Opcode) - seen - {Opcode.MATMUL_BY_COLUMNS}  # for few rows
+    assert missing == ({Opcode.ADD_PARTIAL_SUMS} if threads == 1 else set())
+
+
+def test_functions_have_the_names_of_numpys() -> None:
+    assert all(callable(getattr(np, name)) for name in FUNCTIONS)
+    assert all(
+        (getattr(np, name).nin == 2) == (f < Function.COPYTO) for name, f in FUNCTIONS.items() if name != "copyto"
+    )
+
+
+# ---------------------------------------------------------------------------------------------- hazards and barriers
 
 
 def pieces(code: np.ndarray) -> list[np.ndarray]:
-    """The parts of a program between two meetings."""
-    starts = [0, *np.flatnonzero(code[:, compiled.WAIT]), len(code)]
+    """The parts of a program between two barriers."""
+    starts = [0, *np.flatnonzero(code["barrier"]), len(code)]
     return [code[a:b].copy() for a, b in pairwise(starts) if b > a]
 
 
 def one_after_the_other(code: np.ndarray, order: list[int]) -> None:
     """Every thread does its share of a piece before the next one begins with it."""
-    board = np.zeros(64, np.int64)
-    board[compiled.ARRIVED] = 1 << 40  # nobody waits
-    constants = team.Team(np.dtype("float64"), 1).constants
+    alone = team.Team(np.dtype("float64"), 1)
+    control = alone.control
+    control[vm.ARRIVED] = 1 << 40  # no thread waits
     for piece in pieces(code):
-        piece[:, compiled.WAIT] = 0
+        piece["barrier"] = 0
         for thread in order:
-            compiled.execute(piece, thread, len(order), board, 0, *constants)
+            control[vm.TABLE], control[vm.LENGTH] = piece.ctypes.data, len(piece)
+            vm.execute(control, thread, len(order), *alone.types)
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0], [2, 0, 1]])
 @pytest.mark.parametrize("penalties", ["plain", "all"])
 @pytest.mark.parametrize("update", UPDATES)
-def test_threads_meet_wherever_one_needs_what_another_did(update: str, penalties: str, order: list[int]) -> None:
-    """Between two meetings, the threads may be as far apart as can be."""
+def test_there_is_a_barrier_wherever_a_thread_needs_what_another_did(
+    update: str, penalties: str, order: list[int]
+) -> None:
+    """Between two barriers, the threads may be as far apart as can be."""
     settings: dict[str, Any] = {"update": update, "batch_size": 48, **PENALTIES[penalties]}
     threads = len(order)
     expected, gan = trained("numba", threads, 2, **settings), trained("numba", threads, 1, **settings)
@@ -147,17 +210,29 @@ def test_threads_meet_wherever_one_needs_what_another_did(update: str, penalties
         np.testing.assert_array_equal(flats(gan)[name], value, err_msg=name)
 
 
-def test_arrays_clash_where_somebody_writes_what_another_touches() -> None:
+def test_a_hazard_is_where_one_thread_writes_what_another_uses() -> None:
     x = np.zeros((8, 3))
-    assert not reads(x).clashes(reads_all(x))
-    assert not writes(x).clashes(writes(x)) and not reads(x).clashes(writes(x))
-    assert reads_all(x).clashes(writes(x)) and writes(x).clashes(reads_all(x)) and writes_all(x).clashes(writes_all(x))
-    assert reads(x[4:]).clashes(writes(x)), "other rows are shared out otherwise"
-    assert not writes(x[4:]).clashes(writes(x[:4]))
-    assert reads(x.reshape(4, 6)).clashes(writes(x))
+
+    def hazard(a: np.ndarray, access: Access, b: np.ndarray, earlier: Access) -> bool:
+        return Use(a, access).conflicts(Use(b, earlier))
+
+    assert not hazard(x, READ_ROWS, x, READ_ALL)
+    assert not hazard(x, WRITE_ROWS, x, WRITE_ROWS) and not hazard(x, READ_ROWS, x, WRITE_ROWS)
+    assert hazard(x, READ_ALL, x, WRITE_ROWS) and hazard(x, WRITE_ROWS, x, READ_ALL)
+    assert hazard(x, WRITE_ALL, x, WRITE_ALL)
+    assert hazard(x[4:], READ_ROWS, x, WRITE_ROWS), "other rows are partitioned otherwise"
+    assert not hazard(x[4:], WRITE_ROWS, x[:4], WRITE_ROWS)
+    assert hazard(x.reshape(4, 6), READ_ROWS, x, WRITE_ROWS)
 
 
-# --------------------------------------------------------------------------------------------- taking things down
+def test_a_broadcast_operand_is_partitioned_only_if_it_has_the_rows_of_the_result() -> None:
+    assert READ_BROADCAST.of(np.zeros((8, 1)), 8) is READ_ROWS
+    for repeated in (np.zeros((1, 3)), np.zeros(3), np.zeros(8)):
+        assert READ_BROADCAST.of(repeated, 8) is READ_ALL
+    assert WRITE_ROWS.of(np.zeros((1, 3)), 8) is WRITE_ROWS
+
+
+# ------------------------------------------------------------------------------------------------------- recording
 
 
 def recorded(name: str, *operands: Any, out: np.ndarray, threads: int = 2) -> Program:
@@ -168,9 +243,9 @@ def recorded(name: str, *operands: Any, out: np.ndarray, threads: int = 2) -> Pr
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(5, 3), (40, 1), (3, 700), (1, 600)])
-@pytest.mark.parametrize("name", [*compiled.BINARY, *compiled.UNARY])
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_elementwise_instructions_compute_what_numpy_does(name: str, shape: tuple[int, int], dtype: str) -> None:
-    rng, binary = np.random.default_rng(7), name in compiled.BINARY
+    rng, binary = np.random.default_rng(7), FUNCTIONS[name] < Function.COPYTO
     m, n = shape
 
     def array(*s: int) -> np.ndarray:
@@ -189,7 +264,7 @@ def test_elementwise_instructions_compute_what_numpy_does(name: str, shape: tupl
             else:
                 getattr(np, name)(*given, out=expected)
             program = recorded(name, *((out, a) if name == "copyto" else given), out=out)
-            assert np.isnan(out).all(), "taken down, not done"
+            assert np.isnan(out).all(), "recorded, not computed"
             program()
             if name in ("exp", "tanh"):
                 agree(out, expected)
@@ -242,7 +317,7 @@ def test_sums_over_rows_are_whole_for_whoever_needs_them(threads: int, rows: int
 
     def passes() -> None:
         ops.weight_gradient(x, y, dW, db)
-        ops.xp.copyto(copy, db.reshape(1, 20))  # reads a part of what is owed
+        ops.xp.copyto(copy, db.reshape(1, 20))  # reads a part of a sum that is not settled
         ops.xp.add(dW, dW, out=dW)
         ops.xp.dot(x.T, z, out=third)
         ops.xp.dot(x.T, z, out=third)  # written again before it was settled
@@ -268,12 +343,12 @@ def test_the_exponential_is_within_a_unit_and_a_half_in_the_last_place() -> None
         exact = np.exp(x.astype(np.float64))
         wanted = exact.astype(np.float32)
     got = x.copy()
-    compiled.exponential(got, got.size)
+    kernels.exponential(got, got.size)
     finite = np.isfinite(wanted)
     np.testing.assert_array_equal(got[~finite], wanted[~finite])
     assert (np.abs(got[finite] - exact[finite]) <= 1.5 * np.spacing(wanted[finite])).all()
     nan = np.full(1, np.nan, np.float32)
-    compiled.exponential(nan, 1)
+    kernels.exponential(nan, 1)
     assert np.isnan(nan).all()
 
 
@@ -286,7 +361,7 @@ def test_nan_is_not_hidden_by_a_maximum() -> None:
             assert np.isnan(out).all()
 
 
-def test_what_no_instruction_exists_for_is_refused_while_a_program_is_taken_down() -> None:
+def test_what_no_instruction_exists_for_is_refused_while_a_program_is_recorded() -> None:
     backend = get_ops("numpy", "numba")
     x = np.zeros((2, 2))
     with pytest.raises(ProgramError, match="xp.cumsum cannot be part of a step .* instructions exist for add, "):
@@ -326,13 +401,13 @@ def test_without_products_to_call_the_passes_are_done_one_by_one(monkeypatch: py
 
 @pytest.mark.parametrize("m", [1, 2, 15, 16, 17, 31, 32, 100, 784, 100_003])
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
-def test_shares_are_all_there_is_and_even(m: int, threads: int) -> None:
-    ends = [compiled.share(m, t, threads) for t in range(threads + 1)]
+def test_shares_cover_all_rows_and_are_even(m: int, threads: int) -> None:
+    ends = [vm.share(m, t, threads) for t in range(threads + 1)]
     sizes = np.diff(ends)
     assert ends[0] == 0 and ends[-1] == m and (sizes >= 0).all()
-    assert sizes.max() - m / threads <= 2 * compiled.LEAST
-    if m >= threads * compiled.LEAST:
-        assert all(end % compiled.LEAST == 0 for end in ends[:-1])
+    assert sizes.max() - m / threads <= 2 * LEAST
+    if m >= threads * LEAST:
+        assert all(end % LEAST == 0 for end in ends[:-1])
 
 
 def test_threads_rest_when_nothing_comes_and_wake_again() -> None:
@@ -341,7 +416,7 @@ def test_threads_rest_when_nothing_comes_and_wake_again() -> None:
     gan, process = trained("numba", 2, 3, **settings), psutil.Process()
     noise = Noise(3)
     for _ in range(3):
-        time.sleep(0.3)  # they lie down
+        time.sleep(0.3)  # they go to sleep
         before = process.cpu_times()
         time.sleep(0.3)
         after = process.cpu_times()
@@ -351,8 +426,8 @@ def test_threads_rest_when_nothing_comes_and_wake_again() -> None:
         np.testing.assert_array_equal(value, expected[name])
 
 
-def test_no_call_is_lost_however_threads_lie_down() -> None:
-    """With three threads, of which one looks at the board for the last time while another one has just been called."""
+def test_no_wake_up_is_lost_however_threads_go_to_sleep() -> None:
+    """With three threads, of which one polls for the last time while another one has just been woken."""
     settings: dict[str, Any] = {"batch_size": 96, "r1": 0.5}
     expected = flats(trained("numba", 3, 30, **settings))
     gan, noise = trained("numba", 3, 0, **settings), Noise(3)
@@ -369,8 +444,8 @@ def test_an_interrupted_call_leaves_a_team_that_works(monkeypatch: pytest.Monkey
     expected, gan, noise = flats(trained("numba", 2, 6)), trained("numba", 2, 3), Noise(3)
     start = team.begin
 
-    def interrupted(board: np.ndarray) -> None:
-        start(board)
+    def interrupted(control: np.ndarray) -> None:
+        start(control)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -384,7 +459,7 @@ def test_an_interrupted_call_leaves_a_team_that_works(monkeypatch: pytest.Monkey
 
 
 def test_several_threads_of_python_take_turns() -> None:
-    """A team has one board: who comes second waits."""
+    """A team has one control block: a second caller waits."""
     expected, results = flats(trained("numba", 2, 8)), []
     workers = [threading.Thread(target=lambda: results.append(flats(trained("numba", 2, 8)))) for _ in range(3)]
     for worker in workers:
@@ -424,4 +499,4 @@ def test_programs_keep_their_arrays_alive() -> None:
         np.full((2, 2), 9.0)
     taken()
     assert (out == 7).all()
-    assert program.address(out) in taken.code
+    assert program.address(out) in [taken.code[name][0] for name in ADDRESSES]

@@ -2,6 +2,9 @@
 
 Numba reads it back with pickle, which runs whatever a file says: so it lies in a directory that nobody but the user can
 write to, in the user's cache. What cannot be read, or is not what was written, is compiled anew.
+
+Machine code of a function contains what it calls from other files, but Numba only notices changes of the file that defines the
+function. Here it is compiled anew when any file in the same folder has changed (`stamp`).
 """
 
 from __future__ import annotations
@@ -62,13 +65,20 @@ class Verified(IndexDataCacheFile):
         return super()._load_data(name)
 
 
+def stamp(function: Callable[..., Any], own: Any) -> tuple[Any, ...]:
+    """What changes with the source of a function: `own`, Numba's stamp of its file, and those of all files in its folder."""
+    paths = sorted(Path(function.__code__.co_filename).parent.glob("*.py"))
+    return own, *((path.name, (found := path.stat()).st_mtime_ns, found.st_size) for path in paths)
+
+
 class Kept(FunctionCache):
     """Numba's cache of one function, which survives damaged files and full disks."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         locator = self._impl.locator
-        self._cache_file = Verified(self._cache_path, self._impl.filename_base, locator.get_source_stamp())
+        changes = stamp(function, locator.get_source_stamp())
+        self._cache_file = Verified(self._cache_path, self._impl.filename_base, changes)
 
     def load_overload(self, *request: Any) -> Any:
         """What is kept; None where nothing is that can be read."""

@@ -13,19 +13,11 @@ import numpy as np
 
 from minigan.backends.activations import LEAK
 from minigan.backends.noise import Noise
-from minigan.backends.numba import vm
+from minigan.backends.numba import kernels
 from minigan.backends.numba.guard import Guarded
-from minigan.backends.numba.program import Recorder, reads, reads_all, writes
+from minigan.backends.numba.instructions import Opcode
+from minigan.backends.numba.program import Recorder
 from minigan.backends.numba.team import blas
-from minigan.backends.numba.vm import (
-    ADAM,
-    AVERAGE,
-    BIAS_LEAKY_RELU,
-    BIAS_TANH,
-    COLUMN_SUMS,
-    LEAKY_RELU_BACKWARD,
-    TANH_BACKWARD,
-)
 from minigan.backends.ops import Array, Ops, Outcome
 from minigan.backends.trial import Trial
 
@@ -37,7 +29,7 @@ def leak(name: str, dtype: Any) -> Array:
 
 
 class NumbaOps(Ops):
-    """`Ops` with the loops of compiled.py where they pay; everything else is the reference."""
+    """`Ops` with the loops of kernels.py where they are faster; everything else is the reference."""
 
     kernels = "numba"
     block = None
@@ -80,10 +72,10 @@ class NumbaOps(Ops):
     def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
         if name in ("relu", "leaky-relu"):
             self.xp.dot(x, W, out=y)
-            self.do(BIAS_LEAKY_RELU, y.shape, writes(y), reads_all(b), reads_all(leak(name, y.dtype)))
+            self.do(Opcode.BIAS_LEAKY_RELU, y.shape, y, b, leak(name, y.dtype))
         elif name == "tanh" and y.dtype == np.float32:
             self.xp.dot(x, W, out=y)
-            self.do(BIAS_TANH, y.shape, writes(y), reads_all(b))
+            self.do(Opcode.BIAS_TANH, y.shape, y, b)
         else:
             super().dense_forward(x, W, b, name, y, scratch)
 
@@ -94,30 +86,37 @@ class NumbaOps(Ops):
         if dy is not dz:  # hidden layers' are one array
             self.xp.copyto(dz, dy)
         if name == "tanh":
-            self.do(TANH_BACKWARD, y.shape, reads(y), writes(slope), writes(dz))
+            self.do(Opcode.TANH_BACKWARD, y.shape, y, slope, dz)
         else:
-            self.do(
-                LEAKY_RELU_BACKWARD, y.shape, reads(y), writes(slope), writes(dz), reads_all(leak(name, y.dtype))
-            )  # fmt: skip
+            self.do(Opcode.LEAKY_RELU_BACKWARD, y.shape, y, slope, dz, leak(name, y.dtype))
 
     def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
         self.xp.dot(x.T, dz, out=dW)
-        self.recorder.do_sum(COLUMN_SUMS, (*dz.shape, 1), dz, dz, db)
+        self.recorder.do_sum(Opcode.COLUMN_SUMS, (*dz.shape, 1), db, dz)
 
-    def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array,
-             mean: Array | None = None, weight: Array | None = None) -> None:  # fmt: skip
-        self.do(ADAM, (theta.size, 1), writes(theta), reads(grad), writes(m), writes(v), reads_all(factors))
+    def adam(
+        self,
+        theta: Array,
+        grad: Array,
+        m: Array,
+        v: Array,
+        factors: Array,
+        scratch: Array,
+        mean: Array | None = None,
+        weight: Array | None = None,
+    ) -> None:
+        self.do(Opcode.ADAM, (theta.size, 1), theta, grad, m, v, factors)
         if mean is not None:
             self.average(mean, theta, weight, scratch)
 
     def average(self, mean: Array, theta: Array, weight: Array, scratch: Array) -> None:
-        self.do(AVERAGE, (mean.size, 1), writes(mean), reads(theta), reads_all(weight))
+        self.do(Opcode.AVERAGE, (mean.size, 1), mean, theta, weight)
 
     def normal(self, out: Array, noise: Noise, stream: int, step: int) -> None:
         half = (out.size + 1) // 2
         radii, normal = noise.scratch(2 * half)
-        vm.box_muller(noise.integers(half, stream, step).view(np.uint32), radii[:half], normal)
+        kernels.box_muller(noise.integers(half, stream, step).view(np.uint32), radii[:half], normal)
         self.fill(out, normal[: out.size])
 
     def gather(self, rows: Array, chosen: Array, offset: Array, factor: Array, scratch: Array, out: Array) -> None:
-        vm.gather(rows, chosen, offset, factor, out)
+        kernels.gather(rows, chosen, offset, factor, out)

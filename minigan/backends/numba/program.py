@@ -1,10 +1,10 @@
 """A training step as a program: recorded once, then replayed by compiled code on several threads.
 
-Between the operations of a small network Python takes as long as the operations do, and products as small as theirs give
-the threads of a BLAS too little to do. So `Recorder` lets a pass of gan.py run without computing anything, and records
-an instruction for each operation, with the addresses of its arrays; the virtual machine (vm.py) executes them in one call.
-Each instruction is partitioned by rows: every thread executes the whole program on its own rows. A barrier is needed only
-where there is a hazard, one thread reading or writing what another has written (`Program.append`).
+In a small network, Python takes as long between the operations as the operations take, and the products are too small to be
+divided among the threads of a BLAS. So `Recorder` lets a pass of gan.py run without computing anything, and records an
+instruction for each operation, with the addresses of its arrays; the virtual machine (vm.py) executes them in one call. Every
+thread executes the whole program, each instruction on its share of the work, mostly rows (instructions.py). A barrier is needed
+only where there is a hazard: one thread reads or writes what another has written (`Program.append`).
 
 What changes from step to step (learning rates, coefficients) is read from arrays, so a program is recorded only once.
 """
@@ -21,38 +21,32 @@ import numpy as np
 
 from minigan.backends import Array
 from minigan.backends.numba.guard import recording, refusal
-from minigan.backends.numba.team import team
-from minigan.backends.numba.vm import (
-    ADD_PARTS,
-    ARRAYS,
-    BINARY,
-    COPY,
-    ELEMENTWISE,
+from minigan.backends.numba.instructions import (
+    ADDRESSES,
+    ENCODING,
+    EXTENTS,
     FEW,
-    FEW_COLUMNS,
-    FEW_OVER_ROWS,
-    FEW_TERMS,
-    FIELDS,
+    FUNCTIONS,
+    INSTRUCTION_SET,
     LEAST,
-    MATMUL,
-    MATMUL_BY_COLUMNS,
-    MATMUL_OVER_ROWS,
-    ROW_SUMS,
     STRIDES,
-    UNARY,
+    WRITE_ALL,
+    Access,
+    Function,
+    Opcode,
 )
+from minigan.backends.numba.team import team
 from minigan.errors import ProgramError
 
-INSTRUCTIONS = (*BINARY, *UNARY, "dot", "sum")
+RECORDED = (*FUNCTIONS, "dot", "sum")
 """The functions of an array module that can be recorded."""
 
 
 class Use(NamedTuple):
-    """How an instruction uses an array. shared: each thread keeps to its own rows; else it may use all of the array."""
+    """How an instruction uses an array."""
 
     array: Array
-    writes: bool
-    shared: bool
+    access: Access
 
     @property
     def extent(self) -> tuple[int, int, int]:
@@ -60,35 +54,15 @@ class Use(NamedTuple):
         start = address(self.array)
         return start, start + self.array.nbytes, len(self.array)
 
-    def clashes(self, earlier: Use) -> bool:
+    def conflicts(self, earlier: Use) -> bool:
         """Whether there is a hazard between `earlier` and this use, which needs a barrier: one of them writes, and their memory
-        overlaps, unless every thread uses the same rows of the same array in both."""
-        own = self.shared and earlier.shared and self.extent == earlier.extent
-        return (self.writes or earlier.writes) and self.overlaps(earlier) and not own
+        overlaps, unless each thread uses the same rows of the same array in both."""
+        partitioned = self.access.own_rows and earlier.access.own_rows and self.extent == earlier.extent
+        return (self.access.writes or earlier.access.writes) and self.overlaps(earlier) and not partitioned
 
     def overlaps(self, other: Use) -> bool:
         (a, b, _), (c, d, _) = self.extent, other.extent
         return a < d and c < b
-
-
-def reads(array: Array) -> Use:
-    """Each thread reads its own rows."""
-    return Use(array, writes=False, shared=True)
-
-
-def reads_all(array: Array) -> Use:
-    """Every thread may read the whole array."""
-    return Use(array, writes=False, shared=False)
-
-
-def writes(array: Array) -> Use:
-    """Each thread writes its own rows, and may read them."""
-    return Use(array, writes=True, shared=True)
-
-
-def writes_all(array: Array) -> Use:
-    """Threads write other parts of the array than rows."""
-    return Use(array, writes=True, shared=False)
 
 
 def address(array: Array) -> int:
@@ -100,61 +74,78 @@ class Program:
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
-        self.code = np.empty((0, FIELDS), np.int64)
+        self.code = np.empty(0, ENCODING)
         self.dtype: np.dtype[Any] | None = None
         self._arrays: list[Array] = []  # keeps alive what the instructions point to
         self._since: list[Use] = []  # uses since the last barrier
-        self._owed: list[tuple[Array, Array]] = []  # sums over rows, and the partial sums of other threads
+        self._unsettled: list[tuple[Array, Array]] = []  # sums over rows, and partial sums yet to be added to them
 
-    def append(self, op: int, extents: tuple[int, ...], *uses: Use, strides: tuple[int, ...] = ()) -> None:
-        """Add an instruction: op, extents (m rows of n, and k), the arrays in the order that `compiled.execute` expects."""
-        if any(use.overlaps(writes_all(total)) for use in uses for total, _ in self._owed):
+    def append(
+        self,
+        opcode: Opcode,
+        extents: tuple[int, ...],
+        *arrays: Array,
+        strides: tuple[int, ...] = (),
+        function: Function = Function.ADD,
+    ) -> None:
+        """Add an instruction: extents (m, n, k), and the arrays in the order of `INSTRUCTION_SET`.
+
+        Raises: ProgramError where the virtual machine cannot execute it.
+        """
+        operands = INSTRUCTION_SET[opcode].operands
+        uses = [
+            Use(array, operand.access.of(array, extents[0])) for array, operand in zip(arrays, operands, strict=True)
+        ]
+        if any(use.overlaps(Use(total, WRITE_ALL)) for use in uses for total, _ in self._unsettled):
             self.settle()
-        for use in uses:
-            self.dtype = self.dtype or use.array.dtype
-            if use.array.dtype != self.dtype:
-                raise ProgramError(refusal(f"an array of {use.array.dtype}", f"all others are of {self.dtype}"))
-            if not use.array.flags.c_contiguous:
+        for array in arrays:
+            self.dtype = self.dtype or array.dtype
+            if array.dtype != self.dtype:
+                raise ProgramError(refusal(f"an array of {array.dtype}", f"all others are of {self.dtype}"))
+            if not array.flags.c_contiguous:
                 raise ProgramError(refusal("such an array", "it is not in memory row by row, without gaps"))
-            self._arrays.append(use.array)
-        if any(a.clashes(b) for a, b in combinations(uses, 2)):
+            self._arrays.append(array)
+        if any(a.conflicts(b) for a, b in combinations(uses, 2)):
             raise ProgramError(
                 refusal("an operation on overlapping arrays", "its rows cannot be partitioned among threads")
             )
-        wait = any(new.clashes(old) for new in uses for old in self._since)
-        self._since = [*([] if wait else self._since), *uses]
-        line = np.zeros((1, FIELDS), np.int64)
-        line[0, : 2 + len(extents)] = op, wait, *extents
-        line[0, ARRAYS : ARRAYS + len(uses)] = [address(use.array) for use in uses]
-        line[0, STRIDES : STRIDES + len(strides)] = strides
-        self.code = np.concatenate([self.code, line])
+        hazard = any(new.conflicts(old) for new in uses for old in self._since)
+        self._since = [*([] if hazard else self._since), *uses]
+        instruction = np.zeros(1, ENCODING)
+        fields: dict[str, Any] = {"opcode": opcode, "barrier": hazard, "function": function}
+        fields.update(zip(EXTENTS, extents, strict=False))
+        fields.update(zip(ADDRESSES, map(address, arrays), strict=False))
+        fields.update(zip(STRIDES, strides, strict=False))
+        for name, value in fields.items():
+            instruction[name] = value
+        self.code = np.concatenate([self.code, instruction])
 
-    def append_sum(self, op: int, extents: tuple[int, ...], a: Array, b: Array, out: Array) -> None:
-        """Add an instruction whose result is a sum over the rows of a and b.
+    def append_sum(self, opcode: Opcode, extents: tuple[int, ...], out: Array, *terms: Array) -> None:
+        """Add an instruction with partial sums: its result `out` is a sum over the rows of `terms`.
 
         Each thread adds up its own rows, which are in its cache: the first one in `out`, others in partial sums of their own.
         No barrier is needed. The partial sums are added lazily, when another instruction uses `out`: see `settle`.
         """
-        parts = np.zeros((self.threads - 1, *out.shape), out.dtype)
-        self.append(op, extents, reads(a), reads(b), writes_all(out), writes_all(parts))
-        if len(parts):
-            self._owed.append((out, parts))
+        partial_sums = np.zeros((self.threads - 1, *out.shape), out.dtype)
+        self.append(opcode, extents, out, partial_sums, *terms)
+        if len(partial_sums):
+            self._unsettled.append((out, partial_sums))
 
     def settle(self) -> None:
-        """Add the partial sums of other threads to the results that are still owed."""
-        owed, self._owed = self._owed, []
-        for out, parts in owed:
-            self.append(ADD_PARTS, (out.size, len(parts)), writes(out.reshape(-1)), reads_all(parts))
+        """Add the partial sums to the results that still lack them."""
+        unsettled, self._unsettled = self._unsettled, []
+        for out, partial_sums in unsettled:
+            self.append(Opcode.ADD_PARTIAL_SUMS, (out.size, len(partial_sums)), out.reshape(-1), partial_sums)
 
     def __call__(self) -> None:
         team(self.dtype, self.threads).run(self.code)
 
 
 class Recorder:
-    """An array module that computes at once, or, while it has a program, appends to that instead.
+    """An array module that computes at once, or, while it has a program, appends instructions to that instead.
 
-    What can be recorded is what a training step needs: functions that write to `out`, a 2-D array. One thread of Python
-    records at a time.
+    What can be recorded is what a training step needs: functions that write to `out`, a 2-D array. Only one thread of Python
+    may record at a time.
     """
 
     def __init__(self, xp: ModuleType) -> None:
@@ -164,12 +155,12 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:
         if self.program is None:
             return getattr(self.xp, name)
-        if name in BINARY or name in UNARY:  # copyto, dot and sum are methods
-            return partial(self.elementwise, (*BINARY, *UNARY).index(name))
-        raise ProgramError(refusal(f"xp.{name}", f"instructions exist for {', '.join(INSTRUCTIONS)}"))
+        if name in FUNCTIONS:  # copyto, dot and sum are methods
+            return partial(self.elementwise, FUNCTIONS[name])
+        raise ProgramError(refusal(f"xp.{name}", f"instructions exist for {', '.join(RECORDED)}"))
 
     def record(self, passes: Callable[[], None], threads: int = 1) -> Program:
-        """What passes() does, recorded. Raises: ProgramError where no instruction does it."""
+        """Record what passes() computes. Raises: ProgramError where no instruction computes it."""
         program = self.program = Program(threads)
         try:
             with recording():
@@ -179,37 +170,36 @@ class Recorder:
         program.settle()
         return program
 
-    def do(self, op: int, extents: tuple[int, ...], *uses: Use, strides: tuple[int, ...] = ()) -> None:
-        """Append an instruction to the program; without one, carry it out."""
+    def do(self, opcode: Opcode, extents: tuple[int, ...], *arrays: Array, **fields: Any) -> None:
+        """Append an instruction to the program (`Program.append`); without a program, execute it."""
         program = self.program or Program()
-        program.append(op, extents, *uses, strides=strides)
+        program.append(opcode, extents, *arrays, **fields)
         if self.program is None:
             program()
 
-    def do_sum(self, op: int, extents: tuple[int, ...], a: Array, b: Array, out: Array) -> None:
-        """The same for a sum over the rows of a and b."""
+    def do_sum(self, opcode: Opcode, extents: tuple[int, ...], out: Array, *terms: Array) -> None:
+        """The same for an instruction with partial sums (`Program.append_sum`)."""
         program = self.program or Program()
-        program.append_sum(op, extents, a, b, out)
+        program.append_sum(opcode, extents, out, *terms)
         if self.program is None:
             program()
 
-    def elementwise(self, kind: int, a: Any, b: Any = None, *, out: Array) -> None:
-        """out = kind(a, b), or kind(a), broadcast as NumPy does."""
-        m, n = out.shape
-        uses, strides = [], []
+    def elementwise(self, function: Function, a: Any, b: Any = None, *, out: Array) -> None:
+        """out = function(a, b), or function(a), broadcast as NumPy does."""
+        operands, strides = [], []
         for operand in (a, a if b is None else b):
             array = np.asarray(operand) if isinstance(operand, np.ndarray) else np.full((1, 1), operand, out.dtype)
             np.broadcast_to(array, out.shape)  # raises ValueError where that cannot be
             rows, columns = (1, *array.shape)[-2:]
-            uses.append(reads(array) if array.ndim == 2 and rows == m else reads_all(array))
+            operands.append(array)
             strides += [columns if rows > 1 else 0, 1 if columns > 1 else 0]
-        self.do(ELEMENTWISE, (m, n, kind), *uses, writes(out), strides=tuple(strides))
+        self.do(Opcode.ELEMENTWISE, out.shape, *operands, out, strides=tuple(strides), function=function)
 
     def copyto(self, out: Array, a: Any) -> None:
         if self.program is None:
             self.xp.copyto(out, a)
         else:
-            self.elementwise(COPY, a, out=out)
+            self.elementwise(Function.COPYTO, a, out=out)
 
     def dot(self, a: Array, b: Array, *, out: Array) -> None:
         """out = a b: operands row by row, or transposed views of such."""
@@ -221,21 +211,19 @@ class Recorder:
             raise ValueError(f"a product of {a.shape} and {b.shape} is not {out.shape}")
         if a.flags.f_contiguous and b.flags.c_contiguous and k > 1:  # a^T b: a sum over the rows of both
             if m > FEW and n == 1:  # b^T a, which is the same line of numbers
-                self.do_sum(FEW_OVER_ROWS, (k, m, 1), b, a.T, out)
+                self.do_sum(Opcode.FEW_OVER_ROWS, (k, m, 1), out, a.T, b)
             else:
-                self.do_sum(FEW_OVER_ROWS if m <= FEW else MATMUL_OVER_ROWS, (k, n, m), a.T, b, out)
+                self.do_sum(Opcode.FEW_OVER_ROWS if m <= FEW else Opcode.MATMUL_OVER_ROWS, (k, n, m), out, b, a.T)
         elif k <= FEW and a.flags.c_contiguous and b.flags.c_contiguous:
-            self.do(FEW_TERMS, (m, n, k), reads(a), reads_all(b), writes(out))
+            self.do(Opcode.FEW_TERMS, (m, n, k), a, b, out)
         elif n <= FEW and a.flags.c_contiguous and b.flags.f_contiguous:
-            self.do(FEW_COLUMNS, (m, n, k), reads(a), reads_all(b.T), writes(out))
+            self.do(Opcode.FEW_COLUMNS, (m, n, k), a, b.T, out)
         else:
-            flags = [0 if x.flags.c_contiguous else 1 for x in (a, b)]
-            strides = (flags[0], a.shape[1 - flags[0]], flags[1], b.shape[1 - flags[1]])
-            by_rows = m >= n or m >= 2 * LEAST
-            first, second = (x.T if flag else x for x, flag in zip((a, b), flags, strict=True))
-            op, result = (MATMUL, writes(out)) if by_rows else (MATMUL_BY_COLUMNS, writes_all(out))
-            own = reads(first) if by_rows and not flags[0] else reads_all(first)
-            self.do(op, (m, n, k), own, reads_all(second), result, strides=strides)
+            by_rows = a.flags.c_contiguous and (m >= n or m >= 2 * LEAST)
+            first, second = (x if x.flags.c_contiguous else x.T for x in (a, b))
+            strides = [s for x in (a, b) for s in ((x.shape[1], 1) if x.flags.c_contiguous else (1, x.shape[0]))]
+            opcode = Opcode.MATMUL if by_rows else Opcode.MATMUL_BY_COLUMNS
+            self.do(opcode, (m, n, k), first, second, out, strides=tuple(strides))
 
     def sum(self, x: Array, *, axis: int, keepdims: bool, out: Array) -> None:
         """out (B, 1) = the sums of the rows of x (B, d)."""
@@ -243,4 +231,4 @@ class Recorder:
             self.xp.sum(x, axis=axis, keepdims=keepdims, out=out)
         else:
             assert axis == 1 and keepdims
-            self.do(ROW_SUMS, x.shape, reads(x), writes(out))
+            self.do(Opcode.ROW_SUMS, x.shape, x, out)

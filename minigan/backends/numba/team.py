@@ -1,4 +1,4 @@
-"""The threads that run a program together, and where they find matrix products.
+"""The threads that execute programs together, and the BLAS whose matrix products they call.
 
 Workers spin while they wait, as those of a BLAS do, and sleep when no program has begun for some milliseconds. Numba's own pool
 (`parallel=True`) takes longer to start than a small step takes.
@@ -14,15 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan.backends.numba.vm import ARRIVED, BEFORE, GO, LENGTH, PATIENCE, TABLE, begin, execute, follow
+from minigan.backends.numba import vm
+from minigan.backends.numba.vm import begin, execute, work
 
 
 class Blas(NamedTuple):
-    """Where the matrix products are, for float32 and float64, and an integer of the kind that they take."""
+    """Addresses of the matrix products, for float32 and float64, and a number of the type of integers that they take."""
 
     single: int
     double: int
-    whole: Any
+    integer: Any
 
 
 @cache
@@ -38,11 +39,11 @@ def blas() -> Blas | None:
             continue
         library = ctypes.CDLL(info["filepath"])
         for prefix in ("scipy_", ""):
-            for suffix, whole in (("64_", np.int64(0)), ("", np.int32(0))):
+            for suffix, integer in (("64_", np.int64(0)), ("", np.int32(0))):
                 names = [f"{prefix}cblas_{kind}gemm{suffix}" for kind in "sd"]
                 if all(hasattr(library, name) for name in names):
                     single, double = (_address(getattr(library, name)) for name in names)
-                    return Blas(single, double, whole)
+                    return Blas(single, double, integer)
     return None
 
 
@@ -66,51 +67,52 @@ class Team:
 
     def __init__(self, dtype: Any, threads: int) -> None:
         found = blas()
-        product, whole = 0, np.int64(0)
-        if found is not None:
-            product, whole = found.single if dtype == np.float32 else found.double, found.whole
         self.threads = threads
-        self.board = np.zeros(64, np.int64)
-        self.constants = product, whole, _yield(), np.ones(1, dtype)
+        self.control = np.zeros(vm.CONTROL_WORDS, np.int64)
+        self.control[vm.YIELD] = _yield()
+        if found is not None:
+            self.control[vm.GEMM] = found.single if dtype == np.float32 else found.double
+        self.types = np.int64(0) if found is None else found.integer, np.ones(1, dtype)
         self.turn = threading.Lock()
         self.awake = [threading.Event() for _ in range(1, threads)]
-        # compiled here: a thread that failed would be waited for
-        follow(0, 1, threads, 0, self.board, *self.constants)
-        begin(np.zeros_like(self.board))
+        # compiled here: the others would wait for a thread that failed to compile
+        work(self.control, 0, 1, threads, 0, *self.types)
+        begin(np.zeros_like(self.control))
         for thread, awake in enumerate(self.awake, 1):
-            threading.Thread(target=self._follow, args=(thread, awake), daemon=True).start()
+            threading.Thread(target=self._work, args=(thread, awake), daemon=True).start()
 
-    def _follow(self, thread: int, awake: threading.Event) -> None:
+    def _work(self, thread: int, awake: threading.Event) -> None:
         """A worker. Its event is cleared by itself alone, so that no wake-up can get lost."""
         done = 0
         while True:
-            done = follow(done, thread, self.threads, PATIENCE, self.board, *self.constants)
+            done = work(self.control, done, thread, self.threads, vm.PATIENCE, *self.types)
             awake.clear()
-            if self.board[GO] == done:  # else a program began before the event was cleared
+            if self.control[vm.BEGUN] == done:  # else a program began before the event was cleared
                 awake.wait()
 
-    def run(self, table: np.ndarray) -> None:
-        """All instructions of the table."""
+    def run(self, program: np.ndarray) -> None:
+        """Execute a program: an array of `instructions.ENCODING`."""
         with self.turn:
-            board = self.board
-            board[TABLE], board[LENGTH], board[BEFORE] = table.ctypes.data, len(table), board[ARRIVED]
+            control = self.control
+            control[vm.TABLE], control[vm.LENGTH] = program.ctypes.data, len(program)
+            control[vm.ARRIVED_BEFORE] = control[vm.ARRIVED]
             if self.threads == 1:
-                execute(table, 0, 1, board, board[BEFORE], *self.constants)
+                execute(control, 0, 1, *self.types)
                 return
-            started = board[GO] + 1
+            started = control[vm.BEGUN] + 1
             try:
-                begin(board)
+                begin(control)
             finally:  # whatever interrupts this thread: the workers would wait for it at a barrier for ever
-                if board[GO] == started:
+                if control[vm.BEGUN] == started:
                     for awake in self.awake:
-                        if not awake.is_set():  # after `begin`: a worker that goes to sleep checks GO once more
+                        if not awake.is_set():  # after `begin`: a worker that goes to sleep checks BEGUN once more
                             awake.set()
-                    execute(table, 0, self.threads, board, board[BEFORE], *self.constants)
+                    execute(control, 0, self.threads, *self.types)
 
 
 @cache
 def team(dtype: Any, threads: int) -> Team:
-    """The threads of this process, kept for all programs of a precision."""
+    """The team of this process for all programs of this precision, on so many threads."""
     return Team(dtype, threads)
 
 
