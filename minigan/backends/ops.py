@@ -46,6 +46,33 @@ class Outcome(NamedTuple):
     compared: bool = True
 
 
+class Feed(NamedTuple):
+    """Where a recorded step finds its minibatches: arrays on the device, and a key of the noise (`cuda.ops.CudaOps.minibatch`).
+
+    Minibatch i has row i modulo T of the tables, which are laid out for T minibatches at a time.
+    """
+
+    counter: Array
+    """The number of the next minibatch: a word (1,)."""
+
+    rows: Array
+    """The training rows (n, d), in the type that they are stored in."""
+
+    offset: Array
+    factor: Array
+    """From stored rows to model units, see `Ops.gather`."""
+
+    chosen: Array
+    """(T, B): the rows of each minibatch."""
+
+    table: Array
+    """(T, count): the coefficients of each minibatch."""
+
+    seed: int
+    stream: int
+    """Of the latent points."""
+
+
 class Ops:
     """The operations with NumPy, on the CPU.
 
@@ -265,8 +292,17 @@ class Ops:
 
     # ---------------------------------------------------------------------------------------------- optimiser
 
-    def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array,
-             mean: Array | None = None, weight: Array | None = None) -> None:  # fmt: skip
+    def adam(
+        self,
+        theta: Array,
+        grad: Array,
+        m: Array,
+        v: Array,
+        factors: Array,
+        scratch: Array,
+        mean: Array | None = None,
+        weight: Array | None = None,
+    ) -> None:
         """One Adam update (Kingma and Ba 2015, Algorithm 1) on one flat vector, in place.
 
         m and v are the paper's moments divided by (1 - beta1) and (1 - beta2), and step_size and epsilon carry those

@@ -1,9 +1,9 @@
-"""A recording on trial: held to the passes that it was made of, before it is trusted.
+"""The trial of a recorded program: its first replays are compared with the passes that it was recorded from.
 
-What passes compute behind the recorder's back (in NumPy itself, or with a number of Python's that differs from minibatch to
-minibatch) happens once, while they are recorded, and never again. So the first replays are compared with the passes, done
-one operation at a time from the same state. The recording goes first: after the passes, memory would hold their results,
-and hide that the recording does not make them.
+A recording misses what passes compute without the recorder: in NumPy itself, or with a Python number that differs from one
+minibatch to the next. That happens once, while they are recorded, and not in a replay. So the first replays are compared with the
+passes, executed one operation at a time from the same state. The replay comes first: after the passes, memory would hold their
+results, and would hide that the replay does not compute them.
 """
 
 from __future__ import annotations
@@ -16,38 +16,44 @@ from minigan.backends.ops import Ops, Outcome
 from minigan.errors import ProgramError
 
 TRIALS = 2
-"""Replays in which nothing may differ before the recording is trusted: the second one on another minibatch, from which a
-number kept from the first one differs."""
+"""Replays that must agree with the passes before comparison ends. The second is on another minibatch, which shows a number that
+was recorded from the first one."""
 
 BOUNDS = {"float32": 1e-3, "float64": 1e-9, "uint64": 0.0}
-"""Largest difference of an array that passes write, relative to it: Euclidean norms. Both sides add in different orders,
-which makes 1e-6 in float32. In one step of a thousand a number next to the kink of a ReLU falls to the other side of it,
-which has made up to 0.05 (docs/reliability.md): so a recording is refused if two trials in a row differ,"""
+"""Largest relative difference (of Euclidean norms) of an array that passes write, by its type. Sums are added up in different
+orders, which causes differences of 1e-6 in float32. In about one step of a thousand a value next to the kink of a ReLU falls on
+its other side, which causes up to 0.05 (docs/reliability.md). So a recording is refused if two comparisons in a row exceed the
+bound, or one exceeds `CLEAR`."""
 
 CLEAR = 0.5
-"""or one by more than that, as whatever is left out of a recording does."""
+"""Relative difference with which a recording is refused at once: an operation that was not recorded causes one of this size."""
 
 MOVED = 0.1
-"""The same for an array that passes move, relative to how far it moved."""
+"""Largest difference of an array that passes update, relative to the size of the update."""
 
 SURE = 0.01
-"""Relative difference of a gradient's entry up to which it counts for the array that it moves: Adam makes a full step of an
-entry that is nothing but rounding, in either direction."""
+"""Relative difference of a gradient's entries up to which the parameters that they update are compared: where an entry is nothing
+but rounding error, Adam makes a full step in either direction."""
 
 
 Copies = dict[str, np.ndarray]
-"""What passes left, by name."""
+"""The contents of the arrays that passes write, by name."""
 
 
 class Trial:
-    """A call replays a recording of `passes`. The first ones compare what both leave; what the replay left stays.
+    """A call replays a recording of `passes`; the first calls compare its results with theirs, and keep those of the replay.
 
-    what: the passes, as the subject of the sentence about their recording that differs.
+    what: a name of the passes, the subject of the error's sentence.
     """
 
     def __init__(
-        self, replay: Callable[[], None], passes: Callable[[], None], outcome: Sequence[Outcome], what: str, ops: Ops
-    ) -> None:  # fmt: skip
+        self,
+        replay: Callable[[], None],
+        passes: Callable[[], None],
+        outcome: Sequence[Outcome],
+        what: str,
+        ops: Ops,
+    ) -> None:
         self.replay = replay
         self.passes = passes
         self.outcome = outcome
@@ -96,7 +102,7 @@ class Trial:
         )
 
     def copies(self) -> Copies:
-        """Everything that the passes leave, on the host: a device may have no room for it."""
+        """All arrays that the passes write, copied to the host: the device may lack the memory."""
         return {outcome.name: np.array(self.ops.to_host(outcome.array)) for outcome in self.outcome}
 
     def restore(self, copies: Copies) -> None:
@@ -105,9 +111,9 @@ class Trial:
 
 
 def difference(outcome: Outcome, before: Copies, got: Copies, expected: Copies) -> float:
-    """How far what was got is from what was expected, as a share of it; of how far that moved, where passes move it.
+    """The relative difference between `got` and `expected`; relative to the size of the update, where passes update the array.
 
-    Infinite where one is finite and the other is not; 0 where both are not, which training finds and says.
+    Infinite where one is finite and the other is not; 0 where both are not finite, which training reports.
     """
     name, gradient = outcome.name, outcome.gradient
     a, b = got[name].astype(np.float64), expected[name].astype(np.float64)

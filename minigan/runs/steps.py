@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import noise as streams
-from minigan.backends.ops import Outcome
+from minigan.backends.ops import Feed, Outcome
 from minigan.data.batches import Batches
 from minigan.nn.coefficients import Phase
 from minigan.nn.gan import GAN
@@ -72,6 +72,16 @@ class Launch(Steps):
         self.next_chosen = np.zeros((self.turns, batch), np.int64)  # of the minibatches after those, on the host
         self.next_table = np.zeros(self.table.shape, gan.config.dtype)
         self.counter = backend.zeros((1,), np.uint64)
+        self.feed = Feed(
+            counter=self.counter,
+            rows=batches.rows,
+            offset=batches.offset,
+            factor=batches.factor,
+            chosen=self.chosen,
+            table=self.table,
+            seed=gan.config.seed,
+            stream=streams.LATENT,
+        )
         self.at = -1  # the value of the counter; -1 before the first launch
         self.programs: dict[Phases, Callable[[], None]] = {}
 
@@ -114,11 +124,9 @@ class Launch(Steps):
 
     def passes(self, phases: Phases) -> None:
         """The operations of a launch: the same ones on the same memory in every call."""
-        gan, ops, batches = self.gan, self.ops, self.batches
+        gan, ops = self.gan, self.ops
         for ahead, phase in enumerate(phases):
-            source = batches.rows, self.chosen, batches.offset, batches.factor, gan.batch.real.x
-            latent = gan.z, gan.config.seed, streams.LATENT
-            ops.minibatch(self.counter, ahead, *source, *latent, self.table, gan.coefficients.array)
+            ops.minibatch(self.feed, ahead, gan.batch.real.x, gan.z, gan.coefficients.array)
             if phase.penalise and gan.config.gradient_penalty > 0:
                 ops.draw("uniform", gan.batch.mix, gan.config.seed, streams.INTERPOLATION, ahead, self.counter)
             gan.passes(phase)

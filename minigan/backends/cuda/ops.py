@@ -1,9 +1,9 @@
 """`--backend cupy --kernels cuda`: operations as single kernels, and the training step as one CUDA graph.
 
-CuPy launches a kernel of its own for every operation, and on small networks launches are what a step consists of. Each
-method here is one launch of a kernel from the CUDA sources in `cuda/`, besides the matrix products (cublaslt.py); and what
-a minibatch's passes launch is recorded once and launched together from then on. The noise is drawn on the device, by a
-counter that it keeps, so that a recording can begin with the minibatch itself (launch.py).
+CuPy launches a kernel for every operation, and a step of a small network takes as long as its launches do. Here each operation
+is a single kernel from the CUDA sources in `cuda/`, or a matrix product (cublaslt.py), and all launches of a step are recorded
+once and replayed together. The device draws the noise itself and counts the minibatches, so that a recording can begin with the
+minibatch (runs/steps.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from minigan.backends.activations import ACTIVATIONS, LEAK
 from minigan.backends.cuda.cublaslt import Products
-from minigan.backends.ops import Array, CupyOps, Ops, Outcome
+from minigan.backends.ops import Array, CupyOps, Feed, Ops, Outcome
 from minigan.backends.trial import Trial
 from minigan.errors import FallbackWarning, reason
 
@@ -45,14 +45,14 @@ KERNELS = {
 """Source files, and the kernels in each."""
 
 ABOVE = {"minibatch": ("noise", "gather")}
-"""Source files whose functions another one calls."""
+"""Source files that must be compiled before another one, which calls their functions."""
 
 OBJECTIVES = ("Minimax", "NonSaturating", "LeastSquares", "Hinge", "Wasserstein", "Relativistic")
-"""The classes of objectives.py that logits.cu has a branch for, in its order; others run as they are."""
+"""The classes of objectives.py that have a branch in logits.cu, in its order; others run as they are."""
 
 TYPES = {"float32": "float", "float64": "double", "uint8": "unsigned char"}
 THREADS, BLOCKS = 256, 1 << 16
-"""Threads of a block, and blocks at most: beyond that a thread takes several turns."""
+"""Threads of a block, and the largest number of blocks: for more elements than that, a thread loops."""
 
 
 @cache
@@ -63,12 +63,12 @@ def source(file: str) -> str:
 
 
 def options(dtype: str, stored: str = "float32") -> tuple[str, ...]:
-    """The compiler's options: which type stands for `real`, and for `stored` in gather.cu."""
+    """The compiler's options: the types that `real`, and `stored` in gather.cu, are defined as."""
     return ("-std=c++14", f"-Dreal={TYPES[dtype]}", f"-Dstored={TYPES[stored]}")
 
 
 class Module:
-    """CuPy, with matrix products and sums that can be recorded: cuBLASLt's, which takes no memory while it computes."""
+    """CuPy with matrix products and sums that can be recorded: cuBLASLt's, which allocate no memory while they compute."""
 
     def __init__(self, xp: Any, tf32: bool) -> None:
         self.xp = xp
@@ -80,7 +80,7 @@ class Module:
         return getattr(self.xp, name)
 
     def ones_column(self, n: int, dtype: Any) -> Array:
-        """(n, 1) ones, the same array whenever asked for."""
+        """A column (n, 1) of ones, cached."""
         key = (n, np.dtype(dtype).name)
         if key not in self._ones:
             self._ones[key] = self.xp.ones((n, 1), dtype)
@@ -95,10 +95,10 @@ class Module:
 class Graph:
     """passes() as one CUDA graph.
 
-    The first call does the passes one by one, because compiling a kernel and planning a product take memory, which a
-    recording must not: the graph would keep its address, and others would be given it. The second call records them, and
-    from then on a call is one launch, whose first ones are on trial (`Trial`, which has the meaning of outcome and what).
-    Passes that cannot be recorded go on one by one, and a warning says why.
+    The first call launches the operations one by one: compiling a kernel and planning a product allocate memory, which a
+    recording must not do, because the graph would keep the address after the memory has been freed. The second call records
+    them. From then on a call is one launch, and the first ones are compared with the passes (`Trial`, which explains outcome
+    and what). Where passes cannot be recorded, a warning says why, and operations are launched one by one as before.
     """
 
     def __init__(
@@ -122,14 +122,14 @@ class Graph:
             try:
                 self.recorded = self.record()
                 self.launch = Trial(self.recorded.launch, self.passes, self.outcome, self.what, self.ops)
-            except Exception as error:  # whatever CUDA, CuPy or cuBLASLt come up with; nothing has been computed
+            except Exception as error:  # any error of CUDA, CuPy or cuBLASLt; nothing has been computed
                 words = f"a step cannot be recorded and is launched piece by piece, which is slower: {reason(error)}"
                 warnings.warn(words, FallbackWarning, stacklevel=2)
                 self.recorded = SimpleNamespace()
         self.launch()
 
     def record(self) -> Any:
-        """What passes() launches; nothing is computed."""
+        """Record what passes() launches, as a graph; nothing is computed."""
 
         def refuse(size: int) -> None:
             raise MemoryError(f"{size} bytes asked for in a step that is being recorded")
@@ -140,19 +140,19 @@ class Graph:
             try:
                 self.passes()
             except BaseException:
-                with suppress(Exception):  # that the recording is of no use: the reason has been raised already
+                with suppress(Exception):  # an invalid recording: the error that made it so is raised below
                     stream.end_capture()
                 raise
             return stream.end_capture()
 
     def nodes(self) -> int:
-        """How many nodes CUDA made of what was recorded; 0 where nothing is."""
+        """The number of nodes in the graph that CUDA made; 0 without a recording."""
         drawn = self.recorded.debug_dot_str() if hasattr(self.recorded, "debug_dot_str") else ""
         return len(set(re.findall(r"graph_\d+_node_\d+", drawn)))
 
 
 class CudaOps(CupyOps):
-    """`Ops` with the kernels above; everything else is CuPy's."""
+    """`Ops` with the kernels above; everything else is computed by CuPy."""
 
     kernels = "cuda"
     launches = True
@@ -175,7 +175,7 @@ class CudaOps(CupyOps):
         return Graph(passes, self, outcome, what)
 
     def launch(self, name: str, n: int, like: Array, *arguments: Any, stored: str = "float32") -> None:
-        """Run a kernel on n things; `like` says which type stands for `real`."""
+        """Launch a kernel for n elements; `like` has the type that `real` is defined as."""
         key = (name, like.dtype.name, stored)
         if key not in self._compiled:
             file = next(file for file, names in KERNELS.items() if name in names)
@@ -199,7 +199,7 @@ class CudaOps(CupyOps):
         self.launch("activation_backward", y.size, y, dy, y, slope, dz, np.int64(y.size), kind, y.dtype.type(LEAK))
 
     def hidden_delta(self, dz: Array, W: Array, y: Array, name: str, slope: Array, out: Array) -> None:
-        if W.shape[1] != 1:  # else the product would be a launch of its own for one term
+        if W.shape[1] != 1:  # else a product of one term would be a launch of its own
             super().hidden_delta(dz, W, y, name, slope, out)
             return
         size, kind = (np.int64(y.size), np.int32(y.shape[1])), np.int32(KINDS.index(name))
@@ -221,8 +221,17 @@ class CudaOps(CupyOps):
         plain = super().objective(kind, *arguments, **settings)
         return SingleKernels(plain, self) if kind.__name__ in OBJECTIVES else plain
 
-    def adam(self, theta: Array, grad: Array, m: Array, v: Array, factors: Array, scratch: Array,
-             mean: Array | None = None, weight: Array | None = None) -> None:  # fmt: skip
+    def adam(
+        self,
+        theta: Array,
+        grad: Array,
+        m: Array,
+        v: Array,
+        factors: Array,
+        scratch: Array,
+        mean: Array | None = None,
+        weight: Array | None = None,
+    ) -> None:
         arguments = theta, grad, m, v, np.int64(theta.size), factors
         if mean is None:
             self.launch("adam", theta.size, theta, *arguments)
@@ -245,22 +254,19 @@ class CudaOps(CupyOps):
     def draw(self, kind: str, out: Array, seed: int, stream: int, step: int, later: Array | None = None) -> None:
         """Fill `out` with "normal" or "uniform" numbers, as `noise.Noise` does on the host.
 
-        later: a word (1,) on the device to add to the step.
+        later: a word (1,) on the device that is added to the step.
         """
         key = np.uint64(seed), np.uint64(stream), np.uint64(step)
         self.launch(kind, out.size, out, out, np.int64(out.size), *key, self._nothing if later is None else later)
 
-    def minibatch(self, counter: Array, ahead: int, rows: Array, chosen: Array, offset: Array, factor: Array, x: Array,
-                  z: Array, seed: int, stream: int, table: Array, numbers: Array) -> None:  # fmt: skip
-        """Begin minibatch i = counter + ahead: `gather` its rows into x, draw z, and take its numbers from the table.
-
-        counter: a word (1,) on the device.  chosen (turns, B), table (turns, count): minibatch i has row i modulo turns.
-        """
-        size = np.int32(x.shape[0]), np.int32(x.shape[1]), np.int32(offset.size > 1)
-        latents = z, np.int64(z.size), np.uint64(seed), np.uint64(stream)
-        row = table, np.int64(len(table)), numbers, np.int32(numbers.size)
-        self.launch("minibatch", max(x.size, z.size // 2), x, counter, np.uint64(ahead), rows, chosen, offset, factor, x,
-                    *size, *latents, *row, stored=rows.dtype.name)  # fmt: skip
+    def minibatch(self, feed: Feed, ahead: int, x: Array, z: Array, coefficients: Array) -> None:
+        """Begin minibatch i = counter + ahead: `gather` its rows into x, draw z, and copy its coefficients from the table."""
+        size = np.int32(x.shape[0]), np.int32(x.shape[1]), np.int32(feed.offset.size > 1)
+        gathered = feed.rows, feed.chosen, feed.offset, feed.factor, x, *size
+        latents = z, np.int64(z.size), np.uint64(feed.seed), np.uint64(feed.stream)
+        row = feed.table, np.int64(len(feed.table)), coefficients, np.int32(coefficients.size)
+        arguments = feed.counter, np.uint64(ahead), *gathered, *latents, *row
+        self.launch("minibatch", max(x.size, z.size // 2), x, *arguments, stored=feed.rows.dtype.name)
 
     def advance(self, counter: Array, by: int, like: Array) -> None:
         """counter += by, on the device."""
@@ -268,7 +274,7 @@ class CudaOps(CupyOps):
 
 
 class SingleKernels:
-    """An objective whose gradients are one kernel each; its values are as they were."""
+    """An objective with one kernel for each gradient; its values are computed as before."""
 
     def __init__(self, plain: Objective, ops: CudaOps) -> None:
         self.plain = plain

@@ -1,8 +1,8 @@
-"""Arrays that refuse what a recording would leave out.
+"""Arrays that refuse operations which a recording would leave out.
 
-While passes are recorded nothing is computed, so whatever NumPy itself computes then works on old memory, and is not
-repeated when the recording is replayed. `Guarded` arrays know when they are recorded, and raise. Otherwise they are
-NumPy's, and so is what is computed from them.
+While passes are recorded, nothing is computed. What NumPy itself computes at that time works on the old contents of arrays, and
+is not repeated when the recording is replayed. `Guarded` arrays raise an error in that case. At other times they behave like
+NumPy's arrays, and results of operations on them are arrays of NumPy.
 """
 
 from __future__ import annotations
@@ -18,17 +18,26 @@ import numpy as np
 from minigan.errors import ProgramError
 
 VIEWS = ("diagonal", "getfield", "ravel", "reshape", "setflags", "squeeze", "swapaxes", "transpose", "view")
-"""Methods of an array that look at its memory in another way, and compute nothing."""
+"""Methods that return another view of an array's memory, and compute nothing."""
 
-READS = {"__float__": "float()", "__int__": "int()", "__index__": "an index", "__bool__": "a condition",
-         "__complex__": "complex()", "__contains__": "in", "__copy__": "copy.copy", "__deepcopy__": "copy.deepcopy"}  # fmt: skip
+READS = {
+    "__float__": "float()",
+    "__int__": "int()",
+    "__index__": "an index",
+    "__bool__": "a condition",
+    "__complex__": "complex()",
+    "__contains__": "in",
+    "__copy__": "copy.copy",
+    "__deepcopy__": "copy.deepcopy",
+}
+"""Special methods of an array that read its numbers, and what a person calls each."""
 
 _state = threading.local()
 
 
 @contextmanager
 def recording() -> Iterator[None]:
-    """What this thread does inside is recorded."""
+    """A context in which the operations of this thread are recorded."""
     _state.on = True
     try:
         yield
@@ -37,13 +46,13 @@ def recording() -> Iterator[None]:
 
 
 def check(operation: str) -> None:
-    """Raises: ProgramError where this thread records."""
+    """Refuse this operation while the thread is recording. Raises: ProgramError."""
     if getattr(_state, "on", False):
         raise ProgramError(refusal(operation, "it would compute now, and not when the recorded step is replayed"))
 
 
 def refusal(operation: str, why: str) -> str:
-    """A sentence about what cannot be recorded, and what to do."""
+    """The sentence of an error: what cannot be recorded, why, and what to do."""
     return (
         f"{operation} cannot be part of a step with --kernels numba: {why}. Compute it with self.ops.xp, as in "
         "xp.subtract(a, b, out=c), or use --kernels reference."
@@ -51,7 +60,7 @@ def refusal(operation: str, why: str) -> str:
 
 
 class Guarded(np.ndarray):
-    """An array of a backend that records."""
+    """An array of a backend that records: raises ProgramError where its numbers would be read or written meanwhile."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         check(f"np.{ufunc.__name__}" if method == "__call__" else f"np.{ufunc.__name__}.{method}")
@@ -75,7 +84,7 @@ class Guarded(np.ndarray):
 
 
 def _plain(value: Any) -> Any:
-    """The same without guards: NumPy computes with it."""
+    """The value with every guarded array in it as a plain one."""
     if isinstance(value, Guarded):
         return value.view(np.ndarray)
     if type(value) in (tuple, list):
