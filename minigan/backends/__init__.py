@@ -1,4 +1,4 @@
-"""Where and how to compute: `get_ops` chooses the operations for NumPy or CuPy, with the kernels asked for."""
+"""Backends: `get_ops` returns the operations for NumPy or CuPy, with the kernels of that name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PACKAGES = {
     "cuda13": ("cupy-cuda13x[ctk]>=14.0.1,!=14.1.0", "nvmath-python>=1.0", "cuda-bindings>=13.0.1,<14"),
     "cuda12": ("cupy-cuda12x[ctk]>=14.0.1,!=14.1.0", "nvmath-python>=1.0", "cuda-bindings>=12.9.2,<13"),
 }
-"""What the extras in pyproject.toml install."""
+"""The packages that each extra in pyproject.toml installs."""
 
 
 def install_line(extra: str) -> str:
-    """The command that installs what an extra does, from a checkout and from a wheel alike: minigan is on no index."""
+    """The command that installs the packages of an extra: by their names, because minigan is on no package index."""
     return f"pip install {' '.join(map(shlex.quote, PACKAGES[extra]))}"
 
 
@@ -63,9 +63,9 @@ def _numba(name: str) -> Ops:
 
 
 def _import(name: str, needs: str, install: str) -> Any:
-    """An optional package; what it complains of on the way is said in one line each.
+    """Import an optional package; each of its warnings becomes one line.
 
-    Raises: InputError that begins with `needs` and says why it cannot be imported or used.
+    Raises: InputError, a sentence that begins with `needs` and says why the package cannot be imported or used.
     """
     try:
         with warnings.catch_warnings(record=True) as complaints:
@@ -91,7 +91,7 @@ def _cupy(kernels: str) -> Ops:
             raise RuntimeError("no device")
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
         cupy.zeros(1).sum().get()
-    except Exception as error:  # CuPy raises many kinds here: driver missing, too old, no device, no kernel image
+    except Exception as error:  # of many types: driver missing, too old, no device, no kernel image
         raise InputError(
             f"--backend cupy finds no usable CUDA device ({reason(error)}): check the driver with nvidia-smi and that "
             f"CuPy matches it, {INSTALL_CUPY}, or use --backend numpy."
@@ -109,7 +109,7 @@ def _require_nvmath(kernels: str) -> None:
     cublaslt = _import("nvmath.bindings.cublasLt", f"--kernels {kernels} needs nvmath-python", INSTALL_CUPY)
     try:
         cublaslt.destroy(cublaslt.create())
-    except Exception as error:  # whatever loading a library, or the library, comes up with
+    except Exception as error:  # any error of the library, or of loading it
         raise InputError(
             f"--kernels {kernels} needs cuBLASLt, which cannot be used ({reason(error)}): {INSTALL_CUPY}."
         ) from None

@@ -1,6 +1,6 @@
-"""The activations: one row each of what the package needs to know of a function phi.
+"""The activations: a table with a row for each function phi.
 
-phi' and phi'' are taken from the *output* y = phi(z), so that only outputs need keeping:
+phi' and phi'' are computed from the *output* y = phi(z), so that only outputs need to be stored:
 
     activation   phi(z)                      phi'(z) = slope(y)        phi''/phi' = curvature(y)
     relu         max(z, 0)                   [y > 0]                   0
@@ -9,8 +9,8 @@ phi' and phi'' are taken from the *output* y = phi(z), so that only outputs need
     sigmoid      1 / (1 + e^-z)              y (1 - y)                 1 - 2 y
     identity     z                           1                         0
 
-At the kink of ReLU and leaky ReLU (z = 0) the left slope is taken. `ops` is an `Ops`; every function writes to arrays that
-the caller owns. An activation whose slope cannot be taken from its output does not fit this scheme.
+At the kink of ReLU and leaky ReLU (z = 0) the left slope is used. `ops` is an `Ops`; every function writes to arrays that
+the caller owns. An activation whose slope is no function of its output does not fit this scheme.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LEAK = 0.2
 
 
 class Activation(NamedTuple):
-    """phi and its derivatives, and the variance with which the weights before it start."""
+    """phi and its derivatives, and the initial variance of the weights before it."""
 
     phi: Callable[[Any, Array, Array], None]
     """phi(ops, z, scratch): z <- phi(z), in place."""
@@ -37,7 +37,7 @@ class Activation(NamedTuple):
     """curvature(ops, y, out): out = phi''(z) / phi'(z); None where phi'' = 0 (piecewise-linear activations)."""
 
     variance: Callable[[int, int], float]
-    """variance(I, O) of the weights of a layer with this activation at the start."""
+    """variance(I, O): the initial variance of the weights of a layer with this activation."""
 
 
 def glorot(fan_in: int, fan_out: int) -> float:

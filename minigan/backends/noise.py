@@ -1,7 +1,7 @@
 """Random numbers as pure functions of (seed, stream, step).
 
-There is no random state: the value depends on nothing else, so a resumed run draws what an uninterrupted one would
-have drawn. Every backend draws the same integers and uniforms, and the same normals to rounding (4e-6).
+There is no random state: a number depends on nothing else, so a resumed run draws the same numbers as an uninterrupted one.
+Every backend draws the same integers and uniforms, and the same normals to rounding (4e-6).
 
 Integers come from Philox-4x64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), the counter-based
 generator that NumPy ships, with key = (seed, stream) and counter = (block, step, 0, 0). Uniforms are the top 24 bits of
@@ -9,8 +9,8 @@ generator that NumPy ships, with key = (seed, stream) and counter = (block, step
 
     r = sqrt(-2 log(1 - u1))        n1 = r cos(2 pi u2)        n2 = r sin(2 pi u2)
 
-`1 - u1` because u1 is in [0, 1), and log(0) must not occur. The numbers are drawn in float32 whatever the precision of training, so
-float32 and float64 runs see the same noise.
+`1 - u1` because u1 is in [0, 1), and log(0) must not occur. Numbers are always drawn in float32, so runs in float32 and float64 see
+the same noise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from minigan.backends.ops import Array, Ops
 
-# One stream per use, so that no two uses ever share a number.
+# One stream for each use, so that no two uses share a number.
 INIT_GENERATOR = 1
 INIT_DISCRIMINATOR = 2
 LATENT = 3
@@ -34,7 +34,7 @@ METRIC = 12
 
 
 class Noise:
-    """Draws into caller-owned arrays; scratch is kept per length.
+    """Random numbers of one seed, written to arrays that the caller owns; scratch is cached by length.
 
     >>> a, b = np.empty((2, 3), np.float32), np.empty((2, 3), np.float32)
     >>> Noise(7).normal(a, LATENT, 5)
@@ -46,7 +46,7 @@ class Noise:
     """
 
     def __init__(self, seed: int, ops: Ops | None = None) -> None:
-        """ops: the operations that draw and deliver; NumPy's on the host by default."""
+        """ops: the operations that draw the numbers; by default NumPy's, on the host."""
         self.seed = seed
         self.ops = ops or Ops()
         self._philox = np.random.Philox(0)
@@ -70,7 +70,9 @@ class Noise:
     def permutation(self, n: int, stream: int, step: int) -> np.ndarray:
         """A permutation of range(n): the stable argsort of n raw words (a fresh host array of int64)."""
         words = self.integers(n, stream, step)
-        order = np.argsort(words)  # less than half the time of a stable one, and the same unless two words are equal
+        order = np.argsort(
+            words
+        )  # in less than half the time of a stable sort, with the same result unless two words are equal
         ordered = words[order]
         return np.argsort(words, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order
 
@@ -100,7 +102,7 @@ class Noise:
         return s[:n]
 
     def scratch(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Two float32 vectors of this length, made once."""
+        """Two float32 vectors of this length, cached."""
         if n not in self._scratch:
             self._scratch[n] = (np.empty(n, np.float32), np.empty(n, np.float32))
         return self._scratch[n]

@@ -1,10 +1,10 @@
-"""The operations on arrays, and the reference that every faster kernel is held to.
+"""The operations on arrays: the reference that every faster kernel is compared with.
 
 `Ops` owns all that computing needs: the array module `xp`, arrays and their moves between host and device, random numbers,
 and the mathematics of a training step. It computes with NumPy; subclasses override what differs: `CupyOps` the moves,
 `numba.ops.NumbaOps` and `cuda.ops.CudaOps` the operations that they have kernels for. `get_ops` chooses one, which is passed
-explicitly to whatever computes: there is no global state and no silent fall-back. Callers do not ask which it is; what differs
-is a method.
+explicitly to everything that computes: there is no global state and no silent fall-back. Callers do not ask which one it is:
+whatever differs is a method.
 
 Notation (docs/math.md derives each line): batch B, layer widths I (in) and O (out); row vectors, so one dense step is
 `Y = phi(X W + b)` with X (B, I), W (I, O), b (O,). `dname` is dLoss/dname and has name's shape. Every operation writes to
@@ -29,15 +29,15 @@ Array = Any
 """A numpy.ndarray or a cupy.ndarray: the two share no common type to name here."""
 
 BLOCK = 131072
-"""Floats that an optimiser takes at a time on the CPU: five arrays of this length stay in a core's part of the last cache
-through Adam's ten passes. Smaller ones, for the cache before that, were slower by what their calls cost."""
+"""Floats that an optimiser updates at a time on the CPU: five arrays of this length stay in a core's share of the last-level cache
+through Adam's ten passes. With smaller blocks, which fit into the second-level cache, the cost of calls outweighs the gain."""
 
 
 class Outcome(NamedTuple):
-    """An array that passes leave behind, and its name for people.
+    """An array that passes write and that is read afterwards, and its name in messages.
 
-    gradient: the name of the gradient along which passes move the array; None where they write it anew. compared: whether a
-    recording is held to it; not where rounding alone may change it.
+    gradient: the name of the gradient along which passes update the array; None where they overwrite it. compared: whether a
+    recording must reproduce it; False where rounding alone may change it.
     """
 
     name: str
@@ -86,10 +86,10 @@ class Ops:
     kernels = "reference"
 
     threads: int | None = None
-    """Threads for programs recorded from now on; None where this backend does not record for several."""
+    """Threads of programs recorded from now on; None where this backend records no programs for several threads."""
 
     block: int | None = BLOCK
-    """Floats that element-wise passes over a long vector should take at a time; None for all."""
+    """Floats of a long vector that element-wise passes should process at a time; None for all."""
 
     launches = False
     """Whether whole training steps, minibatch and noise included, can be recorded (`runs.steps.Launch`)."""
@@ -106,11 +106,11 @@ class Ops:
         return Ops(self.xp if xp is None else xp, self.device)
 
     def versions(self) -> dict[str, str]:
-        """The packages, besides NumPy, that decide what is computed."""
+        """The versions of packages, besides NumPy, on which results depend."""
         return {}
 
     def available(self) -> int | None:
-        """Bytes of memory that arrays can still take; None where the system does not say."""
+        """Bytes of memory that are available for arrays; None where the system does not tell."""
         return memory.available()
 
     # ------------------------------------------------------------------------------------------------- arrays
@@ -135,7 +135,7 @@ class Ops:
 
     def take(self, array: Array, rows: Array, out: Array) -> None:
         """out[i] = array[rows[i]]; the rows must be valid."""
-        # mode="clip" writes straight into `out`; the default mode would go through a hidden buffer
+        # mode="clip" writes directly to `out`; the default mode would use a hidden buffer
         np.take(array, rows, axis=0, out=out, mode="clip")
 
     def synchronize(self) -> None:
@@ -158,15 +158,15 @@ class Ops:
     ) -> Callable[[], None]:
         """A callable equivalent to `passes`. The reference returns it unchanged; a backend may record and replay it.
 
-        So passes must do the same operations on the same arrays whenever it is called, and read from arrays what varies.
-        `outcome` names the arrays that passes move, and those that others read afterwards: the first replays are compared
-        with passes in them (`backends.trial`), and a sentence about passes that differ begins with `what`. Without an outcome
-        nothing is compared.
+        So passes must execute the same operations on the same arrays in every call, and read from arrays what varies.
+        `outcome` lists the arrays that passes update, and those that are read afterwards: in them the first replays are compared
+        with passes (`backends.trial`), and the message about a difference begins with `what`. Without an outcome nothing is
+        compared.
         """
         return passes
 
     def objective(self, kind: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
-        """An objective of the class `kind` (see objectives.py) as this backend computes it; here, as it is written."""
+        """An objective of the class `kind` (see objectives.py), with this backend's kernels; the reference has none."""
         return kind(self, *arguments, **settings)
 
     # ---------------------------------------------------------------------------------------------- activations
@@ -208,7 +208,7 @@ class Ops:
     def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
         """dW = X^T dZ and db = sum_B dZ."""
         self.xp.dot(x.T, dz, out=dW)
-        dz.sum(axis=0, out=db)  # the method: the function of the same name adds half as much again in Python
+        dz.sum(axis=0, out=db)  # the method: np.sum takes half as long again, in Python
 
     def weighted_gradient(self, x: Array, dz: Array, ds: Array, weighted: Array, dW: Array, db: Array) -> None:
         """dW = X^T (ds * dZ) and db = ds^T dZ: sample i weighted by ds_i (ds (B, 1)); `weighted` (B, O) is overwritten."""
@@ -355,7 +355,7 @@ class CupyOps(Ops):
 
     def fill(self, array: Array, values: Any) -> None:
         host = np.asarray(values, array.dtype).reshape(array.shape)
-        # not array.set(host), which waits for what the device has yet to do; asarray goes through pinned memory
+        # not array.set(host), which waits for the device; asarray copies through pinned memory
         self.xp.copyto(array, self.xp.asarray(host))
 
     def take(self, array: Array, rows: Array, out: Array) -> None:

@@ -1,6 +1,6 @@
-// Bias and activation in one pass, and its way back. Arrays are (rows, width), row by row; n = rows * width.
+// Bias and activation in one pass, and their backward pass. Arrays are (rows, width), row by row; n = rows * width.
 
-// kinds of activation, in the order of ops.ACTIVATIONS
+// kinds of activation, in the order of activations.ACTIVATIONS
 enum { RELU, LEAKY_RELU, TANH, SIGMOID, IDENTITY };
 
 __device__ real phi(int kind, real z, real leak) {

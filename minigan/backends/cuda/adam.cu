@@ -1,4 +1,4 @@
-// The optimiser on flat vectors: every number is read once and written once (optim.py gives the formulas).
+// The optimiser on flat vectors: every number is read once and written once (for the formulas see ops.py, `Ops.adam`).
 
 // the i-th number of an update; factors: beta1, beta2, step_size, epsilon
 __device__ real updated(real theta, real g, real* m, real* v, long long i, const real* factors) {
@@ -18,7 +18,7 @@ extern "C" __global__ void average(real* mean, const real* theta, long long n, c
     EACH(i, n) mean[i] = moved(mean[i], theta[i], weight[0]);
 }
 
-// both, the average of what the update gave
+// both: the average of the updated theta
 extern "C" __global__ void adam_average(real* theta, const real* grad, real* m, real* v, long long n, const real* factors,
                                         real* mean, const real* weight) {
     EACH(i, n) {

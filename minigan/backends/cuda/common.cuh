@@ -1,6 +1,6 @@
-// Shared by all kernels: the type of numbers, and the loop that gives each thread its share of n things.
+// Shared by all kernels: the type of numbers, and the loop over the share of a thread of n elements.
 //
-// `real` is float or double, named when compiling. A kernel is a loop over independent things and nothing more (no shared
+// `real` is float or double, named when compiling. A kernel is a loop over independent elements and nothing more (no shared
 // memory, no barrier), so that the same source compiled for a CPU with one thread computes the same: tests do that.
 
 #define EACH(i, n)                                                                                       \

@@ -1,7 +1,7 @@
-// A minibatch from the training rows, which stay on the device in the type that they are stored in.
+// A minibatch from the training rows, which are on the device in the type that they are stored in.
 
 // out[i] = (rows[chosen[i]] - offset) * factor, (count, width); `stored` is the type of rows. own: 1 where every column has
-// its own offset and factor, 0 where there is one of each for all.
+// its own offset and factor, 0 where one of each applies to all.
 __device__ void gathered(const stored* rows, const long long* chosen, const real* offset, const real* factor, real* out,
                          int count, int width, int own) {
     EACH(i, (long long)count * width) {

@@ -1,4 +1,4 @@
-// Functions of logits, one pass each (ops.py gives the formulas).
+// Functions of logits, one pass each (for the formulas see ops.py).
 
 // out may be s
 extern "C" __global__ void sigmoid(const real* s, real* out, long long n) { EACH(i, n) out[i] = sigma(s[i]); }
@@ -9,10 +9,10 @@ extern "C" __global__ void softplus(const real* s, real* out, long long n) {
 }
 
 // The objectives' gradients with respect to the logits r of real and f of generated samples, of the mean over `n` of either
-// (objectives.py gives the formulas), in the order of gpu.OBJECTIVES.
+// (for the formulas see objectives.py), in the order of OBJECTIVES in ops.py.
 enum { MINIMAX, NON_SATURATING, LEAST_SQUARES, HINGE, WASSERSTEIN, RELATIVISTIC };
 
-// d/ds of the cross-entropy of sigma(s) with `target`: sigma(s) - target, where sigma(s) - 1 = -sigma(-s) loses nothing
+// d/ds of the cross-entropy of sigma(s) with `target`: sigma(s) - target, where sigma(s) - 1 = -sigma(-s) avoids cancellation
 __device__ real cross_entropy_slope(real s, real target) { return target == 1 ? -sigma(-s) : sigma(s) - target; }
 
 // dr = dL_D/dr, df = dL_D/df; target: that of real samples;  scale: 1 / n

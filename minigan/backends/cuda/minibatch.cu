@@ -1,7 +1,7 @@
-// What a minibatch begins with, in one launch: its rows, its latent points, and the numbers that change from step to step.
-// All three are functions of which minibatch it is, and that stands on the device (launch.py lays out the tables).
+// The beginning of a minibatch in one launch: its rows, its latent points, and the coefficients that change from step to step.
+// All three are functions of the number of the minibatch, which is in device memory (runs/steps.py fills the tables).
 
-// the minibatch is number *counter + ahead, and its row of the tables, which have `turns`, that modulo turns:
+// minibatch i = *counter + ahead has row i modulo turns of the tables:
 // x = the rows that chosen (turns, count) names, see gather;  z (latents,) ~ N(0, 1), see normal;  numbers = table (turns, many)
 extern "C" __global__ void minibatch(const word* counter, word ahead, const stored* rows, const long long* chosen,
                                      const real* offset, const real* factor, real* x, int count, int width, int own, real* z,

@@ -24,7 +24,7 @@ __device__ Block philox(word block, word step, word seed, word stream) {
 // the i-th uniform, on [0, 1)
 __device__ float uniform_of(long long i, word seed, word stream, word step) {
     Block b = philox(i / 8, step, seed, stream);
-    word w = i % 8 < 4 ? (i % 8 < 2 ? b.w[0] : b.w[1]) : (i % 8 < 6 ? b.w[2] : b.w[3]);  // an index would go through memory
+    word w = i % 8 < 4 ? (i % 8 < 2 ? b.w[0] : b.w[1]) : (i % 8 < 6 ? b.w[2] : b.w[3]);  // no index: that would go through memory
     word half = i % 2 ? w >> 32 : w & 0xFFFFFFFFULL;
     return (float)(half >> 8) * (1.0f / 16777216.0f);
 }
@@ -37,13 +37,13 @@ extern "C" __global__ void words(word* out, long long n, word seed, word stream,
     }
 }
 
-// step + *later: what a recorded launch cannot know when it is recorded stands in memory
+// step + *later: the part of the step that is not known when a launch is recorded is in memory
 extern "C" __global__ void uniform(real* out, long long n, word seed, word stream, word step, const word* later) {
     EACH(i, n) out[i] = uniform_of(i, seed, stream, step + *later);
 }
 
-// Uniforms number 0 ... half - 1 are the radii, half ... 2 half - 1 the angles. A thread makes a pair of normals: that a block
-// is computed for each uniform anew costs less than waiting for one thread to use it up.
+// Uniforms number 0 ... half - 1 are the radii, half ... 2 half - 1 the angles. A thread computes a pair of normals: computing
+// a block anew for each uniform takes less time than one thread per block would.
 __device__ void normals(real* out, long long n, word seed, word stream, word step) {
     long long half = (n + 1) / 2;
     EACH(i, half) {
@@ -58,5 +58,5 @@ extern "C" __global__ void normal(real* out, long long n, word seed, word stream
     normals(out, n, seed, stream, step + *later);
 }
 
-// the counter of minibatches, after the last one of a launch: by itself, because whoever reads it must have done so
+// the counter of minibatches, after the last one of a launch: in a launch of its own, because all kernels that read it must have finished
 extern "C" __global__ void advance(word* counter, word by) { EACH(once, 1) *counter += by; }

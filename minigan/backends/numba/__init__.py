@@ -1,1 +1,1 @@
-"""`--kernels numba`: operations as compiled loops, and a training step as a program that several threads replay."""
+"""`--kernels numba`: operations as compiled loops, and a training step as a recorded program that several threads execute."""

@@ -98,7 +98,7 @@ class Access(Enum):
         return self in (Access.READ_ROWS, Access.WRITE_ROWS)
 
     def of(self, array: np.ndarray, rows: int) -> Access:
-        """The access to this array in an instruction whose result has so many rows: one of the four that are not conditional."""
+        """The access to this array where the result has `rows` rows: READ_BROADCAST is decided, the others are as they are."""
         if self is not Access.READ_BROADCAST:
             return self
         return Access.READ_ROWS if array.ndim == 2 and len(array) == rows else Access.READ_ALL

@@ -1,10 +1,10 @@
-"""Where the machine code that Numba makes is kept between processes.
+"""The cache of machine code that Numba compiles.
 
-Numba reads it back with pickle, which runs whatever a file says: so it lies in a directory that nobody but the user can
-write to, in the user's cache. What cannot be read, or is not what was written, is compiled anew.
+Numba reads it with pickle, which executes what a file contains. So the cache is a directory that only the user can write to. A
+file that is damaged or cannot be read is compiled again.
 
 Machine code of a function contains what it calls from other files, but Numba only notices changes of the file that defines the
-function. Here it is compiled anew when any file in the same folder has changed (`stamp`).
+function. Here it is compiled again when any file in the same folder has changed (`stamp`).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ DIGEST = hashlib.sha256().digest_size
 
 
 def directory() -> Path:
-    """The user's cache directory for machine code, which nobody else can write to. Raises: OSError."""
+    """The cache directory for machine code, which only the user can write to. Raises: OSError."""
     path = Path(pooch.os_cache("minigan")) / "numba"
-    if not path.is_absolute():  # there is no home directory, or XDG_CACHE_HOME is relative
+    if not path.is_absolute():  # no home directory, or a relative XDG_CACHE_HOME
         raise OSError(f"{path} is not an absolute path")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if hasattr(os, "getuid"):
@@ -44,7 +44,7 @@ def directory() -> Path:
 
 @cache
 def say_not_kept(why: str) -> None:
-    """Once for each reason."""
+    """Warn that compiled code is not cached, once for each reason."""
     words = (
         f"what Numba compiles cannot be kept ({why}), and is compiled anew in every process, which takes some seconds"
     )
@@ -52,7 +52,7 @@ def say_not_kept(why: str) -> None:
 
 
 class Verified(IndexDataCacheFile):
-    """A file of machine code that ends in a checksum, behind what pickle reads: damaged code would not raise, but crash."""
+    """A file of machine code with a checksum at its end, which pickle does not read: damaged code would crash the process."""
 
     def _dump(self, obj: Any) -> bytes:
         content = super()._dump(obj)
@@ -72,7 +72,7 @@ def stamp(function: Callable[..., Any], own: Any) -> tuple[Any, ...]:
 
 
 class Kept(FunctionCache):
-    """Numba's cache of one function, which survives damaged files and full disks."""
+    """Numba's cache of one function; damaged files and full disks are no errors."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
@@ -81,10 +81,10 @@ class Kept(FunctionCache):
         self._cache_file = Verified(self._cache_path, self._impl.filename_base, changes)
 
     def load_overload(self, *request: Any) -> Any:
-        """What is kept; None where nothing is that can be read."""
+        """The compiled function from the cache; None where there is none that can be read."""
         try:
             return super().load_overload(*request)
-        except Exception:  # pickle raises nearly everything
+        except Exception:  # pickle raises errors of nearly all types
             with suppress(OSError):
                 self.flush()
             return None
@@ -97,16 +97,13 @@ class Kept(FunctionCache):
 
 
 def kept(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """`numba.njit` with these options, whose results are kept: where NUMBA_CACHE_DIR says, else in `directory`."""
+    """`numba.njit` with these options, and a cache in NUMBA_CACHE_DIR, or else in `directory`."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         compiled = numba.njit(**options)(function)
         try:
             compiled._cache = cache_of(function)
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # RuntimeError: no place that NUMBA_CACHE_LOCATOR_CLASSES allows will do
+        except (OSError, RuntimeError) as error:  # RuntimeError: no locator in NUMBA_CACHE_LOCATOR_CLASSES applies
             say_not_kept(f"{getattr(error, 'filename', None) or 'cache'}: {reason(error)}")
         return compiled
 
@@ -114,7 +111,7 @@ def kept(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def cache_of(function: Callable[..., Any]) -> Kept:
-    """Raises: OSError, RuntimeError."""
+    """The cache of a function. Raises: OSError, RuntimeError where it cannot be written to."""
     given = numba.config.CACHE_DIR
     wanted = given or str(directory())
     try:
@@ -123,5 +120,7 @@ def cache_of(function: Callable[..., Any]) -> Kept:
     finally:
         numba.config.CACHE_DIR = given
     if not Path(found.cache_path).is_relative_to(wanted) and "NUMBA_CACHE_LOCATOR_CLASSES" not in os.environ:
-        raise PermissionError(f"{wanted} cannot be written to")  # where Numba then goes, others may write
+        raise PermissionError(
+            f"{wanted} cannot be written to"
+        )  # others may write to the directory that Numba falls back to
     return found

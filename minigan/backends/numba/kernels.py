@@ -21,7 +21,7 @@ unassociated = kept(nogil=True, fastmath={"contract"}, error_model="numpy")  # w
 
 @compiled
 def bias_leaky_relu(y: Any, b: Any, leak: Any) -> None:
-    """y <- max(y + b, leak (y + b)), y (B, O), b (O,); leak 0 makes it a ReLU."""
+    """y <- max(y + b, leak (y + b)), y (B, O), b (O,); a ReLU where leak is 0."""
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
             z = y[i, j] + b[j]
@@ -32,7 +32,7 @@ def bias_leaky_relu(y: Any, b: Any, leak: Any) -> None:
 def leaky_relu_backward(y: Any, leak: Any, one: Any, slope: Any, dz: Any) -> None:
     """slope = [y > 0] + leak [y <= 0] and dz <- dz * slope.
 
-    In place through one name: given one array under two names, LLVM cannot rule out aliasing and does not vectorise.
+    In place, through one name: if dy and dz were two names of one array, LLVM could not rule out aliasing and would not vectorise.
     """
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
@@ -56,11 +56,11 @@ E2, E3, E4, E5, E6, E7 = (np.float32(1 / math.factorial(n)) for n in range(2, 8)
 
 @unassociated
 def bias_tanh(y: Any, b: Any) -> None:
-    """y <- tanh(y + b), float32: no call in the loop, so that a vector of numbers is computed at once.
+    """y <- tanh(y + b), float32, without a call in the loop, so that it is vectorised.
 
-    With e = e^(-2 |z|), tanh |z| = 1 - 2 e / (1 + e): near 1, nothing but the last subtraction rounds, so that 1 - y^2 keeps
-    what accuracy y can hold (docs/math.md). Near 0 that cancels: there it is (1 - e) / (1 + e), with e = s + s q and
-    1 - e = (1 - s) - s q, s = 2^k and q = e^r - 1 from its series, |r| <= log(2) / 2.
+    With e = e^(-2 |z|), tanh |z| = 1 - 2 e / (1 + e): near 1 only the last subtraction rounds, so that 1 - y^2 is as accurate as
+    y allows (docs/math.md). Near 0 that form cancels, and (1 - e) / (1 + e) is used, with e = s + s q and 1 - e = (1 - s) - s q,
+    where s = 2^k, and q = e^r - 1 from its series, |r| <= log(2) / 2.
     """
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
@@ -82,7 +82,10 @@ def bias_tanh(y: Any, b: Any) -> None:
 
 @compiled
 def tanh_backward(y: Any, one: Any, slope: Any, dz: Any) -> None:
-    """slope = 1 - y^2 and dz <- dz * slope. As a product: where y is near 1, its square would round what is left of it."""
+    """slope = 1 - y^2 and dz <- dz * slope.
+
+    The slope is computed as (1 - y) (1 + y): near |y| = 1, rounding y^2 would cost most of its digits.
+    """
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
             s = (one - y[i, j]) * (one + y[i, j])
@@ -101,8 +104,8 @@ LOG2 = np.float32(math.log(2))
 def box_muller(words: Any, radii: Any, out: Any) -> None:
     """`Noise.normal` from raw words (n,) of 32 bits: radii (n/2,), out (n,).
 
-    Series instead of calls, so that eight are computed at once: log m = 2 artanh((m - 1) / (m + 1)) on [sqrt(1/2), sqrt(2)),
-    sine and cosine on an eighth of a turn either way, where the first term left out is below half a unit in the last place.
+    Series instead of calls, so that the loops are vectorised: log m = 2 artanh((m - 1) / (m + 1)) on [sqrt(1/2), sqrt(2)), and
+    sine and cosine within an eighth of a turn of 0, where the first omitted term is below half a unit in the last place.
     """
     f, i32 = np.float32, np.int32
     half = radii.size
@@ -143,7 +146,7 @@ def few_terms(a: Any, b: Any, out: Any) -> None:
 
 @compiled
 def few_columns(a: Any, b: Any, out: Any) -> None:
-    """out = a b^T, a (B, k), b (n, k): inner products, of four rows at a time."""
+    """out = a b^T, a (B, k), b (n, k): inner products, four rows at a time."""
     rows = a.shape[0]
     for column in range(b.shape[0]):
         weights = b[column]
@@ -166,7 +169,7 @@ def few_columns(a: Any, b: Any, out: Any) -> None:
 
 @compiled
 def few_over_rows(a: Any, b: Any, out: Any) -> None:
-    """out = a^T b, a (B, m), b (B, O): rows of b weighted by a column of a and added up, four at a time."""
+    """out = a^T b, a (B, m), b (B, O): the sum of the rows of b, weighted by a column of a, four at a time."""
     rows = a.shape[0]
     for k in range(out.shape[0]):
         total = out[k]
@@ -199,7 +202,7 @@ def column_sums(dz: Any, db: Any) -> None:
 
 @compiled
 def add_partial_sums(total: Any, parts: Any, first: int) -> None:
-    """total += parts_1 + parts_2 + ..., whose columns from `first` on are those of total."""
+    """total += the sum of the rows of `parts`, in their columns from `first` on."""
     for p in range(parts.shape[0]):
         part = parts[p, first : first + total.size]
         for i in range(total.size):
@@ -222,12 +225,12 @@ def exponential(x: Any, columns: int) -> None:
     f, i32 = np.float32, np.int32
     for j in range(columns):
         z = x[j]
-        z = f(89) if z > f(89) else z  # beyond which all is infinite, and below which all is 0; a NaN stays
+        z = f(89) if z > f(89) else z  # above it the result is infinite, below the next it is 0; a NaN stays
         z = f(-105) if z < f(-105) else z
         k = f(z * LOG2_E + ROUND).view(i32) - ROUND_BITS
         r = (z - f(k) * LOG2_HIGH) - f(k) * LOG2_LOW
         p = ((((f(1 / 5040) * r + f(1 / 720)) * r + f(1 / 120)) * r + f(1 / 24)) * r + f(1 / 6)) * r + f(0.5)
-        half = k >> i32(1)  # 2^k in two factors: it may lie outside of the normal numbers
+        half = k >> i32(1)  # 2^k as two factors: it may be no normal number
         first = i32((half + i32(127)) << MANTISSA).view(f)
         second = i32((k - half + i32(127)) << MANTISSA).view(f)
         x[j] = ((p * r * r + r) + f(1)) * first * second
@@ -361,5 +364,5 @@ def gather(rows: Any, chosen: Any, offset: Any, factor: Any, out: Any) -> None:
     for i in range(out.shape[0]):
         k = chosen[i]
         for j in range(out.shape[1]):
-            out[i, j] = rows[k, j]  # in out's type from here on
+            out[i, j] = rows[k, j]  # converted to the type of out
             out[i, j] = (out[i, j] - offset[own * j]) * factor[own * j]

@@ -1,6 +1,6 @@
 """`--kernels numba`: the operations as compiled loops, and the training step as a program (extra `fast`).
 
-Every operation of a pass is an instruction: executed at once, or recorded while `program` runs the pass.
+An operation of a pass appends an instruction to the program that is being recorded; at other times it is executed at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from minigan.backends.trial import Trial
 
 @cache
 def leak(name: str, dtype: Any) -> Array:
-    """The slope for z < 0 of a piecewise-linear activation, as instructions read it."""
+    """The slope for z < 0 of a piecewise-linear activation, as an operand of instructions."""
     return np.array([LEAK if name == "leaky-relu" else 0], dtype)
 
 
@@ -49,10 +49,10 @@ class NumbaOps(Ops):
     def program(
         self, passes: Callable[[], None], outcome: Sequence[Outcome] = (), what: str = ""
     ) -> Callable[[], None]:
-        """`passes` recorded. Without products that compiled code can call (see `blas`), passes itself.
+        """`passes` as a program; `passes` itself where there is no BLAS that compiled code can call (see `blas`).
 
-        With several `threads` a product must not take more than one (see `training.limited_threads`).
-        Raises: ProgramError where they cannot be recorded.
+        With several `threads`, the BLAS must be limited to one thread for each product (`runs.loop.limited_threads`).
+        Raises: ProgramError where passes cannot be recorded.
         """
         if self.threads is None:
             return passes
@@ -66,7 +66,7 @@ class NumbaOps(Ops):
         return self.guarded(super().zeros(shape, dtype))
 
     def guarded(self, array: Array) -> Array:
-        """The array as one that refuses what a recording would leave out."""
+        """The array as one that refuses operations which a recording would leave out."""
         return array if self.threads is None else array.view(Guarded)
 
     def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
@@ -83,7 +83,7 @@ class NumbaOps(Ops):
         if name not in ("relu", "leaky-relu", "tanh"):
             super().activation_backward(dy, y, name, slope, dz)
             return
-        if dy is not dz:  # hidden layers' are one array
+        if dy is not dz:  # for hidden layers they are one array
             self.xp.copyto(dz, dy)
         if name == "tanh":
             self.do(Opcode.TANH_BACKWARD, y.shape, y, slope, dz)

@@ -28,9 +28,9 @@ class Blas(NamedTuple):
 
 @cache
 def blas() -> Blas | None:
-    """The products of the OpenBLAS that is loaded, NumPy's before others.
+    """The matrix products of the OpenBLAS that is loaded: NumPy's, if there are several.
 
-    None where there is another library, or one that may not be called from several threads at once, one thread each.
+    None with another BLAS, or with one that several threads cannot call at once, each for a product on one thread.
     """
     from threadpoolctl import threadpool_info
 
@@ -49,7 +49,7 @@ def blas() -> Blas | None:
 
 @cache
 def _yield() -> int:
-    """The address of the function that lets another thread have the processor; 0 where none is known."""
+    """The address of the function that yields the processor to another thread; 0 where none is known."""
     try:
         if hasattr(ctypes, "windll"):
             return _address(ctypes.windll.kernel32.SwitchToThread)
@@ -82,7 +82,7 @@ class Team:
             threading.Thread(target=self._work, args=(thread, awake), daemon=True).start()
 
     def _work(self, thread: int, awake: threading.Event) -> None:
-        """A worker. Its event is cleared by itself alone, so that no wake-up can get lost."""
+        """A worker. It alone clears its event, so that no wake-up is lost."""
         done = 0
         while True:
             done = work(self.control, done, thread, self.threads, vm.PATIENCE, *self.types)
@@ -102,7 +102,7 @@ class Team:
             started = control[vm.BEGUN] + 1
             try:
                 begin(control)
-            finally:  # whatever interrupts this thread: the workers would wait for it at a barrier for ever
+            finally:  # also when this thread is interrupted: the workers would wait for it at a barrier for ever
                 if control[vm.BEGUN] == started:
                     for awake in self.awake:
                         if not awake.is_set():  # after `begin`: a worker that goes to sleep checks BEGUN once more
@@ -112,9 +112,9 @@ class Team:
 
 @cache
 def team(dtype: Any, threads: int) -> Team:
-    """The team of this process for all programs of this precision, on so many threads."""
+    """The team that executes all programs of this precision and number of threads in this process."""
     return Team(dtype, threads)
 
 
-if hasattr(os, "register_at_fork"):  # threads do not cross a fork
+if hasattr(os, "register_at_fork"):  # a forked process has no workers
     os.register_at_fork(after_in_child=team.cache_clear)
