@@ -200,8 +200,8 @@ def test_what_a_package_complains_of_when_it_is_imported_is_one_line(monkeypatch
     assert [str(w.message) for w in said] == ["cupy: NUMBA_DEBUG is no number."]
 
 
-OF_THEIR_OWN = {"NumbaOps": {"guarded"}, "CudaOps": {"launch", "draw", "minibatch", "advance"}}
-"""Public methods that `Ops` lacks: what a class uses itself, and what runs.steps asks of operations that have `launches`."""
+OF_THEIR_OWN = {"NumbaOps": {"guarded"}, "CudaOps": {"launch"}}
+"""Public methods that `Ops` lacks: what a class uses itself."""
 
 
 @pytest.mark.parametrize(("module", "name"), [("ops", "CupyOps"), ("numba.ops", "NumbaOps"), ("cuda.ops", "CudaOps")])

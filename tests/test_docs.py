@@ -33,9 +33,9 @@ COMPUTES_NOTHING = {
         "fill",
         "take",
     ),
-    *("synchronize", "uniform", "normal"),
+    *("synchronize", "uniform", "normal", "draw", "minibatch", "advance"),
 }
-"""Operations that compute nothing by themselves; for the last two see `Noise`."""
+"""Operations that compute nothing by themselves, random numbers (see `Noise`), and what a recorded launch begins with."""
 NAMED = (*DERIVED, "nn.layers", "nn.network", "backends.noise", "nn.gan", "nn.gradcheck")
 """A section of docs/math.md may be about a function of these."""
 

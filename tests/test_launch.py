@@ -135,7 +135,7 @@ def test_the_next_tables_are_laid_out_while_the_device_is_busy(fake: Ops, monkey
     launch, asked, chosen = Launch(gan, batches), [], batches.chosen
     monkeypatch.setattr(batches, "chosen", lambda i: (asked.append(i), chosen(i))[1])
     launch.make(1)
-    assert launch.turns == 8 and asked == list(range(10))
+    assert launch.feed.turns == 8 and asked == list(range(10))
     for _ in range(20):
         launch.make(1)
     assert asked == list(range(50))

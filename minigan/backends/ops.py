@@ -151,6 +151,23 @@ class Ops:
         """Fill `out` with N(0, 1), a function of (noise.seed, stream, step)."""
         self.fill(out, noise.host_normal(out.size, stream, step))
 
+    # ------------------------------------------------------- steps that the device feeds itself, where `launches`
+
+    def draw(self, kind: str, out: Array, seed: int, stream: int, step: int, later: Array | None = None) -> None:
+        """Fill `out` with "normal" or "uniform" numbers, as `noise.Noise` does on the host.
+
+        later: a word (1,) on the device that is added to the step.
+        """
+        raise NotImplementedError
+
+    def minibatch(self, feed: Feed, ahead: int, x: Array, z: Array, coefficients: Array) -> None:
+        """Begin minibatch i = counter + ahead: `gather` its rows into x, draw z, and copy its coefficients from the table."""
+        raise NotImplementedError
+
+    def advance(self, counter: Array, by: int, like: Array) -> None:
+        """counter += by, on the device; like: an array in the step's precision."""
+        raise NotImplementedError
+
     # -------------------------------------------------------------------------------------- recorded programs
 
     def program(

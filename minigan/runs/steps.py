@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -61,28 +60,9 @@ class Launch(Steps):
 
     def __init__(self, gan: GAN, batches: Batches, most: int = 1) -> None:
         super().__init__(gan, batches)
-        backend, batch = gan.ops, gan.config.batch_size
         self.most = most
-        self.ops: Any = gan.ops
         self.each = gan.config.discriminator_steps
-        one = most * self.each
-        self.turns = one * max(1, AHEAD // (one * batch))
-        self.chosen = backend.zeros((self.turns, batch), np.int64)
-        self.table = backend.zeros((self.turns, gan.coefficients.array.size), gan.config.dtype)
-        self.next_chosen = np.zeros((self.turns, batch), np.int64)  # of the minibatches after those, on the host
-        self.next_table = np.zeros(self.table.shape, gan.config.dtype)
-        self.counter = backend.zeros((1,), np.uint64)
-        self.feed = Feed(
-            counter=self.counter,
-            rows=batches.rows,
-            offset=batches.offset,
-            factor=batches.factor,
-            chosen=self.chosen,
-            table=self.table,
-            seed=gan.config.seed,
-            stream=streams.LATENT,
-        )
-        self.at = -1  # the value of the counter; -1 before the first launch
+        self.feed = DeviceFeed(gan, batches, most * self.each)
         self.programs: dict[Phases, Callable[[], None]] = {}
 
     def fits(self, wanted: int) -> int:
@@ -93,28 +73,66 @@ class Launch(Steps):
     def make(self, steps: int) -> None:
         """Perform `steps` steps, from `fits`: the first launch of a kind is recorded, later ones replay it."""
         assert steps == self.fits(steps)
-        first, count = self.gan.step * self.each, steps * self.each
+        gan, first, count = self.gan, self.gan.step * self.each, steps * self.each
+        self.feed.begin(first)
+        phases = tuple(Phase.of(gan.config, i) for i in range(first, first + count))
+        if phases not in self.programs:
+            outcome = [*gan.outcome(), Outcome("number of the minibatch", self.feed.counter)]
+            self.programs[phases] = gan.ops.program(partial(self.passes, phases), outcome, gan.called)
+        self.programs[phases]()
+        gan.step += steps
+        self.feed.end(first + count, count)
+
+    def passes(self, phases: Phases) -> None:
+        """The operations of a launch: the same ones on the same memory in every call."""
+        for ahead, phase in enumerate(phases):
+            self.feed.place(ahead, phase)
+            self.gan.passes(phase)
+        self.feed.advance(len(phases))
+
+
+class DeviceFeed:
+    """What `GAN.place` does, by the device itself: minibatch i is row i modulo T of tables that are written for T minibatches
+    at a time, and a counter on the device says which minibatch is next.
+
+    one: minibatches of a launch, of which T is a multiple.
+    """
+
+    def __init__(self, gan: GAN, batches: Batches, one: int) -> None:
+        ops, config = gan.ops, gan.config
+        self.gan = gan
+        self.ops = ops
+        self.batches = batches
+        self.turns = one * max(1, AHEAD // (one * config.batch_size))  # T
+        self.counter = ops.zeros((1,), np.uint64)
+        self.record = Feed(
+            counter=self.counter,
+            rows=batches.rows,
+            offset=batches.offset,
+            factor=batches.factor,
+            chosen=ops.zeros((self.turns, config.batch_size), np.int64),
+            table=ops.zeros((self.turns, gan.coefficients.array.size), config.dtype),
+            seed=config.seed,
+            stream=streams.LATENT,
+        )
+        self.next_chosen = np.zeros(self.record.chosen.shape, np.int64)  # the tables after those, on the host
+        self.next_table = np.zeros(self.record.table.shape, config.dtype)
+        self.at = -1  # the value of the counter; -1 before the first launch
+
+    def begin(self, first: int) -> None:
+        """See that the tables hold minibatch `first` and that the counter says so."""
         if self.at != first:  # the first launch, or after steps that were not launched
             self.look_ahead(first, self.turns)
         if self.at != first or first % self.turns == 0:
-            self.lay_out(first)
-        phases = tuple(Phase.of(self.gan.config, i) for i in range(first, first + count))
-        if phases not in self.programs:
-            outcome = [*self.gan.outcome(), Outcome("number of the minibatch", self.counter)]
-            self.programs[phases] = self.ops.program(partial(self.passes, phases), outcome, self.gan.called)
-        self.programs[phases]()
-        self.gan.step += steps
-        self.at = first + count
-        self.look_ahead(
-            first + self.turns, count
-        )  # while the device is busy, so that it does not wait at the end of the tables
+            self.ops.fill(self.record.chosen, self.next_chosen)
+            self.ops.fill(self.record.table, self.next_table)
+            self.ops.fill(self.counter, (first,))
 
-    def lay_out(self, first: int) -> None:
-        """Copy the tables that begin with minibatch `first` to the device, and set its counter to `first`."""
-        backend = self.gan.ops
-        backend.fill(self.chosen, self.next_chosen)
-        backend.fill(self.table, self.next_table)
-        backend.fill(self.counter, (first,))
+    def end(self, first: int, count: int) -> None:
+        """After a launch of `count` minibatches: write as many entries, while the device is busy, so that it does not wait at
+        the end of the tables. first: the minibatch that is next."""
+        self.at = first
+        self.look_ahead(first - count + self.turns, count)
 
     def look_ahead(self, first: int, count: int) -> None:
         """Write the entries of `count` minibatches, from `first` on, to the next tables on the host."""
@@ -122,12 +140,13 @@ class Launch(Steps):
             self.next_chosen[i % self.turns] = self.batches.chosen(i)
             self.next_table[i % self.turns] = self.gan.coefficients.of(i)
 
-    def passes(self, phases: Phases) -> None:
-        """The operations of a launch: the same ones on the same memory in every call."""
-        gan, ops = self.gan, self.ops
-        for ahead, phase in enumerate(phases):
-            ops.minibatch(self.feed, ahead, gan.batch.real.x, gan.z, gan.coefficients.array)
-            if phase.penalise and gan.config.gradient_penalty > 0:
-                ops.draw("uniform", gan.batch.mix, gan.config.seed, streams.INTERPOLATION, ahead, self.counter)
-            gan.passes(phase)
-        ops.advance(self.counter, len(phases), like=gan.coefficients.array)
+    def place(self, ahead: int, phase: Phase) -> None:
+        """`GAN.place` of minibatch counter + ahead, as operations of a launch."""
+        gan, config = self.gan, self.gan.config
+        self.ops.minibatch(self.record, ahead, gan.batch.real.x, gan.z, gan.coefficients.array)
+        if phase.penalise and config.gradient_penalty > 0:
+            self.ops.draw("uniform", gan.batch.mix, config.seed, streams.INTERPOLATION, ahead, self.counter)
+
+    def advance(self, count: int) -> None:
+        """counter += count, the last operation of a launch."""
+        self.ops.advance(self.counter, count, like=self.gan.coefficients.array)

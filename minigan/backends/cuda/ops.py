@@ -252,15 +252,10 @@ class CudaOps(CupyOps):
         self.draw("normal", out, noise.seed, stream, step)
 
     def draw(self, kind: str, out: Array, seed: int, stream: int, step: int, later: Array | None = None) -> None:
-        """Fill `out` with "normal" or "uniform" numbers, as `noise.Noise` does on the host.
-
-        later: a word (1,) on the device that is added to the step.
-        """
         key = np.uint64(seed), np.uint64(stream), np.uint64(step)
         self.launch(kind, out.size, out, out, np.int64(out.size), *key, self._nothing if later is None else later)
 
     def minibatch(self, feed: Feed, ahead: int, x: Array, z: Array, coefficients: Array) -> None:
-        """Begin minibatch i = counter + ahead: `gather` its rows into x, draw z, and copy its coefficients from the table."""
         size = np.int32(x.shape[0]), np.int32(x.shape[1]), np.int32(feed.offset.size > 1)
         gathered = feed.rows, feed.chosen, feed.offset, feed.factor, x, *size
         latents = z, np.int64(z.size), np.uint64(feed.seed), np.uint64(feed.stream)
@@ -269,7 +264,6 @@ class CudaOps(CupyOps):
         self.launch("minibatch", max(x.size, z.size // 2), x, *arguments, stored=feed.rows.dtype.name)
 
     def advance(self, counter: Array, by: int, like: Array) -> None:
-        """counter += by, on the device."""
         self.launch("advance", 1, like, counter, np.uint64(by))
 
 

@@ -51,7 +51,7 @@ class NumbaOps(Ops):
     ) -> Callable[[], None]:
         """`passes` as a program; `passes` itself where there is no BLAS that compiled code can call (see `blas`).
 
-        With several `threads`, the BLAS must be limited to one thread for each product (`runs.loop.limited_threads`).
+        With several `threads`, the BLAS must be limited to one thread for each product (`runs.threads.limited_threads`).
         Raises: ProgramError where passes cannot be recorded.
         """
         if self.threads is None:
