@@ -6,20 +6,16 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigan import cli, memory, recipes
 from minigan.config import DATA_SETS, Config, check_effect
-from minigan.data import own
 from minigan.errors import InputError, quoted
-from minigan.runs.directory import load_config
-from minigan.runs.fit import perform
-from minigan.runs.parts import Parts, Request
-from minigan.runs.resume import resumed_config
-from minigan.runs.session import prepare
-from minigan.runs.stop import Stop
-from minigan.runs.threads import limited_threads
+
+if TYPE_CHECKING:  # the rest is imported once flags are read: --help and errors come at once
+    from minigan.runs.parts import Request
 
 
 def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
@@ -63,6 +59,8 @@ def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
             raise InputError("--resume continues in its own directory; leave out --out and --config.")
         if "recipe" in given:
             raise InputError("--resume continues with the run's own settings; leave out --recipe.")
+        from minigan.runs.resume import resumed_config
+
         return resumed_config(base, given), values
     if values.config is not None and "recipe" in given:
         raise InputError("--config already holds every setting; leave out --recipe.")
@@ -73,6 +71,8 @@ def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
 
 def base_config(chosen: argparse.Namespace) -> Config:
     """The settings that flags override: those of a run, a file or a recipe. Raises: InputError."""
+    if "resume" in chosen or "config" in chosen:
+        from minigan.runs.directory import load_config
     if "resume" in chosen:
         path = Path(chosen.resume)
         if not (path / "config.json").is_file():
@@ -89,6 +89,8 @@ def family(data: str) -> str:
     """The family of recipes for --data: the name of a data set, or "image" or "table" for own data. Raises: InputError."""
     if data in DATA_SETS:
         return data
+    from minigan.data import own
+
     return "image" if own.holds_images(Path(data)) else "table"
 
 
@@ -96,7 +98,9 @@ def explain(config: Config, request: Request) -> None:
     """Print what a step costs (--explain)."""
     from minigan.runs import contention
     from minigan.runs import cost as explain
+    from minigan.runs.parts import Parts
     from minigan.runs.steps import steps_of
+    from minigan.runs.threads import limited_threads
 
     parts = Parts.load(config, request)
     config, size, backend = parts.config, parts.data.space.size, parts.backend
@@ -124,6 +128,11 @@ def explain(config: Config, request: Request) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     config, values = parse(argv)
+    from minigan.runs.fit import perform
+    from minigan.runs.parts import Request
+    from minigan.runs.session import prepare
+    from minigan.runs.stop import Stop
+
     request = Request(values.out, values.resume, values.quiet, frozenset(values.given))
     if values.explain:
         explain(config, request)

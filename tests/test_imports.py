@@ -185,6 +185,15 @@ def test_the_public_names_are_found_when_they_are_used() -> None:
         minigan.nonsense  # noqa: B018
 
 
+def test_flags_are_read_before_what_trains_is_imported() -> None:
+    loaded = loaded_by("import minigan.train; minigan.train.parse(['--data', 'ring', '--steps', '3'])")
+    assert not {
+        name
+        for name in loaded
+        if name.startswith(("minigan.runs", "minigan.data", "minigan.metrics", "minigan.nn.gan"))
+    }
+
+
 def test_training_imports_pictures_and_cupy_only_when_it_needs_them() -> None:
     loaded = loaded_by("import minigan.train, minigan.sample")
     assert not loaded & {"matplotlib", "cupy", "minigan.plots"}

@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minigan.backends import Ops
 from minigan.config import Config, Goal
 from minigan.data import Data
 from minigan.errors import InputError
-from minigan.metrics import measures, suite
+
+if TYPE_CHECKING:  # a run that measures nothing need not wait for them
+    from minigan.metrics import suite
 
 Record = dict[str, Any]
 """A line of metrics.jsonl: a step, and numbers by their names."""
@@ -40,6 +42,8 @@ class Watch:
         every = config.evaluate_every or (config.sample_every if config.until is not None else None)
         if every is None:
             return None
+        from minigan.metrics import suite
+
         known = suite.names(data, quick=True)
         goal = None if config.until is None else Goal.parse(config.until)
         if goal is not None and goal.name not in known:
@@ -53,6 +57,8 @@ class Watch:
         if self.name not in record:
             return False
         self.last = record
+        from minigan.metrics import measures
+
         cost = partial(measures.cost, self.name)
         better = self.best is None or cost(record[self.name]) < cost(self.best[self.name])
         if better:
