@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minigan import plain
 from minigan.backends import Array, Ops
 from minigan.backends import noise as streams
 from minigan.backends.activations import ACTIVATIONS, LEAK
@@ -194,21 +195,6 @@ def test_dense_tangent(benchmark: Any, backend: Ops, dtype: str, batch: int, wid
 
 # ------------------------------------------------------------------------------------------------ activations
 
-PHI: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "relu": lambda z: np.maximum(z, 0),
-    "leaky-relu": lambda z: np.where(z > 0, z, LEAK * z),
-    "tanh": np.tanh,
-    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
-    "identity": lambda z: z,
-}
-SLOPE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "relu": lambda z: np.where(z > 0, 1.0, 0.0),
-    "leaky-relu": lambda z: np.where(z > 0, 1, LEAK),
-    "tanh": lambda z: 1 / np.cosh(z) ** 2,
-    "sigmoid": lambda z: PHI["sigmoid"](z) * PHI["sigmoid"](-z),
-    "identity": lambda z: np.ones_like(z),
-}
-
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation(benchmark: Any, backend: Ops, name: str, dtype: str, batch: int, width: int) -> None:
@@ -222,7 +208,7 @@ def test_activation(benchmark: Any, backend: Ops, name: str, dtype: str, batch: 
 
     kernel = backend.program(passes)
     kernel()
-    assert_close(backend, dtype, [(y, PHI[name](reference(backend, z) + reference(backend, b)))])
+    assert_close(backend, dtype, [(y, plain.ACTIVATIONS[name][0](reference(backend, z) + reference(backend, b)))])
     size = {"dtype": dtype, "batch": batch, "width": width}
     timed(benchmark, backend, kernel, f"{name} forward", 2 * z.size, 2 * z.nbytes, **size)
 
@@ -231,31 +217,17 @@ def test_activation(benchmark: Any, backend: Ops, name: str, dtype: str, batch: 
 def test_activation_backward(benchmark: Any, backend: Ops, name: str, dtype: str, batch: int, width: int) -> None:
     """dZ = dY * phi'(Y)."""
     z, dy = (normal(backend, dtype, batch, width, seed=s) for s in (0, 1))
-    y = backend.asarray(PHI[name](reference(backend, z)).astype(dtype))
+    phi, slope_of, _ = plain.ACTIVATIONS[name]
+    y = backend.asarray(phi(reference(backend, z)).astype(dtype))
     slope, dz = backend.zeros((batch, width), dtype), backend.zeros((batch, width), dtype)
     kernel = backend.program(lambda: backend.activation_backward(dy, y, name, slope, dz))
     kernel()
-    assert_close(backend, dtype, [(dz, reference(backend, dy) * SLOPE[name](reference(backend, z)))])
+    assert_close(backend, dtype, [(dz, reference(backend, dy) * slope_of(reference(backend, z)))])
     size = {"dtype": dtype, "batch": batch, "width": width}
     timed(benchmark, backend, kernel, f"{name} backward", 2 * z.size, 4 * z.nbytes, **size)
 
 
 # ------------------------------------------------------------------------------------------------- objectives
-
-
-def sigma(s: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-s))
-
-
-# for each objective, B times (dL_D/dr, dL_D/df, dL_G/df)
-GRADIENTS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Any, Any, Any]]] = {
-    "minimax": lambda r, f: (-sigma(-r), sigma(f), -sigma(f)),
-    "non-saturating": lambda r, f: (-sigma(-r), sigma(f), -sigma(-f)),
-    "least-squares": lambda r, f: (r - 1, f, f - 1),
-    "hinge": lambda r, f: (-1.0 * (r < 1), 1.0 * (f > -1), -np.ones_like(f)),
-    "wasserstein": lambda r, f: (-np.ones_like(r), np.ones_like(f), -np.ones_like(f)),
-    "relativistic": lambda r, f: (-sigma(f - r), sigma(f - r), -sigma(r - f)),
-}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -271,7 +243,8 @@ def test_objective(benchmark: Any, backend: Ops, name: str, dtype: str, batch: i
 
     kernel = backend.program(passes)
     kernel()
-    expected = GRADIENTS[name](reference(backend, r), reference(backend, f))
+    logits = reference(backend, r), reference(backend, f)
+    expected = (*plain.discriminator_loss(name, *logits)[1:], plain.generator_loss(name, *logits)[1])
     assert_close(backend, dtype, [(got, e / batch) for got, e in zip((dr, df, dg), expected, strict=True)])
     timed(benchmark, backend, kernel, name, 12 * batch, 5 * r.nbytes, dtype=dtype, batch=batch)
 
