@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,18 @@ PENALTIES: dict[str, dict[str, float]] = {
 COMBINED: dict[str, dict[str, float]] = {
     "all, every 3rd step": {"r1": 0.4, "r2": 0.9, "gradient_penalty": 1.1, "penalty_every": 3}
 }
-KINKED = ("relu", "leaky-relu")
 
 
 def bends(name: str) -> bool:
     """Whether an activation has a second derivative."""
     return ACTIVATIONS[name].curvature is not None
+
+
+@cache
+def jumps(name: str) -> bool:
+    """Whether the slope of an activation, or its second derivative, jumps at 0."""
+    below, above = np.array(-1e-12), np.array(1e-12)
+    return any(abs(derivative(above) - derivative(below)) > 1e-6 for derivative in plain.ACTIVATIONS[name][1:])
 
 
 class CertificateError(MiniganError):
@@ -86,11 +92,11 @@ Evaluated = tuple[float, list[np.ndarray]]
 
 def kinked(tape: list[tuple[np.ndarray, np.ndarray]], names: Sequence[str]) -> list[np.ndarray]:
     """The pre-activations of a pass that have a kink at 0."""
-    return [z for (_, z), name in zip(tape, names, strict=True) if name in KINKED]
+    return [z for (_, z), name in zip(tape, names, strict=True) if jumps(name)]
 
 
 def margins(objective: str, r: np.ndarray, f: np.ndarray) -> list[np.ndarray]:
-    """What the hinge loss has a kink in."""
+    """What the kinks of a loss are at 0 of: the hinge's."""
     return [1 - r, 1 + f] if objective == "hinge" else []
 
 
@@ -498,7 +504,8 @@ def whole_step(
 def vanishing_biases(objective: str, activation: str, depth: int) -> list[int]:
     """Where dL_D/db is exactly 0, as positions in W1, b1, W2, b2, ...: shifting all logits alike does not change losses of
     differences, and in a linear network every bias only shifts them all alike."""
-    if objective not in ("wasserstein", "relativistic"):
+    _, dr, df = plain.discriminator_loss(objective, *np.meshgrid(np.linspace(-3, 3, 8), np.linspace(-3, 3, 8)))
+    if (dr + df).any():
         return []
     return list(range(1, 2 * depth, 2)) if activation == "identity" else [2 * depth - 1]
 
