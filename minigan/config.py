@@ -12,13 +12,13 @@ from typing import Any
 
 from minigan.backends import BACKENDS, KERNELS
 from minigan.backends.activations import ACTIVATIONS
+from minigan.data import DATA_SETS
+from minigan.data.scaling import OUTPUTS
 from minigan.errors import InputError
 from minigan.nn.objectives import OBJECTIVES
 from minigan.nn.optim import SCHEDULES
 
-DATA_SETS = ("digits", "mnist", "ring", "grid")
 RECIPES = ("default", "best", "article")
-OUTPUTS = ("sigmoid", "tanh", "identity")
 UPDATES = ("alternating", "simultaneous")
 DTYPES = ("float32", "float64")
 
@@ -65,7 +65,7 @@ class Config:
 
     data: str = setting(
         "digits",
-        "digits, mnist, ring, grid, or the PATH of an .npy, .npz, .csv or folder of images",
+        f"{', '.join(DATA_SETS)}, or the PATH of an .npy, .npz, .csv or folder of images",
         metavar="NAME|PATH",
         section="data",
     )

@@ -13,7 +13,8 @@ import numpy as np
 
 from minigan import cli
 from minigan.backends import BACKENDS, Ops, get_ops
-from minigan.config import DATA_SETS, Config
+from minigan.config import Config
+from minigan.data import DATA_SETS
 from minigan.errors import InputError, OutputError
 from minigan.files import write_json
 from minigan.recipes import recipe

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigan.config import DATA_SETS, Config
+from minigan.config import Config
+from minigan.data import DATA_SETS
 from minigan.errors import InputError
 
 # Relativistic pairing loss with zero-centred penalties on both sides (R3GAN, Huang et al. 2024), the penalties applied
@@ -157,14 +158,16 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def recipe(name: str, family: str) -> Config:
-    """The settings of recipe `name` for a data set, or for own data ("image", "table").
+    """The settings of recipe `name` for a data set, or for own data ("image", "table"), whose settings a data set without a row
+    in it has too.
 
     Raises: InputError where there is no such recipe.
     """
     if name not in RECIPES:
         raise InputError(f"--recipe {name} is unknown; choose one of: {', '.join(RECIPES)}.")
     table = RECIPES[name]
-    if family not in table:
+    kin = DATA_SETS[family].space.family if family in DATA_SETS else family
+    values = table.get(family, table.get(kin))
+    if values is None:
         raise InputError(f"--recipe {name} has no settings for {family} data; choose --recipe default.")
-    values = table[family]
     return Config(**{"data": family if family in DATA_SETS else "digits", "recipe": name, **values})

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minigan import cli, memory, recipes
-from minigan.config import DATA_SETS, Config, check_effect
+from minigan.config import Config, check_effect
+from minigan.data import DATA_SETS
 from minigan.errors import InputError, quoted
 
 if TYPE_CHECKING:  # the rest is imported once flags are read: --help and errors come at once

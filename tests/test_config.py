@@ -28,6 +28,7 @@ from minigan.config import (
     check_effect,
     flag,
 )  # fmt: skip
+from minigan.data import DATA_SETS
 from minigan.data.spaces import Image
 from minigan.errors import InputError
 from minigan.nn.network import Network
@@ -289,10 +290,10 @@ def test_defaults_are_neutral_and_the_recipe_of_digits_is_what_is_trained_by_def
 
 def test_every_recipe_is_a_valid_configuration() -> None:
     for name, table in RECIPES.items():
-        for kind in table:
+        for kind in (*DATA_SETS, *table):
             config = recipe(name, kind)
             assert config.recipe == name
-            assert config.data == (kind if kind in ("digits", "mnist", "ring", "grid") else "digits")
+            assert config.data == (kind if kind in DATA_SETS else "digits")
     with pytest.raises(InputError, match="--recipe bests is unknown; choose one of: default, best, article."):
         recipe("bests", "digits")
     with pytest.raises(InputError, match="--recipe article has no settings for table data"):

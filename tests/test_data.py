@@ -28,7 +28,7 @@ from PIL import Image
 
 from minigan import memory, train
 from minigan.backends import Ops
-from minigan.data import Data, arrays, idx, images, load, mixtures, mnist, spaces, tables
+from minigan.data import DATA_SETS, Data, arrays, idx, images, load, mixtures, mnist, spaces, tables
 from minigan.data.batches import Batches
 from minigan.data.raw import MAX_FEATURES
 from minigan.data.scaling import Scaler
@@ -123,6 +123,17 @@ def test_mixture_centres() -> None:
     }
     with pytest.raises(InputError, match="ring, grid"):
         mixtures.centres("spiral")
+
+
+@pytest.mark.parametrize("name", [name for name in DATA_SETS if name != "mnist"])
+def test_a_data_set_is_always_the_same_rows_of_its_kind(name: str) -> None:
+    a, b = load(name), load(name)
+    assert a.name == name and type(a.space) is DATA_SETS[name].space
+    for part in ("train", "validation", "test"):
+        rows = getattr(a, part)
+        np.testing.assert_array_equal(rows, getattr(b, part))
+        assert rows.shape[1] == a.space.size and np.isfinite(rows).all()
+    assert len(a.train) > len(a.validation) > 0 and (a.train.std(axis=0) > 0).any()
 
 
 def test_the_pool_is_fixed_and_its_parts_are_disjoint() -> None:

@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from minigan.__main__ import COMMANDS
+from minigan.data import DATA_SETS
 from minigan.metrics.measures import MEASURES, TABLE
 
 ROOT = Path(__file__).parents[1]
@@ -303,6 +304,11 @@ def test_the_page_on_measures_is_their_table() -> None:
         code for heading in re.findall(r"^### (.+)$", text, re.MULTILINE) for code in re.findall(r"`(\w+)`", heading)
     ]
     assert sections == [m.name for m in TABLE], "a section for each measure, in the order of the table"
+
+
+def test_the_page_on_data_lists_the_data_sets() -> None:
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8").split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)`", text, re.MULTILINE) == list(DATA_SETS)
 
 
 def test_the_verdict_speaks_of_measures_that_exist() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from minigan.backends.noise import SPLIT, Noise
-from minigan.config import DATA_SETS
 from minigan.data import mixtures, mnist, own
 from minigan.data.arrays import from_array
 from minigan.data.raw import Raw
@@ -75,12 +76,8 @@ def load(source: str | os.PathLike[str] | np.ndarray, data_dir: str | None = Non
                 f"convert it with numpy.asarray."
             )
         name = os.fspath(source)
-        if name == "mnist":
-            return _mnist(data_dir)
-        if name in mixtures.SIGMA:
-            return _mixture(name)
-        if name == "digits":
-            return _digits()
+        if name in DATA_SETS:
+            return DATA_SETS[name].read(data_dir)
         return _own(name, image_size)
     except MemoryError as error:
         raise InputError(f"{name} does not fit into memory ({reason(error)}).") from None
@@ -92,9 +89,9 @@ def _mnist(data_dir: str | None) -> Data:
     return Data("mnist", Image((28, 28)), x[:50_000], x[50_000:], x_test, labels, 1 / 255)
 
 
-def _mixture(name: str) -> Data:
+def _drawn(name: str, x: np.ndarray) -> Data:
+    """Points of the plane (n, 2) in as many parts as the mixtures have."""
     a, b, _ = np.cumsum(mixtures.PARTS)
-    x = mixtures.draw(name)
     return Data(name, Points((2,), ("x0", "x1")), x[:a], x[a:b], x[b:], None, 1.0)
 
 
@@ -110,6 +107,24 @@ def _digits() -> Data:
     labels = {"train": y[order[:held]], "validation": y[order[held:]], "test": y[:0]}
     x = x.reshape(len(x), -1)
     return Data("digits", Image((8, 8)), x[order[:held]], x[order[held:]], x[:0].copy(), labels, 1 / 16)
+
+
+class DataSet(NamedTuple):
+    """A data set that has a name."""
+
+    space: type[Space]
+    """The kind of its samples, whose recipes it has where it has none of its own."""
+    read: Callable[[str | None], Data]
+    """The data set, its files in this directory if one is given (--data-dir)."""
+
+
+DATA_SETS: dict[str, DataSet] = {
+    "digits": DataSet(Image, lambda _: _digits()),
+    "mnist": DataSet(Image, _mnist),
+    "ring": DataSet(Points, lambda _: _drawn("ring", mixtures.draw("ring"))),
+    "grid": DataSet(Points, lambda _: _drawn("grid", mixtures.draw("grid"))),
+}
+"""The data sets that --data knows by name."""
 
 
 def _own(name: str, image_size: int) -> Data:

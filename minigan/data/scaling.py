@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigan.config import OUTPUTS
 from minigan.errors import InputError
 
 if TYPE_CHECKING:
     from minigan.data.spaces import Space
+
+OUTPUTS = ("sigmoid", "tanh", "identity")
+"""The output activations whose range data are scaled to."""
 
 _BLOCK = 1 << 20
 """Values converted at a time, so that no float64 copy of a data set is made."""
