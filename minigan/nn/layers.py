@@ -15,8 +15,8 @@ from minigan.backends import Array, Ops
 from minigan.backends.activations import ACTIVATIONS
 from minigan.backends.noise import Noise
 
-Parameters = tuple[Array, Array]
-"""W (I, O) and b (O,), or their gradients."""
+Parameters = tuple[Array, ...]
+"""W (I, O) and b (O,), or their gradients; another kind of layer may have others, but for W, which is first."""
 
 
 @dataclass
@@ -114,11 +114,13 @@ class Dense:
 
     def weight_gradient(self, x: Array, tape: DenseTape, into: Parameters) -> None:
         """dW = X^T dZ, db = sum_B dZ."""
-        self.ops.weight_gradient(x, tape.dz, *into)
+        dW, db = into
+        self.ops.weight_gradient(x, tape.dz, dW, db)
 
     def weighted_gradient(self, x: Array, tape: DenseTape, ds: Array, into: Parameters) -> None:
         """dW = X^T (ds * dZ), db = ds^T dZ: sample i weighted by ds_i (ds (B, 1)). The slopes are overwritten."""
-        self.ops.weighted_gradient(x, tape.dz, ds, tape.slope, *into)
+        dW, db = into
+        self.ops.weighted_gradient(x, tape.dz, ds, tape.slope, dW, db)
 
     # ---------------------------------------------------------------------------------------------------- tangent
 
@@ -159,3 +161,7 @@ class Dense:
         self.ops.weight_gradient(x, tape.e, dW, db)
         self.ops.xp.dot(t.T, part.dz, out=scratch)
         self.ops.xp.add(dW, scratch, out=dW)
+
+
+LAYERS: dict[str, type[Dense]] = {"dense": Dense}
+"""The kinds of layers: `tests/test_layers.py` proves each of them."""

@@ -7,7 +7,7 @@ there. Several passes (real, generated, penalty) coexist on tapes of their own, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from minigan.backends import Array, Ops
@@ -21,14 +21,14 @@ def parameter_count(sizes: Sequence[int]) -> int:
 
 
 class Parameters:
-    """One flat vector of all weights and biases, with a view (W, b) into it for each layer.
+    """One flat vector of all weights and biases, with views (W, b) into it for each layer.
 
     Order: W1 (I1, O1) row by row, b1 (O1,), W2, b2, ... Used for weights, gradients and averages alike.
     """
 
     def __init__(self, layers: Sequence[Dense], flat: Array) -> None:
         self.flat = flat
-        self.layers: list[tuple[Array, Array]] = []
+        self.layers: list[tuple[Array, ...]] = []
         start = 0
         for layer in layers:
             self.layers.append(layer.parameters(flat[start : start + layer.count]))
@@ -92,8 +92,9 @@ class Tape:
 
 
 class Network:
-    """Dense layers `sizes[0] -> sizes[1] -> ... -> sizes[L]`: `activation` inside, `output` at the end.
+    """Layers `sizes[0] -> sizes[1] -> ... -> sizes[L]`: `activation` inside, `output` at the end.
 
+    layer: makes each of them, from (I, O, activation, ops): a class of `layers.py`, or a function that chooses one.
     theta: the parameters; pass a flat vector to look at the same network with other weights (a weight average).
 
     docs/math.md, "A network".
@@ -107,14 +108,15 @@ class Network:
         ops: Ops,
         dtype: str = "float32",
         flat: Array | None = None,
+        layer: Callable[[int, int, str, Ops], Dense] = Dense,
     ) -> None:
         self.sizes = tuple(sizes)
         self.ops = ops
         self.dtype = dtype
         self.activations = (activation,) * (len(sizes) - 2) + (output,)
-        self.layers = [Dense(*pair, name, ops) for pair, name in zip(pairwise(sizes), self.activations, strict=True)]
-        self.curved = any(layer.curved for layer in self.layers)
-        self.count = sum(layer.count for layer in self.layers)
+        self.layers = [layer(*pair, name, ops) for pair, name in zip(pairwise(sizes), self.activations, strict=True)]
+        self.curved = any(made.curved for made in self.layers)
+        self.count = sum(made.count for made in self.layers)
         self.theta = self.parameters(flat)
 
     def __repr__(self) -> str:
