@@ -27,7 +27,7 @@ def limited_threads(gan: GAN) -> Any:
     A context manager, in effect from the call on: at its end the BLAS has its threads back. Threads are either the BLAS's or a
     program's; a program keeps the number with which it was recorded.
     """
-    largest = max(W.size for network in (gan.generator, gan.discriminator) for W, _ in network.theta.layers)
+    largest = max(W.size for network in (gan.generator, gan.discriminator) for W, *_ in network.theta.layers)
     operations = 2 * (2 * gan.config.batch_size) * largest  # the discriminator sees real and generated rows at once
     threads = gan.config.threads
     if gan.ops.threads is not None:
