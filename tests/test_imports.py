@@ -191,7 +191,7 @@ def test_flags_are_read_before_what_trains_is_imported() -> None:
     assert not {
         name
         for name in loaded
-        if name.startswith(("minigan.runs", "minigan.data", "minigan.metrics", "minigan.nn.gan"))
+        if name.startswith(("minigan.runs", "minigan.data.own", "minigan.metrics", "minigan.nn.gan"))
     }
 
 

@@ -1,4 +1,7 @@
-"""Data sets: bundled digits, MNIST, two mixtures and own files or arrays, all as rows with a fixed split."""
+"""Data sets: bundled digits, MNIST, two mixtures and own files or arrays, all as rows with a fixed split.
+
+What reads them is imported with the first that needs it: the command line knows their names without it.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from minigan.backends.noise import SPLIT, Noise
-from minigan.data import mixtures, mnist, own
-from minigan.data.arrays import from_array
 from minigan.data.raw import Raw
 from minigan.data.spaces import Image, Points, Space, columns_space
 from minigan.errors import InputError, reason, short
@@ -69,6 +70,8 @@ def load(source: str | os.PathLike[str] | np.ndarray, data_dir: str | None = Non
     name = "the array" if isinstance(source, np.ndarray) else source
     try:
         if isinstance(source, np.ndarray):
+            from minigan.data.arrays import from_array
+
             return _divided(from_array(source), "array")
         if not isinstance(source, str | os.PathLike):
             raise InputError(
@@ -84,14 +87,17 @@ def load(source: str | os.PathLike[str] | np.ndarray, data_dir: str | None = Non
 
 
 def _mnist(data_dir: str | None) -> Data:
+    from minigan.data import mnist
+
     x, y, x_test, y_test = mnist.read(data_dir)
     labels = {"train": y[:50_000], "validation": y[50_000:], "test": y_test}
     return Data("mnist", Image((28, 28)), x[:50_000], x[50_000:], x_test, labels, 1 / 255)
 
 
-def _drawn(name: str, x: np.ndarray) -> Data:
-    """Points of the plane (n, 2) in as many parts as the mixtures have."""
-    a, b, _ = np.cumsum(mixtures.PARTS)
+def _mixture(name: str) -> Data:
+    from minigan.data import mixtures
+
+    x, (a, b, _) = mixtures.draw(name), np.cumsum(mixtures.PARTS)
     return Data(name, Points((2,), ("x0", "x1")), x[:a], x[a:b], x[b:], None, 1.0)
 
 
@@ -121,8 +127,8 @@ class DataSet(NamedTuple):
 DATA_SETS: dict[str, DataSet] = {
     "digits": DataSet(Image, lambda _: _digits()),
     "mnist": DataSet(Image, _mnist),
-    "ring": DataSet(Points, lambda _: _drawn("ring", mixtures.draw("ring"))),
-    "grid": DataSet(Points, lambda _: _drawn("grid", mixtures.draw("grid"))),
+    "ring": DataSet(Points, lambda _: _mixture("ring")),
+    "grid": DataSet(Points, lambda _: _mixture("grid")),
 }
 """The data sets that --data knows by name."""
 
@@ -133,6 +139,8 @@ def _own(name: str, image_size: int) -> Data:
             f"--data {short(name, 200)!r} is neither a known data set ({', '.join(DATA_SETS)}) nor an existing .npy, "
             f".npz or .csv file or folder of images."
         )
+    from minigan.data import own
+
     return _divided(own.read(Path(name), image_size), Path(name).resolve().stem or "data")
 
 
