@@ -26,7 +26,7 @@ from PIL import Image
 from minigan import evaluate, get_ops, memory, sample, train
 from minigan.backends import Ops
 from minigan.backends.cuda.ops import Graph
-from minigan.data import load
+from minigan.data import DATA_SETS, load
 from minigan.nn.gan import GAN, Measurement
 from minigan.runs import checkpoint, loop, threads
 from minigan.runs.directory import Run, load_config
@@ -617,7 +617,7 @@ def made_up_files() -> None:
 
 
 BAD_INPUT: list[tuple[str, tuple[str, ...]]] = [
-    ("--data nonsense", ("--data 'nonsense' is neither", "digits, mnist, ring, grid")),
+    ("--data nonsense", ("--data 'nonsense' is neither", ", ".join(DATA_SETS))),
     ("--data empty", ("empty",)),
     ("--data text.csv", ("text.csv",)),
     ("--data empty.npy", ("empty.npy",)),
