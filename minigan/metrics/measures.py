@@ -1,6 +1,6 @@
 """The table of measures: one row each, with its direction, its words, its data and how it is computed.
 
-Another measure is a row here, its formula in a file of its own, and a section in docs/metrics.md. The command line, the
+Another measure is a row here, its formula here or in a file of its own, and a section in docs/metrics.md. The command line, the
 report, the curves, the documents' table and the tests read this table.
 """
 
