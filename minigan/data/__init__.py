@@ -6,7 +6,7 @@ What reads them is imported with the first that needs it: the command line knows
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -97,7 +97,12 @@ def _mnist(data_dir: str | None) -> Data:
 def _mixture(name: str) -> Data:
     from minigan.data import mixtures
 
-    x, (a, b, _) = mixtures.draw(name), np.cumsum(mixtures.PARTS)
+    return _drawn(name, mixtures.draw(name), mixtures.PARTS)
+
+
+def _drawn(name: str, x: np.ndarray, parts: Sequence[int]) -> Data:
+    """Points of the plane (n, 2) as a data set; parts: how many are for training, for validation and for the test."""
+    a, b, _ = np.cumsum(parts)
     return Data(name, Points((2,), ("x0", "x1")), x[:a], x[a:b], x[b:], None, 1.0)
 
 
