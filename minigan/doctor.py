@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(cli.wrapped(f"{name:<32} {text}", 4), flush=True)
             broken |= text.startswith("FAILS")
     if (found := meter.read()).load > contention.LOAD:
-        print(f"{'other work':<32} {found}, so the speeds above are uncertain")
+        print(cli.wrapped(f"{'other work':<32} {found}, so the speeds above are uncertain", 4))
     return 1 if broken else 0
 
 

@@ -151,6 +151,17 @@ def test_a_process_that_computes_is_seen_from_outside_and_not_from_within() -> N
     assert meter.read().cores == contention.cores() >= 1
 
 
+def test_a_reading_of_no_time_finds_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system counts in steps: two readings within one of them would make a crowd of a single step."""
+    busy = iter((1.0, 1.01, 5.0))
+    monkeypatch.setattr(contention, "busy_seconds", lambda: next(busy))
+    meter = Meter(lambda: 0.0)
+    assert meter.read().load == 0
+    later = contention.time.monotonic() + 2
+    monkeypatch.setattr(contention.time, "monotonic", lambda: later)
+    assert meter.read().load > 0
+
+
 # ------------------------------------------------------------------------------------------------- who says it
 
 
@@ -201,7 +212,9 @@ def test_times_for_people_say_that_they_are_uncertain(
 ) -> None:
     monkeypatch.setattr(doctor, "report", lambda: iter([("--backend numpy", "works")]))
     assert exit_code(doctor.main) == 0
-    assert "other processes take 1.4 of 2 processors, so the speeds above are uncertain" in capsys.readouterr().out
+    assert "other processes take 1.4 of 2 processors, so the speeds above are uncertain" in " ".join(
+        capsys.readouterr().out.split()
+    )
     monkeypatch.setattr("minigan.runs.cost.PATIENCE", 0.0)
     assert exit_code(train.main, "--data", "ring", "--hidden", "8", "--explain") == 0
     assert capsys.readouterr().out.endswith(

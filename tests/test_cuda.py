@@ -95,6 +95,24 @@ def test_activations_agree_with_the_reference(fake: Ops, name: str, dtype: str) 
 
 
 @on_cpu
+@pytest.mark.parametrize("outputs", [1, 4])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_without_a_kernel_of_its_own_is_computed_by_its_row(
+    fake: Ops, monkeypatch: pytest.MonkeyPatch, name: str, outputs: int
+) -> None:
+    monkeypatch.setattr(gpu, "KINDS", tuple(kind for kind in gpu.KINDS if kind != name))
+    test_activations_agree_with_the_reference(fake, name, "float64")
+    rng = np.random.default_rng(2)
+    dz, W, y = (rng.normal(size=s) for s in ((33, outputs), (7, outputs), (33, 7)))
+    found = []
+    for ops in (get_ops(), fake):
+        slope, out = np.full((33, 7), np.nan), np.full((33, 7), np.nan)
+        ops.hidden_delta(dz, W, np.tanh(y), name, slope, out)
+        found.append(out)
+    agree(found[1], found[0])
+
+
+@on_cpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("outputs", [1, 4])
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -72,6 +72,10 @@ def waits() -> dict[str, float]:
     return found
 
 
+SHORTEST = 0.1
+"""Seconds that a reading needs: the system counts busy processors in steps of 10 ms."""
+
+
 @dataclass(frozen=True)
 class Contention:
     """The use of the processors between two readings.
@@ -112,7 +116,7 @@ class Meter:
         (then, busy, own, waited), self.before = self.before, self._now()
         wall, ran = max(self.before[0] - then, 1e-9), max(0.0, self.before[2] - own)
         others = (self.before[1] - busy - ran) / wall
-        if others < 0:  # two clocks differ a little
+        if others < 0 or wall < SHORTEST:  # two clocks differ a little
             others = 0.0
         waiting = sum(max(0.0, now - waited.get(thread, 0.0)) for thread, now in self.before[3].items())
         return Contention(others, cores(), waiting / wall)

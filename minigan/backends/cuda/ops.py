@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigan.backends.activations import ACTIVATIONS, LEAK
+from minigan.backends.activations import LEAK
 from minigan.backends.cuda.cublaslt import Products
 from minigan.backends.ops import Array, CupyOps, Feed, Ops, Outcome
 from minigan.backends.trial import Trial
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from minigan.backends.noise import Noise
     from minigan.nn.objectives import Objective
 
-KINDS = tuple(ACTIVATIONS)
-"""The order in which activation.cu numbers the activations."""
+KINDS = ("relu", "leaky-relu", "tanh", "sigmoid", "identity")
+"""The activations that activation.cu has a branch for, in its order; others run as they are."""
 
 SOURCES = Path(__file__).parent
 KERNELS = {
@@ -186,20 +186,23 @@ class CudaOps(CupyOps):
     def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
         if name == "identity" and self.xp.products.affine(x, W, b, out=y):
             return
+        if name not in KINDS:
+            super().dense_forward(x, W, b, name, y, scratch)
+            return
         self.xp.dot(x, W, out=y)
         real = y.dtype.type
         kind = np.int32(KINDS.index(name))
         self.launch("bias_activation", y.size, y, y, b, np.int64(y.size), np.int32(y.shape[1]), kind, real(LEAK))
 
     def activation_backward(self, dy: Array, y: Array, name: str, slope: Array, dz: Array) -> None:
-        if name == "identity":
+        if name == "identity" or name not in KINDS:
             super().activation_backward(dy, y, name, slope, dz)
             return
         kind = np.int32(KINDS.index(name))
         self.launch("activation_backward", y.size, y, dy, y, slope, dz, np.int64(y.size), kind, y.dtype.type(LEAK))
 
     def hidden_delta(self, dz: Array, W: Array, y: Array, name: str, slope: Array, out: Array) -> None:
-        if W.shape[1] != 1:  # else a product of one term would be a launch of its own
+        if W.shape[1] != 1 or name not in KINDS:  # else a product of one term would be a launch of its own
             super().hidden_delta(dz, W, y, name, slope, out)
             return
         size, kind = (np.int64(y.size), np.int32(y.shape[1])), np.int32(KINDS.index(name))
