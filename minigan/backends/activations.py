@@ -45,9 +45,9 @@ def glorot(fan_in: int, fan_out: int) -> float:
     return 2 / (fan_in + fan_out)
 
 
-def he(leak: float) -> Callable[[int, int], float]:
-    """2 / ((1 + a^2) I), for piecewise-linear layers (He et al. 2015, equation 15)."""
-    return lambda fan_in, fan_out: 2 / ((1 + leak**2) * fan_in)
+def he(leak: float, fan_in: int, fan_out: int) -> float:
+    """2 / ((1 + a^2) I), for piecewise-linear layers with slope a for z < 0 (He et al. 2015, equation 15)."""
+    return 2 / ((1 + leak**2) * fan_in)
 
 
 # ------------------------------------------------------------------------------------------------ piecewise linear
@@ -111,8 +111,8 @@ def sigmoid_curvature(ops: Any, y: Array, out: Array) -> None:
 
 
 ACTIVATIONS = {
-    "relu": Activation(relu, relu_slope, None, he(0)),
-    "leaky-relu": Activation(leaky_relu, leaky_relu_slope, None, he(LEAK)),
+    "relu": Activation(relu, relu_slope, None, partial(he, 0.0)),
+    "leaky-relu": Activation(leaky_relu, leaky_relu_slope, None, partial(he, LEAK)),
     "tanh": Activation(tanh, tanh_slope, tanh_curvature, glorot),
     "sigmoid": Activation(sigmoid, sigmoid_slope, sigmoid_curvature, glorot),
     "identity": Activation(identity, identity_slope, None, glorot),

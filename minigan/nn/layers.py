@@ -68,9 +68,7 @@ class Dense:
         self.ops.xp.multiply(W, math.sqrt(variance), out=W)
         b.fill(0)
 
-    def tape(
-        self, batch: int, dtype: Any, *, tangents: bool = False, bends: bool = False, y: Array = None
-    ) -> DenseTape:
+    def tape(self, batch: int, dtype: Any, *, tangents: bool, bends: bool, y: Array) -> DenseTape:
         """A tape for `batch` rows. tangents: with what penalties need, of a network with (`bends`) or without curved
         activations. y: where the output goes, if not to an array of the tape's own."""
 
