@@ -16,6 +16,7 @@ the caller owns. An activation whose slope is no function of its output does not
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 Array = Any
