@@ -119,11 +119,11 @@ def text(results: dict[str, Any], picture: str) -> str:
     lines = [
         f"On {results['machine']['cpu']}, {results['machine']['cores']} cores, Python {results['machine']['python']}, "
         f"NumPy {results['machine']['versions']['numpy']}.\n",
-        f"Fitted: {a * 1e6:.1f} us a product, {speed[0]}, {speed[1]}. Off by {np.median(error):.0%} in the median, "
+        f"Fitted: {a * 1e6:.1f} us a product, {speed[0]}, {speed[1]}. Relative error: {np.median(error):.0%} in the median, "
         f"{error.max():.0%} at most.\n",
         *warning,
         f"![Time of a step against batch, width, depth and data]({picture})\n",
-        "| grows | to | ms a step | fitted | MFLOP | MB moved once | MB of memory |",
+        "| varied | value | ms per step | fitted | MFLOP | MB moved once | MB of memory |",
         "|---|---|---|---|---|---|---|",
     ]
     for p, r in zip(points, ratio, strict=True):
