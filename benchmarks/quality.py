@@ -1,8 +1,8 @@
 """`python -m benchmarks.quality`: train every recipe on the reported seeds and measure the samples, for docs/results.md.
 
-Each run is what a person would type: `python -m minigan.train`, then `python -m minigan.evaluate` on its last weights.
-What was found is one line of a file in benchmarks/quality/ (recipe, stability, ablation, rival); runs that have a line are
-not made again, so the command can be stopped and continued. `--page` writes the page from these files.
+Each run consists of the public commands: `python -m minigan.train`, then `python -m minigan.evaluate` on its last weights.
+The result of a run is one line of a file in benchmarks/quality/ (recipe, stability, ablation, rival). Runs that have a line are
+not repeated, so the command can be stopped and continued. `--page` writes the page from these files.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def plan() -> list[Trial]:
 
 
 def command(trial: Trial, threads: int, kernels: str = "reference") -> list[str]:
-    """What a person would type."""
+    """The training command of a run."""
     return [
         sys.executable, "-m", "minigan.train", "--data", trial.data, "--recipe", trial.recipe, "--seed", str(trial.seed),
         *trial.flags, "--threads", str(threads), "--kernels", kernels, "--out", str(trial.folder), "--quiet",
@@ -133,12 +133,12 @@ def command(trial: Trial, threads: int, kernels: str = "reference") -> list[str]
 
 def perform(trial: Trial, threads: int, jobs: int, kernels: str) -> Record:
     """Train, measure, and write the record; a run that diverges is a result too. Raises: InputError for other failures."""
-    shutil.rmtree(trial.folder, ignore_errors=True)  # what an interrupted run left
+    shutil.rmtree(trial.folder, ignore_errors=True)  # of an interrupted run
     WORK.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(threads)} if threads else dict(os.environ)
 
     def call(arguments: list[str], *, may_diverge: bool = False) -> str:
-        """What the command complained of, if it diverged; "" if all went well."""
+        """Run a command; the error message of a run that diverged, "" after a success."""
         ended = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if ended.returncode and not (may_diverge and ended.returncode == DivergenceError.exit_code):
             raise InputError(f"{trial.name}: {ended.stderr.strip()}")
@@ -168,7 +168,7 @@ def perform(trial: Trial, threads: int, jobs: int, kernels: str) -> Record:
 
 
 def rival_command(trial: Trial, threads: int) -> list[str]:
-    """PyTorch-GAN's networks and settings for as long as this project's recipe trained, by its median run."""
+    """The command that trains PyTorch-GAN's networks with its settings for the median training time of this project's recipe."""
     times = [
         found["seconds"]
         for seed in SEEDS[trial.data]
@@ -207,18 +207,18 @@ def worst(name: str, values: Sequence[float], real: float) -> float:
 
 
 def done(group: str, data: str, which: str = "default") -> list[Record]:
-    """The records that there are of one group of runs."""
+    """The existing records of one group of runs."""
     trials = (t for t in plan() if (t.group, t.data, t.recipe) == (group, data, which))
     return [found for trial in trials if (found := trial.read()) is not None]
 
 
 def whole(records: Iterable[Record]) -> list[Record]:
-    """Those that did not fail."""
+    """The records of runs that did not fail."""
     return [found for found in records if "failed" not in found]
 
 
 def measures(data: str, recipes: Sequence[str]) -> str:
-    """A table: a row for each measure, two columns for each recipe, and real samples."""
+    """A table with a row for each measure, two columns for each recipe, and one for real samples."""
     records = {r: done("recipe", data, r) for r in recipes}
     finished = {r: whole(rows) for r, rows in records.items() if rows}
     if not any(finished.values()):
@@ -294,8 +294,9 @@ def against_rival() -> str:
     a, b = ([r["generated"]["frechet"] for r in rows] for rows in (theirs, ours))
     seconds = statistics.median(r["seconds"] for r in theirs)
     return (
-        f"After {seconds:.0f} s, its start and measuring included, its Frechet distance is {spread(a)} ({len(a)} seeds), that of "
-        f"the `default` recipe {spread(b)} ({len(b)} seeds): the ratio is {statistics.fmean(a) / statistics.fmean(b):.0f}.\n"
+        f"After {seconds:.0f} s, including start and measurement, PyTorch-GAN has a Frechet distance of {spread(a)} "
+        f"(seeds: {len(a)}), and the `default` recipe {spread(b)} (seeds: {len(b)}). The ratio is "
+        f"{statistics.fmean(a) / statistics.fmean(b):.0f}.\n"
     )
 
 
@@ -311,7 +312,7 @@ PUBLISHED = {
 SOURCES = (
     "[PacGAN](https://arxiv.org/abs/1712.04086), which measured ALI too; [VEEGAN](https://arxiv.org/abs/1705.07761)"
 )
-"""Where the published numbers stand."""
+"""The sources of the published numbers."""
 
 
 def published(data: str) -> str:
@@ -333,18 +334,18 @@ def page() -> str:
     for data, title in TITLES.items():
         parts += [f"## {title}\n", measures(data, ("default", "best"))]
         if data in PUBLISHED:
-            parts += [f"Beside the published numbers ({SOURCES}):\n", published(data)]
+            parts += [f"Compared with published numbers ({SOURCES}):\n", published(data)]
         for which in ("default", "best"):
             if picture(data, which).is_file():
-                words = f"{title}, {which} recipe, seed {SEEDS[data][0]}: generated beside real"
+                words = f"{title}, {which} recipe, seed {SEEDS[data][0]}: generated and real samples"
                 parts.append(f"![{words}](images/{picture(data, which).name})\n")
         if data == "mnist":
-            parts += ["### Beside PyTorch-GAN at equal time\n", against_rival()]
-    return "\n".join([*parts, "## Stability\n", stability(), "## What helps\n", ablations()])
+            parts += ["### Compared with PyTorch-GAN at equal time\n", against_rival()]
+    return "\n".join([*parts, "## Stability\n", stability(), "## Ablations\n", ablations()])
 
 
 def picture(data: str, which: str) -> Path:
-    """The page's picture of a recipe: the first seed's, whatever it looks like."""
+    """The page's picture of a recipe: that of the first seed, not selected by its quality."""
     return PAGE.parent / "images" / f"results-{data}-{which}.png"
 
 
@@ -358,7 +359,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         default=[""],
         metavar="TEXT",
-        help="only runs whose name holds one of these, as in recipe-ring",
+        help="only runs whose name contains one of these, as in recipe-ring",
     )
     parser.add_argument("--kernels", choices=KERNELS, default="reference", help="of each run (default: reference)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (default: 1)")
@@ -367,7 +368,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--list", action="store_true", default=False, help="list the runs and whether they have a record"
     )
     parser.add_argument(
-        "--page", action="store_true", default=False, help="write docs/results.md from the records there are"
+        "--page", action="store_true", default=False, help="write docs/results.md from the existing records"
     )
     return parser.parse(argv)
 
