@@ -90,12 +90,12 @@ class JoinedBatch:
         """v = dP/d(dD/dx), from the dD/dx on the tape."""
         c, ops, factor = self.config, self.ops, self.coefficients
         if c.r1 > 0:
-            zero_centred_direction(ops, self.real.tape.dx, factor.r1.reshape(1, 1), self.real.tape.v)
+            zero_centred_direction(ops, self.real.tape.dx, factor.r1, self.real.tape.v)
         if c.r2 > 0:
-            zero_centred_direction(ops, self.fake.tape.dx, factor.r2.reshape(1, 1), self.fake.tape.v)
+            zero_centred_direction(ops, self.fake.tape.dx, factor.r2, self.fake.tape.v)
         if c.gradient_penalty > 0:
             tape = self.interpolates.tape
-            one_centred_direction(ops, tape.dx, factor.gradient_penalty.reshape(1, 1), tape.v, self.norm)
+            one_centred_direction(ops, tape.dx, factor.gradient_penalty, tape.v, self.norm)
 
     def penalised_gradient(self, into: Parameters) -> None:
         """dL_D/dtheta_D of the loss (through ds) and the penalties (through v), from unit-seeded deltas."""
