@@ -3,10 +3,10 @@
 bench_kernels.py, bench_step.py   pytest-benchmark: `make bench`, or `python -m benchmarks`, which keeps the results of each run
 report.py                         `python -m benchmarks.report`: tables and pictures
 quality.py, rival.py              `python -m benchmarks.quality`: every recipe on the reported seeds, docs/results.md
-scaling.py                        `python -m benchmarks.scaling`: what a step costs as things grow, docs/scaling.md
-peers.py, implementations.py      `python -m benchmarks.peers`: the same step in other libraries, side by side
+scaling.py                        `python -m benchmarks.scaling`: the cost of a step against its size, docs/scaling.md
+peers.py, implementations.py      `python -m benchmarks.peers`: the same step in other libraries, compared
 
-docs/benchmarks.md says how to read them.
+docs/benchmarks.md explains the results.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from minigan.runs import contention
 
 
 def machine() -> dict[str, Any]:
-    """What timings depend on, without a name or a path of this machine."""
+    """The hardware and the versions that timings depend on, without a name or a path of this machine."""
     return {
         "cpu": _cpu_model(),
         "cores": contention.cores(),
@@ -56,5 +56,5 @@ def thread_pools() -> list[dict[str, Any]]:
 
 
 def disturbed(busy: int, count: int, most: float) -> str:
-    """A sentence about benchmarks during which other processes took a share of the processors, at most `most`."""
+    """A warning about benchmarks during which other processes used a share of the processors, at most `most`."""
     return f"other processes used up to {most:.0%} of the processors during {busy} of {count} benchmarks; measure them again."

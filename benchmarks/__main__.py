@@ -1,7 +1,7 @@
-"""`python -m benchmarks [FLAGS OF PYTEST]`, also `make bench`: time, keep the results, and report on them.
+"""`python -m benchmarks [FLAGS OF PYTEST]`, also `make bench`: run the benchmarks, save the results, and write a report.
 
-The results of each run are a file of their own, .benchmarks/BACKEND-KERNELS-MACHINE-001.json, -002, ..., and the report on
-them is in the folder of the same name. Nothing is overwritten, so results on a CPU and on a GPU lie side by side.
+Each run writes its results to a new file, .benchmarks/BACKEND-KERNELS-MACHINE-001.json, -002, ..., and its report to the
+folder of the same name. Nothing is overwritten, so results on a CPU and on a GPU can be compared later.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Skips:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """pytest's own exit code, or 1 where it ended well because everything was skipped. Raises: OSError."""
+    """Return pytest's exit code, or 1 where all benchmarks were skipped. Raises: OSError."""
     RESULTS.mkdir(exist_ok=True)
     skips = Skips()
     with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
@@ -35,14 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         flags = ["--benchmark-only", "--benchmark-quiet", f"--benchmark-json={new}"]
         given = sys.argv[1:] if argv is None else argv
         code = int(pytest.main([str(ROOT / "benchmarks"), "-q", *flags, *given], [skips]))
-        if not new.exists():  # nothing was measured, as with --collect-only, and pytest has said why
+        if not new.exists():  # nothing was measured, as with --collect-only; pytest has printed the reason
             return code or int(skips.count > 0)
         from benchmarks import report  # after pytest has set the environment for NumPy (conftest.py)
         from minigan.errors import InputError
 
         try:
             kept = report.keep(new, RESULTS)
-        except InputError:  # every benchmark failed, and pytest has said so
+        except InputError:  # every benchmark failed; pytest has printed the errors
             return code or 1
     print(f"results: {kept}")
     return report.main([str(kept), "-o", str(kept.with_suffix(""))]) or code

@@ -1,8 +1,8 @@
-"""Each kernel by itself: agreement with a float64 reference first, then time.
+"""Benchmarks of single kernels: each is compared with a float64 reference first, then timed.
 
-FLOPs and bytes are what the mathematics needs, not what an implementation happens to do: each input read once, each
-output written once, an exponential or a square root counted as one operation. So a fused kernel reports more GB/s.
-Where the backend makes programs, a program is timed.
+FLOPs and bytes are those of the mathematical definition, not those of an implementation: each input is read once, each
+output is written once, and an exponential or a square root counts as one operation. So a fused kernel reports more GB/s.
+Where the backend records programs, a program is timed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TOLERANCE = {"float32": 2e-5, "float64": 1e-12, "tf32": 2e-5 * 2**13}
 
 
 def precision_of(backend: Ops, dtype: str) -> str:
-    """What bounds the error of a product of `dtype`."""
+    """The key of TOLERANCE for a product of `dtype`."""
     return "tf32" if backend.kernels == "cuda-tf32" and dtype == "float32" else dtype
 
 
@@ -52,10 +52,10 @@ def assert_close(backend: Ops, dtype: str, pairs: Sequence[tuple[Array, np.ndarr
 
 def timed(benchmark: Any, backend: Ops, kernel: Callable[[], object], name: str, flops: float, bytes: float,
           **size: Any) -> None:  # fmt: skip
-    """Time `kernel`, and note what GFLOP/s and GB/s are made from, and the share of the processors that others took.
+    """Time `kernel`, and record its FLOPs and bytes, and the share of the processors that other processes used.
 
-    A device is asked for as many calls as take it some time (`explain.queued`), and then waited for: training queues them
-    too. Their number is noted; pytest-benchmark's own times are of all of them.
+    On a device several calls are queued before it is synchronised (`cost.queued`), as in training. Their number is recorded;
+    pytest-benchmark's own times are those of all queued calls.
     """
     calls = queued(kernel, backend)
 
@@ -81,7 +81,7 @@ def timed(benchmark: Any, backend: Ops, kernel: Callable[[], object], name: str,
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_ceiling_product(benchmark: Any, backend: Ops, precision: str) -> None:
-    """The fastest that this machine computes: a large matrix product."""
+    """The ceiling of computing: a large matrix product."""
     n = 2048 if backend.name == "numpy" else 8192
     a, b, out = (normal(backend, precision, n, n, seed=s) for s in range(3))
     kernel = backend.program(lambda: backend.xp.dot(a, b, out=out))
@@ -93,7 +93,7 @@ def test_ceiling_product(benchmark: Any, backend: Ops, precision: str) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_ceiling_copy(benchmark: Any, backend: Ops, precision: str) -> None:
-    """The fastest that this machine moves data: a copy far larger than every cache."""
+    """The ceiling of moving data: a copy far larger than every cache."""
     n = (1 << 28 if backend.name == "numpy" else 1 << 31) // np.dtype(precision).itemsize
     a, b = backend.zeros((n,), precision), backend.zeros((n,), precision)
     a.fill(1)
@@ -167,7 +167,7 @@ def test_dense_backward(benchmark: Any, backend: Ops, dtype: str, batch: int, wi
 @pytest.mark.parametrize("apart", [False, True])
 def test_weight_gradient(benchmark: Any, backend: Ops, monkeypatch: pytest.MonkeyPatch, apart: bool, dtype: str,
                          batch: int, width: int) -> None:  # fmt: skip
-    """dW = X^T dZ and db = sum dZ, in one launch where cuBLASLt offers that, and in two whether or not."""
+    """dW = X^T dZ and db = sum dZ, in one launch where cuBLASLt supports it; apart: always in two launches."""
     if not backend.kernels.startswith("cuda"):
         pytest.skip("elsewhere they are two operations")
     d, ops = Dense(backend, dtype, batch, width), backend
@@ -198,7 +198,7 @@ def test_dense_tangent(benchmark: Any, backend: Ops, dtype: str, batch: int, wid
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation(benchmark: Any, backend: Ops, name: str, dtype: str, batch: int, width: int) -> None:
-    """y = phi(z + b): what follows the product of a dense step. (In place on y alone, repetition would change it.)"""
+    """y = phi(z + b), which follows the product of a dense step. (From z, because repeated calls in place would change y.)"""
     z, b = normal(backend, dtype, batch, width), normal(backend, dtype, width)
     y, scratch = backend.zeros((batch, width), dtype), backend.zeros((batch, width), dtype)
 
@@ -258,12 +258,12 @@ def test_adam(benchmark: Any, backend: Ops, dtype: str, width: int) -> None:
 
 
 def test_adam_of_many(benchmark: Any, backend: Ops) -> None:
-    """Far more than any cache holds, to be held against the copy: 50 million weights, on a CPU a tenth."""
+    """More weights than fit into any cache, for comparison with the copy: 50 million, on a CPU a tenth of that."""
     time_adam(benchmark, backend, "float32", 5_000_000 if backend.name == "numpy" else 50_000_000, every=50)
 
 
 def time_adam(benchmark: Any, backend: Ops, dtype: str, n: int, every: int = 1, **size: int) -> None:
-    """every: one weight in so many is checked."""
+    """Time Adam; one weight in `every` is compared with the reference."""
     theta, grad = (normal(backend, dtype, n, seed=s) for s in (0, 1))
     adam = Adam(n, backend, dtype, 0.5, 0.999)
     some = slice(None, None, every)
@@ -292,7 +292,7 @@ def test_average(benchmark: Any, backend: Ops, dtype: str, width: int) -> None:
 
 
 def test_noise(benchmark: Any, backend: Ops, dtype: str, batch: int, width: int) -> None:
-    """z ~ N(0, I), drawn on the host, but on the device with CUDA kernels."""
+    """z ~ N(0, I), drawn on the host, or on the device with CUDA kernels."""
     out, noise = backend.empty((batch, width), dtype), Noise(3, backend)
     u = np.empty(2 * ((out.size + 1) // 2), np.float32)
     Noise(3).uniform(u, streams.LATENT, 5)
@@ -308,7 +308,7 @@ def test_noise(benchmark: Any, backend: Ops, dtype: str, batch: int, width: int)
 
 
 def test_noise_of_cupy(benchmark: Any, backend: Ops, batch: int, width: int) -> None:
-    """CuPy's own, with the generator of NumPy's name that it has, to be held against ours."""
+    """CuPy's normal numbers, from its generator of the same name as NumPy's, for comparison with minigan's."""
     if (backend.name, backend.kernels) != ("cupy", "reference"):
         pytest.skip("it is CuPy's, whatever our kernels are")
     n, random = batch * width, backend.xp.random
@@ -319,7 +319,7 @@ def test_noise_of_cupy(benchmark: Any, backend: Ops, batch: int, width: int) -> 
 
 
 def test_gather(benchmark: Any, backend: Ops, dtype: str, batch: int, width: int) -> None:
-    """out[i] = (rows[order[i]] - offset) * factor from 16,384 resident rows of bytes, as images are."""
+    """out[i] = (rows[order[i]] - offset) * factor from 16,384 rows of bytes in memory, the stored type of images."""
     rng = np.random.default_rng(1)
     stored, order = rng.integers(0, 256, (16384, width), np.uint8), rng.permutation(16384)[:batch]
     rows, chosen = backend.asarray(stored), backend.asarray(order)

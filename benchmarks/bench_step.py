@@ -1,7 +1,7 @@
-"""Whole training steps: agreement with the reference operations in float64 first, then time.
+"""Benchmarks of whole training steps: each is compared with the reference operations in float64 first, then timed.
 
-FLOPs are those of the step's matrix products; bytes are their operands and results, and what Adam and the weight average
-read and write, each once.
+FLOPs are those of the step's matrix products. Bytes are those of their operands and results and of the arrays that Adam and the
+weight average read and write, each counted once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options of the benchmarks, the sizes that they run at, and what their results say about the machine."""
+"""Options of the benchmarks, their sizes, and the description of the machine in their results."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def at_least_one(text: str) -> int:
     if not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads: give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads: give 1 or more")
     return int(text)
 
 
 def sizes(full: bool) -> list[tuple[str, int, int]]:
-    """(dtype, batch, width) to run at: all, or one line through the middle in each direction."""
+    """(dtype, batch, width) to run at: all combinations, or each varied alone from the middle."""
     every = [(dtype, batch, width) for dtype in DTYPES for batch in BATCHES for width in WIDTHS]
     if full:
         return every
@@ -76,7 +76,7 @@ def threads(request: pytest.FixtureRequest, backend: Ops) -> Any:
 
 @pytest.fixture(autouse=True)
 def load(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Keep for the summary which share of the processors other processes took (`bench_kernels.timed` notes it)."""
+    """Store for the summary the share of the processors that other processes used (recorded by `bench_kernels.timed`)."""
     info = request.getfixturevalue("benchmark").extra_info
     yield
     request.config.stash.setdefault(LOADS, []).append(info.get("load", 0.0))
@@ -93,7 +93,7 @@ LOADS = pytest.StashKey[list]()
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: Any, output_json: dict[str, Any]) -> None:
-    """Without every single time: medians and quartiles are enough, and a file of kilobytes is kept more willingly."""
+    """Remove the individual times: medians and quartiles are enough, and the file stays small."""
     for benchmark in output_json["benchmarks"]:
         benchmark["stats"].pop("data", None)
 

@@ -1,12 +1,12 @@
-"""One training step, in minigan and as others write it: what `benchmarks.peers` times against each other.
+"""One training step, in minigan and in other libraries: the implementations that `benchmarks.peers` compares.
 
-All do the same. Fakes = G(z), z ~ N(0, I); the discriminator's Adam step on a minibatch of real rows and the fakes; the
+All compute the same step: fakes = G(z), z ~ N(0, I); the discriminator's Adam step on a minibatch of real rows and the fakes; the
 generator's, through the discriminator just updated, on the same fakes; the average of the generator's weights. With
 gamma, R1 and R2 penalties in every step. In the simultaneous step both gradients are taken at the same weights. Weights
-cross between implementations as minigan's flat vectors: W1 (I, O) row by row, b1, W2, ...
+are exchanged between implementations as minigan's flat vectors: W1 (I, O) row by row, b1, W2, ...
 
-Each draws its own noise with its own generator, and gathers its own minibatches from rows that are resident: on the CPU,
-or on a GPU (`Case.device`), where all multiply in float32 unless their name says otherwise.
+Each draws noise with its own generator, and gathers its own minibatches from rows that are in memory on the CPU
+or on a GPU (`Case.device`), where all multiply in float32 unless their name contains another precision.
 """
 
 from __future__ import annotations
@@ -116,11 +116,11 @@ class Implementation:
         raise NotImplementedError
 
     def about(self) -> dict[str, Any]:
-        """Versions and whatever else a reader should know."""
+        """Versions, and other properties of the implementation."""
         return {"versions": versions("numpy")}
 
     def nodes(self) -> int:
-        """Of the CUDA graph that has just been run; 0 where there is none, or none that says so."""
+        """The number of nodes of the CUDA graph that has just run; 0 where there is none, or where the number is unknown."""
         return 0
 
 
@@ -128,7 +128,7 @@ class Implementation:
 
 
 class Minigan(Implementation):
-    """Takes one thread where products are small, by the rule of a training run, even if it is offered more."""
+    """minigan with one thread where products are small, as in a training run, even if more are available."""
 
     kernels: ClassVar[dict[str, str]] = {"cpu": "reference", "gpu": "reference"}
     steps_per_launch: ClassVar[int] = 1
@@ -149,13 +149,13 @@ class Minigan(Implementation):
         self.launch = Launch(self.gan, self.batches, self.steps_per_launch) if self.ops.launches else None
 
     def fill(self, out: Array, step: int) -> None:
-        """The rows as they are, gathered and nothing else, as the others do it."""
+        """Gather rows without scaling them, as in the other implementations."""
         self.ops.take(self.batches.rows, self.batches.resident(step), out)
 
     def step(self, x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
         rows = self.ops.asarray(x)
         seen = self.gan.train_step(lambda out, i: self.ops.xp.copyto(out, rows), measure=True)
-        close = 0 if self.ops.kernels == "reference" else 4e-6  # other noise is the reference's to rounding
+        close = 0 if self.ops.kernels == "reference" else 4e-6  # other noise equals the reference's up to rounding
         drawn = self.ops.to_host(self.gan.z)
         assert np.allclose(drawn, z, rtol=0, atol=close), "minigan drew another z than the others are given"
         assert seen is not None
@@ -200,7 +200,7 @@ class MiniganTF32(Minigan):
 
 
 class Products(Implementation):
-    """The matrix products of minigan's step alone, replayed on the arrays that it used; on a GPU as one CUDA graph."""
+    """Only the matrix products of minigan's step, on the same arrays; on a GPU as one CUDA graph."""
 
     checked = False
 
@@ -209,7 +209,7 @@ class Products(Implementation):
             case.config(), case.size, lambda out, i: np.copyto(out, rows[: case.batch]), get_ops()
         ).plain
         backend = self.ops = get_ops(BACKENDS[case.device], "cuda" if case.device == "gpu" else "reference")
-        copies: dict[tuple[Any, ...], Array] = {}  # what products share they share there too
+        copies: dict[tuple[Any, ...], Array] = {}  # arrays shared by products are shared in the copy too
 
         def there(array: np.ndarray) -> Array:
             key = array.ctypes.data, array.shape, array.strides
@@ -236,7 +236,7 @@ class Products(Implementation):
 
 
 class Torch(Implementation):
-    """PyTorch eager, as people write it."""
+    """PyTorch eager in its usual form."""
 
     adam_options: ClassVar[dict[str, bool]] = {}
 
@@ -355,7 +355,7 @@ class Torch(Implementation):
 
 
 class TorchBest(Torch):
-    """PyTorch eager at its best: fused Adam, a joined batch that rows are gathered into, no gradient of the
+    """PyTorch eager, optimised: fused Adam, a joined batch that rows are gathered into, no gradient of the
     discriminator's weights in the generator's step, one call for the average."""
 
     adam_options: ClassVar[dict[str, bool]] = {"fused": True}
@@ -416,7 +416,7 @@ class TorchBest(Torch):
 
 
 class TorchCompiled(TorchBest):
-    """The same, its passes compiled with `torch.compile`; the optimisers are the fused ones."""
+    """TorchBest with its passes compiled by `torch.compile`; the optimisers are the fused ones."""
 
     def __init__(self, case: Case, start: Arrays, rows: np.ndarray) -> None:
         super().__init__(case, start, rows)
@@ -502,10 +502,10 @@ class TorchGraph(TorchBest):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            for _ in range(3):  # libraries take their memory
+            for _ in range(3):  # libraries allocate their memory
                 super().update(self.joined[: case.batch], self.z)
         torch.cuda.current_stream().wait_stream(side)
-        with torch.no_grad():  # as if nothing had been
+        with torch.no_grad():  # restores the state from before
             for p, value in zip((*self.g, *self.d, *self.a), first, strict=True):
                 p.copy_(value)
             for optimiser in (self.opt_g, self.opt_d):
@@ -543,10 +543,10 @@ class Jax(Implementation):
         self.jax, jnp = jax, jax.numpy
         if case.device == "gpu" and jax.default_backend() != "gpu":
             raise RuntimeError("JAX finds no GPU")
-        jax.config.update("jax_default_matmul_precision", "float32")  # by itself it takes TF32 on a GPU
+        jax.config.update("jax_default_matmul_precision", "float32")  # its default on a GPU is TF32
         self.case, self.t, self.order, self.per_epoch = case, 0, None, len(rows) // case.batch
         self.rows = jnp.asarray(rows)
-        self.key = jax.random.key(case.seed, impl="rbg")  # the quicker of JAX's generators on a CPU
+        self.key = jax.random.key(case.seed, impl="rbg")  # the faster of JAX's generators on a CPU
         batch = case.batch
 
         def layers(name: str) -> list[Any]:
@@ -673,5 +673,5 @@ NEEDS = {
 
 def make(name: str, case: Case, start: Arrays, rows: np.ndarray) -> Implementation:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch warns of read-only arrays, which it only reads
+        warnings.simplefilter("ignore")  # PyTorch warns about read-only arrays, but only reads them
         return IMPLEMENTATIONS[name](case, start, rows)

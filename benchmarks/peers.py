@@ -1,11 +1,12 @@
-"""`python -m benchmarks.peers`: minigan's training step beside PyTorch's and JAX's.
+"""`python -m benchmarks.peers`: compare minigan's training step with PyTorch's and JAX's.
 
-Each implementation (see implementations.py) lives in a process of its own, because their pools of threads fight inside
-one. The processes take turns A B C A B C: what else happens on the machine hits all alike, and a ratio is taken within
-a round. Before a turn begins, all others have come to rest (their thread pools spin for a while after work), and their
-processor time must not grow while it lasts. First all must agree: losses and weights of three steps from one start.
+Each implementation (see implementations.py) runs in a process of its own, because their thread pools would compete for the cores
+within one process. The processes take turns A B C A B C, so that other load on the machine affects all of them, and a ratio is
+computed within a round. Before a turn begins, all other processes must be idle (thread pools spin for a while after work), and
+their processor time must not increase during the turn. First the losses and weights of three steps from the same start are
+compared.
 
-A worker reads a line of JSON, does what it says, and answers with a line of JSON; between lines it blocks in `read`.
+A worker process reads a request as a line of JSON and answers with a line of JSON; between requests it blocks in `read`.
 """
 
 from __future__ import annotations
@@ -68,25 +69,25 @@ SIZES = {
     "cpu": [name for name in CASES if name != "huge"],
     "gpu": ["mnist", "wide", "huge", "penalised-128", "simultaneous"],
 }
-"""What is timed unless told, by device."""
+"""The sizes that are timed by default, by device."""
 
 ROWS = 16384
 CHECK_STEPS = 3
 LOSS_TOLERANCE, WEIGHT_TOLERANCE, MOVE_TOLERANCE = 1e-4, 1e-4, 3e-2
-"""Relative to: the loss; the norm of the weights; the norm of how far they moved. Adam divides by the gradient's size, so
-where a gradient is as small as its rounding error (or as what one unit at the kink of its leaky ReLU makes of it) the
-move is as large as any, in either direction: measured, 1e-2 between JAX and float64 at the wide size."""
+"""Relative to: the loss; the norm of the weights; the norm of their change. Adam divides by the gradient's size. So where a
+gradient is as small as its rounding error (or as the change by one unit at the kink of its leaky ReLU), the weight makes a full
+step in either direction: measured, 1e-2 between JAX and float64 at the wide size."""
 WARM_SECONDS = 1.0  # before the number of steps in a turn is chosen
-BUSY = 0.05  # of a core: what a parked process may use
+BUSY = 0.05  # share of a core that a waiting process may use
 
 
 # ----------------------------------------------------------------------------------------------------- workers
 
 
 def serve(name: str, build: Callable[..., Implementation] = make) -> None:
-    """The worker: answers requests on standard input until it closes."""
+    """Answer requests on standard input until it closes; the worker's main loop."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints must not get between the answers
+    os.dup2(2, 1)  # keeps a library's output apart from the answers
     implementation: Implementation | None = None
     while line := sys.stdin.readline():
         request = json.loads(line)
@@ -122,11 +123,11 @@ def _read(path: str) -> Arrays:
 
 
 class WorkerError(MiniganError):
-    """A worker could not do what it was asked."""
+    """A worker could not answer a request."""
 
 
 class Worker:
-    """A process that is asked and answers. command: what to start instead of the implementation `name`."""
+    """A worker process. command: started instead of the implementation `name`."""
 
     def __init__(
         self, name: str, threads: int, log: Any = None, command: Sequence[str] | None = None, device: str = "cpu"
@@ -135,7 +136,7 @@ class Worker:
         variables = ("OMP", "OPENBLAS", "MKL", "NUMBA")
         environment = {**os.environ, **{f"{v}_NUM_THREADS": str(threads) for v in variables}}
         environment["VECLIB_MAXIMUM_THREADS"] = str(threads)
-        environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no processes of its own, left running
+        environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # starts no processes that keep running
         environment["JAX_PLATFORMS"] = "cpu" if device == "cpu" else "cuda,cpu"
         environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the card is shared by all workers
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -151,7 +152,7 @@ class Worker:
         self.watched = psutil.Process(self.process.pid)
 
     def ask(self, until: float = inf, **request: Any) -> dict[str, Any]:
-        """Send a request, wait for the answer; the worker that has none by time.monotonic() `until` is ended.
+        """Send a request and wait for the answer; a worker without an answer by time.monotonic() `until` is killed.
         Raises: WorkerError."""
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
@@ -199,7 +200,7 @@ def _pin(threads: int) -> None:
 
 
 def start_arrays(case: Case) -> Arrays:
-    """The weights that all start from: minigan's."""
+    """The initial weights of all implementations: minigan's."""
     gan = GAN(case.config(), case.size, get_ops())
     state = gan.state()
     return {"generator": state["generator"], "discriminator": state["discriminator"], "average": state["generator"]}
@@ -218,11 +219,11 @@ def check_batches(case: Case, rows: np.ndarray) -> Arrays:
 
 
 Seen = tuple[Sequence[Sequence[float]], Arrays]
-"""What the checked steps gave: (loss_d, loss_g) of each, and the weights after the last."""
+"""Results of the checked steps: (loss_d, loss_g) of each, and the weights after the last."""
 
 
 def difference(case: Case, got: Seen, expected: Seen, start: Arrays) -> str | None:
-    """In words, where two implementations part; None where they agree."""
+    """The first difference between two implementations, in words; None where they agree."""
     a, b = np.array(got[0]), np.array(expected[0])
     error = np.abs(a - b).max() / np.abs(b).max()
     if not error <= LOSS_TOLERANCE:
@@ -230,7 +231,7 @@ def difference(case: Case, got: Seen, expected: Seen, start: Arrays) -> str | No
     for name in NAMES:
         have, want, origin = (arrays[name].astype(np.float64) for arrays in (got[1], expected[1], start))
         if name == "discriminator" and case.objective == "relativistic":
-            # only r - f counts, so the last bias has gradient 0 but for rounding, which Adam makes a step of any size
+            # the loss depends on r - f only: the last bias has gradient 0 up to rounding, and Adam makes a step of any size of it
             have, want, origin = have[:-1], want[:-1], origin[:-1]
         error = np.linalg.norm(have - want)
         for size, tolerance, what in (
@@ -254,8 +255,8 @@ def settle(workers: Sequence[Worker], limit: float = 3.0) -> None:
 
 
 def turns(workers: Sequence[Worker], steps: dict[str, int], rounds: int, until: float = inf) -> dict[str, Any]:
-    """Rounds of turns: seconds per step of each worker in each round, and who did not rest meanwhile. After `until` no
-    further round begins."""
+    """Time all workers in rounds: seconds per step of each worker in each round, and the workers that were not idle while waiting.
+    No round begins after `until`."""
     seconds: dict[str, list[float]] = {w.name: [] for w in workers}
     parked = {w.name: 0.0 for w in workers}
     others = wall = 0.0
@@ -282,7 +283,7 @@ def turns(workers: Sequence[Worker], steps: dict[str, int], rounds: int, until: 
 def compare(
     case: Case, workers: list[Worker], rounds: int, turn: float, say: Callable[[str], None], within: float = inf
 ) -> dict[str, Any]:
-    """All that was measured for one case. A worker that cannot do it, or has parted from the first, is left out and named.
+    """Compare the workers on one case. A worker that fails, or differs from the first one, is left out and named.
 
     within: seconds after which no further round begins; a worker that is not ready after two thirds of them is left out.
     """
@@ -348,7 +349,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def best_peer(seconds: dict[str, list[float]]) -> str | None:
-    """The implementation of others with the smallest median."""
+    """The implementation in another library with the smallest median."""
     peers = [name for name in seconds if not name.startswith(("minigan", "products"))]
     return min(peers, key=lambda name: quartiles(seconds[name])[0], default=None)
 
@@ -405,19 +406,21 @@ def tables(results: dict[str, Any]) -> str:
 
 
 def runnable(device: str) -> list[str]:
-    """The implementations that there are for a device."""
+    """The implementations for a device."""
     return [name for name in IMPLEMENTATIONS if device == "gpu" or name not in GPU_ONLY]
 
 
 def available(device: str) -> list[str]:
-    """Those of them whose packages are installed."""
+    """The implementations for a device whose packages are installed."""
     return [name for name in runnable(device) if name not in NEEDS[device] or find_spec(NEEDS[device][name])]
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     cores = machine()["cores"]
     parser = cli.Parser(prog="python -m benchmarks.peers", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--device", choices=SIZES, default="cpu", help="where all compute (default: cpu)")
+    parser.add_argument(
+        "--device", choices=SIZES, default="cpu", help="the device of all implementations (default: cpu)"
+    )
     parser.add_argument("--sizes", nargs="+", choices=CASES, metavar="NAME", default=None,
                         help=f"which steps: {', '.join(CASES)} (default: on a CPU all but the last; on a GPU "
                              f"{', '.join(SIZES['gpu'])})")  # fmt: skip
@@ -426,8 +429,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=15, help="turns of each (default: 15)")
     parser.add_argument("--turn", type=float, default=0.4, help="seconds in a turn, about (default: 0.4)")
     parser.add_argument("--within", type=float, default=inf, metavar="SECONDS",
-                        help="for each size: who is not ready after two thirds of them is left out, and after all of "
-                             "them no further round begins (default: as long as it takes)")  # fmt: skip
+                        help="limit for each size: an implementation that is not ready after two thirds of it is left out, "
+                             "and no round begins after it (default: no limit)")  # fmt: skip
     parser.add_argument("--threads", type=int, default=cores, help=f"of each implementation (default: {cores})")
     parser.add_argument("--json", type=Path, default=None, help="write all times to this file")
     parser.add_argument("--worker", default=None, help=argparse.SUPPRESS)
@@ -439,7 +442,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for name in set(values.only or []) - set(runnable(values.device)):
         raise InputError(f"--only {name} is for a GPU; add --device gpu.")
     if values.device == "gpu" and not values.worker:
-        get_ops("cupy")  # says what is missing
+        get_ops("cupy")  # raises an error that names what is missing
     values.sizes = values.sizes or SIZES[values.device]
     return values
 
@@ -467,7 +470,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             for size in values.sizes:
                 for i, worker in enumerate(workers):
-                    if worker.process.poll() is not None:  # it died, or had no answer in time, at another size
+                    if worker.process.poll() is not None:  # it failed, or had no answer in time, at another size
                         worker.close()
                         workers[i] = started(worker.name)
                 say(f"{size}: checking, then {values.rounds} rounds of {', '.join(names)}")

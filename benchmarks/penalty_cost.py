@@ -1,7 +1,7 @@
-"""python -m benchmarks.penalty_cost: what R1 + R2 add to a training step, as ratios measured side by side in one run.
+"""`python -m benchmarks.penalty_cost`: the cost of R1 + R2 relative to a training step without penalties.
 
-MNIST size (784 inputs, 2 x 256, latent 64, batch 128, leaky ReLU, relativistic). The three variants take turns, so that a
-busy machine slows all of them alike; the median and the quartiles of the ratios per round are printed.
+MNIST size (784 inputs, 2 x 256, latent 64, batch 128, leaky ReLU, relativistic). The three variants take turns, so that other
+load slows all of them equally; the median and the quartiles of the ratios per round are printed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from minigan import GAN, Config, get_ops
 
 VARIANTS = {"none": {}, "every step": {"r1": 1.0, "r2": 1.0}, "every 8th": {"r1": 1.0, "r2": 1.0, "penalty_every": 8}}
-STEPS, ROUNDS = 32, 25  # a multiple of 8, so that each round holds its share of penalties
+STEPS, ROUNDS = 32, 25  # a multiple of 8, so that each round has the right share of penalties
 
 
 def main() -> None:

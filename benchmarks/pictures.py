@@ -24,7 +24,7 @@ COLOURS = {"numpy": REAL, "numpy+numba": FAKE, "cupy": "#6d8f5e", "cupy+cuda": "
 def panels(
     path: Path, title: str, names: Sequence[str], draw: Callable[[Axes, str], None], keys: Sequence[Line2D]
 ) -> None:
-    """A picture of a panel on logarithmic axes for each name. draw(axes, name) plots, and names both axes. Raises: OSError."""
+    """Draw one panel with logarithmic axes for each name. draw(axes, name) plots, and labels both axes. Raises: OSError."""
     columns = min(COLUMNS, len(names))
     pitch, top = (WIDTH - 2 * MARGIN + GAP) // columns, MARGIN + TITLE + 20
     with style.house_style():
@@ -46,7 +46,7 @@ def panels(
 
 
 def line(series: str) -> Line2D:
-    """How a series ("numpy+numba float64") is drawn: its colour says where it was computed, an empty mark float64."""
+    """The line of a series ("numpy+numba float64"): a colour per backend and kernels, an empty marker for float64."""
     where, _, dtype = series.partition(" ")
     colour = COLOURS.get(where, MUTED)
     face = "white" if dtype == "float64" else colour
@@ -54,7 +54,7 @@ def line(series: str) -> Line2D:
 
 
 def plot(axes: Axes, like: Line2D, points: Sequence[tuple[float, float]]) -> None:
-    """Points (x, y) drawn as the key `like` is."""
+    """Draw points (x, y) in the style of the legend entry `like`."""
     drawn = Line2D(*zip(*points, strict=True))
     drawn.update_from(like)
     axes.add_line(drawn)

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.report RESULTS.json...`: tables and pictures from what the benchmarks wrote.
+"""`python -m benchmarks.report RESULTS.json...`: tables and pictures from the results of benchmarks.
 
-Reads the JSON of pytest-benchmark (`make bench`) and of `python -m benchmarks.peers`, several files at once: results on
-a CPU and on a GPU are set against each other. Writes report.md and the pictures that it shows beside it.
+Reads the JSON of pytest-benchmark (`make bench`) and of `python -m benchmarks.peers`, one or several files: results on
+a CPU and on a GPU are compared with each other. Writes report.md and its pictures to the same directory.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Row:
 
     @property
     def disturbed(self) -> bool:
-        """Whether other processes took so much of the processors that the time is uncertain."""
+        """Whether other processes used so much of the processors that the time is uncertain."""
         return self.load > LOAD
 
     @property
@@ -65,7 +65,7 @@ class Row:
 
     @property
     def work(self) -> int:
-        """What the time grows with: FLOPs of matrix products, else bytes."""
+        """The work that the time is proportional to: FLOPs of matrix products, else bytes."""
         return self.flops if self.flops > 4 * self.bytes else self.bytes
 
     @property
@@ -124,7 +124,7 @@ def read(paths: Iterable[Path]) -> tuple[list[Row], list[dict[str, Any]], list[d
 
 
 def _row(benchmark: dict[str, Any]) -> Row:
-    """Raises: ValueError and the like where it is none, also where a time is not above 0."""
+    """A row from an entry of the JSON. Raises: ValueError, KeyError or TypeError for an invalid entry or a time not above 0."""
     extra, stats = benchmark["extra_info"], benchmark["stats"]
     middle, low, high = (float(stats[name]) / extra.get("calls", 1) for name in ("median", "q1", "q3"))
     size = (None if extra.get(name) is None else int(extra[name]) for name in ("batch", "width"))
@@ -140,7 +140,7 @@ def _row(benchmark: dict[str, Any]) -> Row:
 
 
 def keep(results: Path, folder: Path) -> Path:
-    """Copy results to the first name that is free for their backend, kernels and machine. Raises: InputError, OSError."""
+    """Copy results to the first unused file name for their backend, kernels and machine. Raises: InputError, OSError."""
     rows, _, (machine,) = read([results])
     backend, _, kernels_ = rows[0].backend.partition("+")
     cpu = f"{machine.get('cpu')} {machine.get('cores')} cores"
@@ -188,8 +188,8 @@ def duration(seconds: float) -> str:
 
 
 def table(rows: Sequence[Row], tops: dict[str, Ceiling]) -> str:
-    """One kernel at all sizes. The last column: the least time that the ceilings allow, as a share of the time taken.
-    A star: measured beside other work."""
+    """A table of one kernel at all sizes. The last column is the least time that the ceilings allow, divided by the measured time.
+    A star marks times measured while other processes used the processors."""
     lines = [
         "| backend | dtype | batch | width | time (quartiles) | GFLOP/s | GB/s | of the roof |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
@@ -232,7 +232,7 @@ class Speedup:
 
     @property
     def crossover(self) -> float | None:
-        """The work from which on the GPU is faster, between two sizes on a straight line in logarithms.
+        """The work from which on the GPU is faster, interpolated linearly in logarithms between two sizes.
 
         0 where it always is, None where it is not at the largest size.
         """
@@ -391,9 +391,9 @@ def insert(page: Path, text: str) -> None:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser(prog="python -m benchmarks.report", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json", help="what the benchmarks wrote")
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json", help="result files of the benchmarks")
     parser.add_argument("-o", "--out", type=Path, default=None, metavar="DIR",
-                        help="where report.md and its pictures go (default: beside the first results)")  # fmt: skip
+                        help="directory of report.md and its pictures (default: that of the first results)")  # fmt: skip
     parser.add_argument("--page", type=Path, default=None, metavar="FILE.md",
                         help="put the report between the marks of this page instead, pictures into images/ beside it")  # fmt: skip
     return parser.parse(argv)

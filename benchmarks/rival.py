@@ -1,6 +1,6 @@
-"""`python -m benchmarks.rival`: the widely read PyTorch-GAN `gan.py` on MNIST for a given time, measured as our runs are.
+"""`python -m benchmarks.rival`: train the GAN of PyTorch-GAN's `gan.py` on MNIST for a given time, and measure it like a run.
 
-Its networks and settings, built again here from their description (extra `bench-peers`): generator
+Its networks and settings, implemented here from their description (extra `bench-peers`): generator
 100-128-256-512-1024-784 with batch normalisation (epsilon .8) from the second layer on, discriminator 784-512-256-1,
 leaky ReLU .2, tanh output, binary cross-entropy, the generator updated first, batch 64, Adam 2e-4 (.5, .999).
 """
@@ -63,7 +63,7 @@ def train(torch: Any, data: Data, seconds: float, seed: int) -> tuple[np.ndarray
             ((loss(d(rows[chosen]), ones) + loss(d(fake.detach()), zeros)) / 2).backward()
             adam_d.step()
             steps += 1
-    with torch.no_grad():  # like its own pictures, in training mode: each batch is normalised by itself
+    with torch.no_grad():  # in training mode like the original's pictures: each batch is normalised by itself
         x = torch.cat([g(torch.randn(100, LATENT)) for _ in range(COMPARED // 100)])
     return ((x.numpy() + 1) / 2).clip(0, 1), steps
 
@@ -73,7 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, required=True, help="how long to train")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="PyTorch's threads (default: its own choice)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where quality.json and samples.png go")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="directory of quality.json and samples.png"
+    )
     parser.add_argument("--data-dir", default=os.environ.get("MINIGAN_DATA") or None, metavar="DIR")
     values: argparse.Namespace = parser.parse(argv)
     try:

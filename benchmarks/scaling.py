@@ -1,13 +1,13 @@
 """`python -m benchmarks.scaling`: time and memory of a training step against batch, width, depth and data; docs/scaling.md.
 
-From MNIST size (784 inputs, 2 x 256, latent 64, batch 128; relativistic, alternating, penalties every 8th step), one
-of the four grows at a time.
-Operations and bytes are counted from a step (`minigan.runs.cost`), time is measured, and one formula is fitted to all:
+Starting from the MNIST settings (784 inputs, 2 x 256, latent 64, batch 128; relativistic, alternating, penalties every 8th
+step), one of the four is varied at a time. Operations and bytes of a step are counted (`minigan.runs.cost`), its time is
+measured, and one formula is fitted to all:
 
     seconds = products * a + FLOPs / f + bytes / w
 
-a: overhead of a product and what goes with it; f: speed of products; w: speed of everything that goes through memory once:
-activations, and the passes of Adam and of the weight average over the weights.
+a: overhead per product, including that of the operations between products; f: speed of products; w: speed of reading or writing
+memory: activations, and the passes of Adam and of the weight average over the weights.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PASSES = 28
 
 @dataclass(frozen=True)
 class Point:
-    """One size: what a step needs, and what it took."""
+    """One size: the cost of a step, and its measured time."""
 
     axis: str
     value: int
@@ -101,7 +101,7 @@ def fit(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
         found, *_ = np.linalg.lstsq(relative[:, kept], np.ones(len(points)), rcond=None)
         if (found >= 0).all():
             break
-        kept.pop(int(found.argmin()))  # a machine where this costs nothing that can be told from the rest
+        kept.pop(int(found.argmin()))  # a term whose time on this machine cannot be distinguished from the others'
     coefficients = np.zeros(3)
     coefficients[kept] = found
     return coefficients, relative @ coefficients
@@ -158,9 +158,9 @@ def draw(path: Path, points: Sequence[Point]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.Parser(prog="python -m benchmarks.scaling", description=__doc__.partition("\n\n")[0])
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "scaling.json", metavar="FILE",
-                        help="what was measured (default: benchmarks/scaling.json)")  # fmt: skip
+                        help="file of the measurements (default: benchmarks/scaling.json)")  # fmt: skip
     parser.add_argument(
-        "--page", action="store_true", default=False, help="write docs/scaling.md from FILE; measure nothing"
+        "--page", action="store_true", default=False, help="write docs/scaling.md from FILE without measuring"
     )
     values: argparse.Namespace = parser.parse(argv)
     if not values.page:
