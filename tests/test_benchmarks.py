@@ -130,7 +130,7 @@ def test_where_nothing_was_measured_nothing_is_kept(
     assert command.main([]) == code and not list((tmp_path / "kept").iterdir())
 
 
-def test_other_work_during_a_benchmark_is_noted_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_load_during_a_benchmark_is_recorded_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks import bench_kernels, conftest
     from minigan.runs.contention import Contention
 
@@ -239,7 +239,7 @@ def test_report_makes_tables_and_pictures(results: list[Path], tmp_path: Path) -
         assert (out / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_report_marks_what_was_measured_beside_other_work(results: list[Path], tmp_path: Path) -> None:
+def test_the_report_marks_times_measured_under_other_load(results: list[Path], tmp_path: Path) -> None:
     values = json.loads(results[0].read_text(encoding="utf-8"))
     values["benchmarks"][2]["extra_info"]["load"] = 0.62
     results[0].write_text(json.dumps(values), encoding="utf-8")
@@ -452,7 +452,7 @@ for line in sys.stdin:
 
 
 @pytest.mark.parametrize("when", ["prepare", "check", "time"])
-def test_who_is_not_ready_in_time_is_left_out(when: str) -> None:
+def test_a_worker_that_is_not_ready_in_time_is_left_out(when: str) -> None:
     """After two thirds of it; and the rounds of the others end with it. What they say of their graphs is kept."""
     workers = [
         peers.Worker(name, 1, subprocess.DEVNULL, [sys.executable, "-c", READY.replace("LATE", repr(late))])
@@ -475,7 +475,7 @@ def test_time_without_extent_is_refused(within: str, capsys: pytest.CaptureFixtu
     assert "--within" in capsys.readouterr().err
 
 
-def test_nothing_measured_is_a_failure_and_the_next_size_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_measured_is_a_failure_and_the_next_size_starts(capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ("digits", "mixtures")
     assert exit_code(peers.main, "--only", "minigan", "--sizes", *sizes, "--within", 1e-3, "--rounds", 1) == 1
     said = capsys.readouterr().err
@@ -488,7 +488,7 @@ def test_no_round_begins_when_time_is_up(fakes: list[peers.Worker]) -> None:
     assert result["seconds"] == {"minigan": [1], "torch": [2], "jax": [4]}
 
 
-def test_a_worker_that_does_not_rest_is_seen(fakes: list[peers.Worker], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_not_idle_is_reported(fakes: list[peers.Worker], monkeypatch: pytest.MonkeyPatch) -> None:
     for worker in fakes:
         worker.ask(do="time")  # all have started: what a Python costs to start is not seen as work
     fakes[1].ask(do="spin")
@@ -611,7 +611,7 @@ def test_peers_command_with_minigan_alone(tmp_path: Path, capsys: pytest.Capture
     assert all(len(times) == 2 and min(times) > 0 for times in case["seconds"].values())
 
 
-def test_a_worker_that_cannot_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = peers.Worker("nonsense", 1, subprocess.DEVNULL)
     whole = peers.Worker("minigan", 1, subprocess.DEVNULL)
     said: list[str] = []

@@ -52,7 +52,7 @@ def test_every_error_is_one_sentence_and_an_exit_code(
     assert capsys.readouterr() == ("", sentence)
 
 
-def test_mains_own_exit_code_is_handed_on() -> None:
+def test_the_exit_code_of_main_is_returned() -> None:
     assert exit_code(lambda argv: len(argv or []), "a", "b") == 2
 
 
@@ -64,13 +64,13 @@ def test_a_bug_is_not_hidden() -> None:
         cli.run(main, [])
 
 
-def test_what_came_from_a_file_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_from_a_file_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     cli.say_error("a\x1b[2Jb\nc\rd\u202ee é")
     said = capsys.readouterr().err
     assert said == "minigan: a?[2Jb?c?d?e é\n".replace("?", "\N{REPLACEMENT CHARACTER}")
 
 
-def test_warnings_are_said_in_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_printed_in_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     with cli.saying_warnings():
         warnings.warn("Mind the gap.", stacklevel=1)
         warnings.warn("And the step.", stacklevel=1)
@@ -129,7 +129,7 @@ def test_flags_that_cannot_be_read_are_refused_with_a_hint(argv: list[str], word
 
 
 @pytest.mark.parametrize("name", overview.COMMANDS)
-def test_other_tools_names_for_flags_lead_to_what_the_command_has(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_tools_names_for_flags_lead_to_the_commands_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else is suggested: neither a flag that the command lacks, nor one that is only spelt alike."""
     asked: list[cli.Parser] = []
     refuse = cli.Parser.refuse
@@ -167,7 +167,7 @@ def test_a_device_in_another_tools_words(argv: str, hint: str) -> None:
         parser().parse(argv.split())
 
 
-def test_an_unknown_flag_is_said_before_the_one_that_it_should_have_been() -> None:
+def test_an_unknown_flag_is_named_before_the_suggested_one() -> None:
     with pytest.raises(InputError, match="unknown argument --output; did you mean --out?"):
         importlib.import_module("minigan.sample").main(["RUN", "--output", "a.png"])
 
@@ -274,7 +274,7 @@ def test_only_commands_that_exist_are_listed() -> None:
         assert (f"minigan.{name}" in text) == (ROOT / "minigan" / f"{name}.py").exists()
 
 
-def test_a_reader_that_leaves_is_nothing_to_complain_about(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     """As `python -m minigan.train --help | head -1`."""
     process = start("minigan.train", "--help", cwd=tmp_path)
     assert process.stdout is not None and process.stderr is not None
@@ -305,7 +305,7 @@ def test_warnings_of_other_kinds_are_left_as_they_are(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("columns", ["abc", "-5", "0", "1", "", "1e3", "9" * 5000, "80"])
-def test_help_comes_whatever_the_environment_says_of_the_terminal(
+def test_help_works_with_any_terminal_environment(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
@@ -330,7 +330,7 @@ def test_ctrl_c_while_a_command_is_being_imported_ends_it_in_one_line(tmp_path: 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-def test_ctrl_c_is_as_quiet_for_the_console_script(tmp_path: Path) -> None:
+def test_ctrl_c_prints_one_line_for_the_console_script_too(tmp_path: Path) -> None:
     (tmp_path / "argparse.py").write_text(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
     )
@@ -402,7 +402,7 @@ def test_ctrl_c_is_an_exception_while_a_command_runs_and_ends_the_process_after_
 @pytest.mark.parametrize(
     "command", ["minigan", "minigan --version", "minigan.sample --help", "minigan.sample --version"]
 )
-def test_output_that_nobody_takes_is_no_traceback(
+def test_output_without_a_reader_is_no_traceback(
     tmp_path: Path, command: str, redirection: str, code: int, said: str
 ) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"} | {"PYTHONPATH": str(ROOT)}

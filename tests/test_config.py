@@ -129,7 +129,7 @@ def test_unknown_names_list_the_known_ones(name: str) -> None:
     assert refusal(**{name: 3}) == f"{flag(name)} must be text, not 3."
 
 
-def test_other_settings_are_held_to_their_types() -> None:
+def test_other_settings_are_checked_for_their_types() -> None:
     assert Config(hidden=(3,)).hidden == (3,)
     assert Config(hidden=()).hidden == ()
     for value in (3, None, "3"):
@@ -343,7 +343,7 @@ IDLE: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", IDLE)
-def test_what_a_person_gives_without_effect_is_refused_with_what_it_needs(name: str) -> None:
+def test_a_given_setting_without_effect_is_refused_with_what_it_needs(name: str) -> None:
     value, without, with_ = IDLE[name]
     assert set(IDLE) == set(NEEDS)
     idle = Config(**{**without, name: value})

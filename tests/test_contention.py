@@ -69,7 +69,7 @@ def test_whatever_the_clocks_say_nothing_is_negative(readings: list[tuple[float,
 @pytest.mark.parametrize(
     ("own", "others", "waited"), [(2.0, 0.01, 0.02), (1.0, 1.0, 0.0), (2.0, 0.0, 1.5), (1.0, math.nan, 0.9)]
 )
-def test_nothing_is_said_where_no_other_process_holds_the_run_up(
+def test_nothing_is_reported_where_no_other_process_delays_the_run(
     machine: Machine, own: float, others: float, waited: float
 ) -> None:
     """Alone; beside a process that has a processor of its own; with more threads than processors; and where nothing is known."""
@@ -79,7 +79,7 @@ def test_nothing_is_said_where_no_other_process_holds_the_run_up(
         assert notice() is None
 
 
-def test_it_is_said_once_and_not_before_an_interval_is_over(machine: Machine) -> None:
+def test_it_is_reported_once_and_not_within_an_interval(machine: Machine) -> None:
     notice = Notice(machine.meter())
     said = []
     for _ in range(10):
@@ -114,7 +114,7 @@ def test_the_processors_of_this_process_count_without_their_idle_time(proc: Path
 
 
 @given(st.text(alphabet="cpu0123456789 -\n.é", max_size=60))
-def test_whatever_stands_in_proc_is_a_number_or_not_known(text: str) -> None:
+def test_any_content_of_proc_gives_a_number_or_nan(text: str) -> None:
     import tempfile
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
@@ -140,7 +140,7 @@ def test_another_system_asks_psutil(proc: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="what Linux says")
-def test_a_process_that_computes_is_seen_from_outside_and_not_from_within() -> None:
+def test_a_busy_process_is_load_for_others_and_not_for_itself() -> None:
     meter = Meter()
     spin = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
     child = subprocess.Popen([sys.executable, "-c", spin])
@@ -179,7 +179,7 @@ SENTENCE = "other processes take 1.4 of 2 processors: steps are slower than they
 
 
 @pytest.mark.parametrize(("threads", "end"), [("1", "."), ("0", "; --threads 1 waits less.")])
-def test_a_run_beside_other_work_says_so_once_and_computes_the_same(
+def test_a_run_under_other_load_reports_it_once_and_computes_the_same(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -202,12 +202,14 @@ def test_a_run_beside_other_work_says_so_once_and_computes_the_same(
     assert "others" not in (tmp_path / "busy" / "metrics.jsonl").read_text(encoding="utf-8")
 
 
-def test_a_quiet_run_does_not_say_it(tmp_path: Path, capsys: pytest.CaptureFixture[str], crowded: None) -> None:
+def test_a_run_without_other_load_reports_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], crowded: None
+) -> None:
     assert exit_code(train.main, *tiny(tmp_path / "run", "--quiet")) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_times_for_people_say_that_they_are_uncertain(
+def test_printed_times_say_that_they_are_uncertain(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, crowded: None
 ) -> None:
     monkeypatch.setattr(doctor, "report", lambda: iter([("--backend numpy", "works")]))

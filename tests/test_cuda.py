@@ -375,7 +375,7 @@ def test_a_product_that_cublaslt_cannot_do_is_a_sentence(fake: Ops, monkeypatch:
 
 @pytest.mark.parametrize("supports", [{0, 4, 256}, {0}])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_bias_and_sums_come_with_their_product_where_they_can(dtype: str, supports: set[int]) -> None:
+def test_a_bias_and_sums_are_part_of_their_product_where_possible(dtype: str, supports: set[int]) -> None:
     """From addresses of every alignment: those of the vectors count too."""
     ops = stand_in()
     ops.xp.products.library.supports = supports  # type: ignore[attr-defined]
@@ -393,7 +393,7 @@ def test_a_bias_and_sums_come_with_their_product_where_they_can(dtype: str, supp
 
 
 @pytest.mark.parametrize("status", [cublaslt.NOT_SUPPORTED, cublaslt.INVALID_VALUE, 13])
-def test_what_was_planned_and_is_refused_when_it_is_done(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+def test_a_plan_that_fails_when_it_is_executed(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     """Beside a vector that is as good as no plan, and not asked for again; a product by itself, or another failure, is not."""
     library = CublasLt(OnCpu())
     products, x, calls = products_on(library.module, library), np.zeros((4, 4)), []
@@ -418,7 +418,7 @@ def test_what_was_planned_and_is_refused_when_it_is_done(monkeypatch: pytest.Mon
     {}, {"objective": "relativistic", "r1": 0.5, "r2": 0.3, "penalty_every": 2}, {"discriminator_steps": 2},
     {"objective": "wasserstein", "gradient_penalty": 0.7, "update": "simultaneous"}, {"activation": "tanh", "r1": 0.5},
 ])  # fmt: skip
-def test_a_recorded_step_goes_on_as_the_step_does(fake: Ops, settings: dict[str, Any]) -> None:
+def test_a_recorded_step_computes_what_the_step_computes(fake: Ops, settings: dict[str, Any]) -> None:
     """Call after call, although numbers change from step to step; and a recording computes nothing by itself."""
     (expected, fill), (gan, fill_there) = (tiny_gan(backend, **settings) for backend in (get_ops(), fake))
     gan.noise = Noise(gan.config.seed)
@@ -448,7 +448,7 @@ def test_a_recording_that_fails_is_ended(fake: Ops) -> None:
 
 
 @on_cpu
-def test_what_cannot_be_recorded_goes_on_piece_by_piece_and_says_so(fake: Ops) -> None:
+def test_what_cannot_be_recorded_is_launched_piece_by_piece_with_a_warning(fake: Ops) -> None:
     """Here because it takes memory, as CuPy does for operands that overlap."""
     x = np.zeros((6, 2))
 

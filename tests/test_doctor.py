@@ -32,7 +32,7 @@ def only(monkeypatch: pytest.MonkeyPatch, **found: Ops | str) -> None:
     monkeypatch.setattr(doctor, "get_ops", get)
 
 
-def test_it_says_what_there_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_lists_what_is_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     only(monkeypatch, numpy=get_ops())
     assert exit_code(doctor.main) == 0
     out = capsys.readouterr().out
@@ -72,7 +72,7 @@ def test_wrong_numbers_are_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "FAILS: generator.average differs from NumPy's by" in " ".join(capsys.readouterr().out.split())
 
 
-def test_it_says_where_no_program_is_possible(
+def test_it_reports_where_no_program_is_possible(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cpu = pytest.importorskip(

@@ -87,7 +87,7 @@ def test_the_same_run_gives_the_same_report_and_picture(runs: Path, capsys: pyte
     assert once() == once()
 
 
-def test_an_untrained_generator_does_badly_and_is_told_so(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_untrained_generator_has_bad_values_and_a_verdict(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("digits", "-n", "359", "--json", "a.json") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Under-trained: after 4 steps" in said and "more --steps (the default recipe makes 20,000)" in said
@@ -153,7 +153,7 @@ def test_data_that_have_moved_are_found_and_data_that_have_changed_are_refused(
     assert "what the run was trained on: its training rows have the SHA-256" in capsys.readouterr().err
 
 
-def test_mnist_that_is_not_there_is_asked_for(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_mnist_files_are_requested(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = json.loads((runs / "digits" / "config.json").read_text())
     config["config"].update(data="mnist", data_dir="no/where")
     (runs / "digits" / "config.json").write_text(json.dumps(config))

@@ -59,7 +59,7 @@ def imported(tree: ast.AST) -> set[str]:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_file_imports_only_what_stands_before_it(path: Path) -> None:
+def test_a_file_imports_only_what_is_listed_before_it(path: Path) -> None:
     here = place(path)
     assert here in ORDER, "add the package or file to ORDER, at its place"
     before = {*ORDER[: ORDER.index(here)], *([here] if path.parent != PACKAGE else [])}
@@ -79,7 +79,7 @@ def files_of(name: str) -> list[Path]:
     return [next((c for c in candidates if c.is_file()), PACKAGE / "__init__.py")]
 
 
-def test_nothing_runs_in_a_circle() -> None:
+def test_there_is_no_import_cycle() -> None:
     """Also within a package: the graph of all imports between files has no cycle."""
     edges = {
         path: {f for name in modules(ast.parse(path.read_text(encoding="utf-8"))) for f in files_of(name)} - {path}

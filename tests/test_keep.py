@@ -51,14 +51,14 @@ def files(cache: Path, kind: str) -> list[Path]:
     return sorted(cache.glob(f"*/*.{kind}"))
 
 
-def test_code_is_kept_for_the_next_process_in_a_directory_of_the_users_own(cache: Path) -> None:
+def test_code_is_cached_for_the_next_process_in_a_directory_of_the_user(cache: Path) -> None:
     assert not was_read(made()) and was_read(made())
     assert files(cache, "nbi") and files(cache, "nbc")
     assert os.name != "posix" or cache.stat().st_mode & 0o777 == 0o700
     assert not numba.config.CACHE_DIR, "Numba's setting is everybody's"
 
 
-def test_code_is_made_anew_when_a_file_beside_its_own_changes(
+def test_code_is_compiled_again_when_another_source_file_changes(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which may define a function that the code contains."""
@@ -85,7 +85,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])
-def test_a_damaged_file_is_made_anew_once(cache: Path, kind: str, damage: str) -> None:
+def test_a_damaged_file_is_compiled_again_once(cache: Path, kind: str, damage: str) -> None:
     made()
     for path in files(cache, kind):
         path.write_bytes(DAMAGE[damage](path.read_bytes()))
@@ -95,7 +95,7 @@ def test_a_damaged_file_is_made_anew_once(cache: Path, kind: str, damage: str) -
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=100), st.sampled_from(["nbi", "nbc"]))
-def test_any_bytes_for_a_file_are_survived(cache: Path, content: bytes, kind: str) -> None:
+def test_any_bytes_in_a_cache_file_are_handled(cache: Path, content: bytes, kind: str) -> None:
     made()
     for path in files(cache, kind):
         path.write_bytes(content)
@@ -103,7 +103,7 @@ def test_any_bytes_for_a_file_are_survived(cache: Path, content: bytes, kind: st
     assert was_read(made())
 
 
-def test_a_file_that_cannot_be_replaced_is_said_and_done_without(cache: Path) -> None:
+def test_a_file_that_cannot_be_replaced_is_reported_and_not_used(cache: Path) -> None:
     made()
     (index,) = files(cache, "nbi")
     index.unlink()
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_replaced_is_said_and_done_without(cache: Path) ->
         keep.say_not_kept.cache_clear()
 
 
-def test_a_disk_that_is_full_is_said_and_done_without(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_code_is_not_cached(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -141,7 +141,7 @@ def test_a_directory_that_others_could_write_to_is_not_used(
         assert not was_read(made())
 
 
-def test_without_a_place_to_keep_code_it_is_compiled_all_the_same(
+def test_code_is_compiled_without_a_cache_directory(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cache").write_text("a file")

@@ -81,7 +81,7 @@ def test_launches_on_a_card_compute_what_steps_do(
 
 
 @on_cpu
-def test_a_launch_notices_that_somebody_else_made_steps(fake: Ops) -> None:
+def test_a_launch_continues_after_steps_that_were_not_launched(fake: Ops) -> None:
     """As a resumed run has: the counter follows the step."""
     (gan, batches), (expected, others) = made(fake), made(fake)
     launch = Launch(gan, batches, 2)
@@ -113,7 +113,7 @@ def test_there_are_few_kinds_of_launches(fake: Ops) -> None:
 
 
 @on_cpu
-def test_the_host_asks_for_nothing_but_launches(fake: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_only_launches_graphs(fake: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between one layout of the tables and the next nothing is copied to the device, and nothing computed outside."""
     gan, batches = made(fake, objective="non-saturating")
     launch = Launch(gan, batches)
@@ -128,7 +128,7 @@ def test_the_host_asks_for_nothing_but_launches(fake: Ops, monkeypatch: pytest.M
 
 
 @on_cpu
-def test_the_next_tables_are_laid_out_while_the_device_is_busy(fake: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_tables_are_written_while_the_device_is_busy(fake: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few rows after each launch, so that it does not wait when the tables end."""
     monkeypatch.setattr(module, "AHEAD", 36)
     gan, batches = made(fake, discriminator_steps=2)

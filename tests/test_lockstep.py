@@ -46,7 +46,7 @@ def test_a_mistake_is_found_in_its_step_and_tensor() -> None:
     assert {d.tensor for d in parted if d.step == 7} >= {"generator", "discriminator"}
 
 
-def test_sides_are_brought_together_before_each_step() -> None:
+def test_both_sides_start_each_step_from_the_same_state() -> None:
     sizes = {
         free: [d.relative for d in differences(planted(), free=free) if d.tensor == "generator"] for free in (0, 1)
     }

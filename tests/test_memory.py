@@ -36,7 +36,7 @@ def group(machine: Path, path: str, **files: object) -> None:
         (machine / "mount" / path / name.replace("__", ".")).write_text(f"{text}\n")
 
 
-def test_memory_and_swap_that_nobody_uses_are_available(machine: Path) -> None:
+def test_unused_memory_and_swap_are_available(machine: Path) -> None:
     assert memory.available() == 705 * 1024
 
 

@@ -323,7 +323,7 @@ def test_the_shipped_classifiers_are_small_and_the_ones_in_the_code(name: str) -
     assert network.sizes == features.RECIPES[name].sizes and network.dtype == "float32"
 
 
-def test_the_digits_classifier_is_right_about_images_that_it_has_not_seen(backend: Ops) -> None:
+def test_the_digits_classifier_classifies_held_out_images(backend: Ops) -> None:
     data = load("digits")
     assert data.labels is not None
     classifier = load_classifier("digits", backend)

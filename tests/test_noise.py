@@ -82,7 +82,7 @@ def test_another_seed_stream_or_step_gives_other_numbers(changed: dict[str, int]
     assert abs(np.corrcoef(a, b)[0, 1]) < 0.05
 
 
-def test_seed_and_stream_do_not_trade_places() -> None:
+def test_seed_and_stream_are_not_interchangeable() -> None:
     assert not (normals(100, seed=3, stream=4) == normals(100, seed=4, stream=3)).any()
 
 

@@ -307,7 +307,7 @@ def test_products_are_numpys(m: int, n: int, k: int, threads: int, dtype: str) -
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 47, 64])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_sums_over_rows_are_whole_for_whoever_needs_them(threads: int, rows: int) -> None:
+def test_sums_over_rows_are_complete_when_they_are_read(threads: int, rows: int) -> None:
     """Each thread has a part of such a sum: the rest is added before something else reads, or writes, any of it."""
     rng = np.random.default_rng(3)
     x, y, z = rng.normal(size=(rows, 5)), rng.normal(size=(rows, 20)), rng.normal(size=(rows, 4))
@@ -361,7 +361,7 @@ def test_nan_is_not_hidden_by_a_maximum() -> None:
             assert np.isnan(out).all()
 
 
-def test_what_no_instruction_exists_for_is_refused_while_a_program_is_recorded() -> None:
+def test_an_operation_without_an_instruction_is_refused_while_a_program_is_recorded() -> None:
     backend = get_ops("numpy", "numba")
     x = np.zeros((2, 2))
     with pytest.raises(ProgramError, match="xp.cumsum cannot be part of a step .* instructions exist for add, "):
@@ -371,7 +371,7 @@ def test_what_no_instruction_exists_for_is_refused_while_a_program_is_recorded()
         backend.program(lambda: backend.xp.add(x, x.astype(np.float32), out=x))
 
 
-def test_what_memory_cannot_do_is_refused() -> None:
+def test_a_batch_that_does_not_fit_is_refused() -> None:
     backend = get_ops("numpy", "numba")
     xp, x, y, z = backend.xp, np.zeros((4, 6)), np.zeros((4, 3)), np.zeros((6, 3))
     for message, passes in {
@@ -386,7 +386,7 @@ def test_what_memory_cannot_do_is_refused() -> None:
             backend.program(passes)
 
 
-def test_without_products_to_call_the_passes_are_done_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_blas_to_call_the_passes_are_executed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = flats(trained("numba", 1, r1=0.5))
     monkeypatch.setattr("minigan.backends.numba.ops.blas", lambda: None)
     gan = trained("numba", 1, r1=0.5)
@@ -410,7 +410,7 @@ def test_shares_cover_all_rows_and_are_even(m: int, threads: int) -> None:
         assert all(end % LEAST == 0 for end in ends[:-1])
 
 
-def test_threads_rest_when_nothing_comes_and_wake_again() -> None:
+def test_idle_threads_sleep_and_wake_again() -> None:
     settings: dict[str, Any] = {"batch_size": 48, "r1": 0.5}
     expected = flats(trained("numba", 2, 6, **settings))
     gan, process = trained("numba", 2, 3, **settings), psutil.Process()
@@ -426,7 +426,7 @@ def test_threads_rest_when_nothing_comes_and_wake_again() -> None:
         np.testing.assert_array_equal(value, expected[name])
 
 
-def test_no_wake_up_is_lost_however_threads_go_to_sleep() -> None:
+def test_no_wake_up_is_lost() -> None:
     """With three threads, of which one polls for the last time while another one has just been woken."""
     settings: dict[str, Any] = {"batch_size": 96, "r1": 0.5}
     expected = flats(trained("numba", 3, 30, **settings))

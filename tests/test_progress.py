@@ -36,7 +36,7 @@ def line(width: int | None, words: str = WORDS, done: int = 10_000, total: int =
         (20, ("50%",), ("D(",)),
     ],
 )
-def test_what_has_no_room_is_left_out_and_the_bar_remains(width: int, kept: tuple, left_out: tuple) -> None:
+def test_parts_without_room_are_left_out_and_the_bar_remains(width: int, kept: tuple, left_out: tuple) -> None:
     said = line(width)
     assert len(said) == width and len(re.search(r"\|(.*)\|", said)[1]) >= LEAST
     assert all(words in said for words in kept) and not any(words in said for words in left_out)
@@ -55,7 +55,7 @@ def test_no_line_is_wider_than_the_terminal_whatever_the_numbers(
     assert len(said) <= width and len(re.search(r"\|(.*)\|", said)[1]) >= LEAST
 
 
-def test_without_a_terminal_everything_is_said() -> None:
+def test_without_a_terminal_every_message_is_printed() -> None:
     assert WORDS in line(None) and "10000/20000" in line(None)
 
 
@@ -116,7 +116,7 @@ def test_help_fits_80_columns(command: str, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.usefixtures("eighty")
-def test_what_commands_say_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_output_of_commands_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     print(main.overview())
     assert exit_code(train.main, "--data", "ring", "--explain") == 0
     fits(capsys)

@@ -291,7 +291,7 @@ def test_samples_that_are_not_finite_are_refused_and_nothing_is_written(
     assert tree(Path()) == before
 
 
-def test_the_name_of_the_data_does_not_steer_the_terminal(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_name_of_the_data_cannot_control_the_terminal(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = "a\x1b[2J\n\u202e" + "x" * 200
     forged(runs / "ring", "named", lambda tensors, meta: meta["data"].update(name=name))
     assert exit_code(sample.main, "named", "-o", "x.csv") == 0
@@ -324,7 +324,7 @@ def test_a_picture_that_does_not_fit_into_memory_is_refused_with_both_numbers(
     assert exit_code(sample.main, runs / "digits", "-n", 10, "-o", "x.png") == 0
 
 
-def test_a_walk_of_any_length_begins_alike(runs: Path) -> None:
+def test_an_interpolation_of_any_length_begins_with_the_same_samples(runs: Path) -> None:
     """Also beyond the samples that are made at once."""
     long = drawn(runs / "digits", "-n", 521, "--interpolate")
     assert len(long) == 521

@@ -250,7 +250,7 @@ def test_all_data_trains_on_the_validation_part_too() -> None:
     assert [checkpoint.load(d).data["samples"] for d in ("a", "b")] == [1438, 1797]
 
 
-def test_help_comes_quickly_and_says_the_defaults_that_hold(tmp_path: Path) -> None:
+def test_help_is_fast_and_shows_the_defaults_that_apply(tmp_path: Path) -> None:
     for data, steps in (("digits", train.parse([])[0].steps), ("ring", train.parse(["--data", "ring"])[0].steps)):
         process = start("minigan.train", "--data", data, "--help", cwd=tmp_path)
         out, err = process.communicate()
@@ -324,7 +324,9 @@ def test_more_steps_continue_at_the_final_values_of_the_schedule() -> None:
     np.testing.assert_array_equal(saved.tensors["discriminator"], trained)  # the rate had fallen to 0
 
 
-def test_what_must_not_change_on_resume_is_refused_with_both_values(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_setting_that_must_not_change_on_resume_is_refused_with_both_values(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run("--steps", 2, "--out", "a", "--seed", 3) == 0
     before = tree(Path("a"))
     for name, new, old in (("--seed", "4", "3"), ("--batch-size", "9", "8"), ("--objective", "hinge", "relativistic")):
@@ -455,7 +457,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_continue(tmp_path: Pat
     assert set(FILES) <= set(os.listdir("a"))
 
 
-def test_the_first_signal_asks_and_the_second_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_signal_requests_a_stop_and_the_second_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     class Ended(BaseException):
         pass
 
@@ -475,7 +477,7 @@ def test_the_first_signal_asks_and_the_second_ends(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")
-def test_a_reader_that_leaves_does_not_stop_training(tmp_path: Path) -> None:
+def test_a_closed_pipe_does_not_stop_training(tmp_path: Path) -> None:
     """As `python -m minigan.train | head -1`."""
     quiet = TINY.index("--quiet")
     process = start(
@@ -701,7 +703,7 @@ def test_bad_input_is_refused_in_one_sentence_and_nothing_is_written(
     assert tree(Path()) == before
 
 
-def test_bad_input_as_a_person_sees_it(tmp_path: Path) -> None:
+def test_bad_input_in_a_separate_process(tmp_path: Path) -> None:
     process = start("minigan.train", "--steps", "0", cwd=tmp_path)
     out, err = process.communicate()
     assert (process.returncode, out) == (2, "")
@@ -729,7 +731,7 @@ def test_flags_that_would_have_no_effect_are_refused(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("place", ["my runs/a b", "it's", "-dash", "$HOME", "*"])
-def test_what_is_printed_for_pasting_can_be_pasted(capsys: pytest.CaptureFixture[str], place: str) -> None:
+def test_printed_commands_can_be_run_in_a_shell(capsys: pytest.CaptureFixture[str], place: str) -> None:
     flags = [flag_ for flag_ in TINY if flag_ != "--quiet"]
     assert exit_code(train.main, *flags, "--steps", 2, f"--out={place}") == 0
     last = capsys.readouterr().out.splitlines()[-1]
@@ -751,7 +753,7 @@ def test_what_is_printed_for_pasting_can_be_pasted(capsys: pytest.CaptureFixture
         ("TQDM_NCOLS", 2, "TQDM_NCOLS.\n"),
     ],
 )
-def test_nonsense_in_the_environment_is_left_alone_or_refused(
+def test_invalid_environment_variables_are_ignored_or_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, code: int, words: str
 ) -> None:
     monkeypatch.setenv(variable, "nonsense")
@@ -762,7 +764,7 @@ def test_nonsense_in_the_environment_is_left_alone_or_refused(
     assert (tmp_path / "a").exists() == (code == 0)
 
 
-def test_a_run_of_weights_without_use_ends_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_with_unusable_weights_ends_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     """A forged checkpoint with weights of 3e38 is resumed: the log says where it diverges, and nothing else is said."""
     assert run("--steps", 2, "--out", "a") == 0
     path = Path("a", checkpoint.NAME)
@@ -900,7 +902,7 @@ def test_steps_per_launch_change_no_number(card: Ops, monkeypatch: pytest.Monkey
 
 
 @on_cpu
-def test_the_bar_counts_steps_and_a_step_that_cannot_be_recorded_is_said(
+def test_the_bar_counts_steps_and_a_step_that_cannot_be_recorded_is_reported(
     card: Ops, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(self: Graph) -> None:

@@ -134,9 +134,7 @@ def test_a_command_ends_in_one_sentence(
         assert said.count("\n") == 1 and said.startswith(sentence)
 
 
-def test_an_objective_as_the_design_asks_for_it_trains_alike_on_both(
-    fast: Ops, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_objective_as_in_the_design_page_trains_alike_on_both(fast: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     def gradient(self: Any, r: Array, f: Array, df: Array) -> None:
         self.xp.subtract(f, 1, out=df)
         self.xp.multiply(df, 1 / f.size, out=df)
@@ -201,7 +199,7 @@ HIDDEN: dict[str, Callable[[], Callable[[Any, Array, Array, Array], None]]] = {
 
 @pytest.mark.parametrize("update", ["alternating", "simultaneous"])
 @pytest.mark.parametrize("fault", HIDDEN)
-def test_what_escapes_the_names_is_found_by_comparison(
+def test_what_is_not_refused_by_name_is_found_by_comparison(
     fast: Ops, monkeypatch: pytest.MonkeyPatch, fault: str, update: str
 ) -> None:
     monkeypatch.setitem(OBJECTIVES, "own", own(HIDDEN[fault]()))
@@ -213,7 +211,7 @@ def test_what_escapes_the_names_is_found_by_comparison(
 
 @on_cpu
 @pytest.mark.parametrize("fault", HIDDEN)
-def test_a_graph_is_held_to_its_passes_too(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+def test_a_graph_is_compared_with_its_passes_too(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     """Its first call does the passes, the second one records them: that one is compared."""
     monkeypatch.setitem(OBJECTIVES, "own", own(HIDDEN[fault]()))
     gan, fill = tiny_gan(stand_in(), objective="own")
@@ -304,7 +302,7 @@ def test_one_small_difference_is_a_kink_and_two_in_a_row_are_a_fault(
         fault()
 
 
-def test_later_replays_compute_nothing_twice(fast: Ops) -> None:
+def test_later_replays_are_not_compared(fast: Ops) -> None:
     calls, x = [], fast.zeros((2, 2), np.float64)
 
     def passes() -> None:
@@ -318,7 +316,7 @@ def test_later_replays_compute_nothing_twice(fast: Ops) -> None:
         assert (x == i).all() and len(calls) == 1 + min(i, 2)
 
 
-def test_how_far_two_results_are_apart() -> None:
+def test_the_distance_of_two_results() -> None:
     def apart(a: Any, b: Any, before: Any = (0.0, 0.0), gradients: Any = None) -> float:
         held = [{"x": np.array(v, np.float32)} for v in (before, a, b)]
         for found, g in zip(held[1:], gradients or (), strict=False):

@@ -80,7 +80,7 @@ def test_every_finding_is_reached_by_some_fault() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_what_made_few_steps_is_under_trained() -> None:
+def test_a_run_of_few_steps_is_under_trained() -> None:
     """The case from the field: three modes, all reached, by samples a little beside them."""
     real = {"precision": 0.9883, "recall": 0.9894, "density": 0.9904, "coverage": 0.98, "missing": 0.0, "spread": 1.01}
     made = {"precision": 0.1033, "recall": 1.0, "density": 0.07, "coverage": 0.2554, "missing": 0.0, "spread": 1.02}
