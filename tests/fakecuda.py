@@ -1,6 +1,6 @@
 """A stand-in for a GPU: CuPy's `RawModule` and streams, and cuBLASLt, with kernels compiled for this CPU.
 
-What cannot be done while a real card records is an error here too.
+An operation that a GPU refuses during a recording is an error here too.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class OnCpu:
             self.allocator = kept
 
     def do(self, call: Callable[[], Any]) -> Any:
-        """Now, or whenever the graph is launched that is being recorded."""
+        """Execute now, or add to the graph that is being recorded."""
         return call() if self.recording is None else self.recording.append(call)
 
     def RawModule(self, code: str, options: tuple[str, ...]) -> Any:
@@ -105,7 +105,7 @@ class OnCpu:
             return function
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            """CuPy takes memory for a result that is not given, and for operands that overlap it without being it."""
+            """CuPy allocates memory for a result that is not given, and for operands that partly overlap it."""
             out = kwargs.get("out", args[0] if name == "copyto" else None)
             if out is None:
                 self.allocator(1)
@@ -118,7 +118,7 @@ class OnCpu:
 
 
 class Stream:
-    """CuPy's, of which only recording is used."""
+    """A stream of CuPy, of which only recording is used."""
 
     def __init__(self, module: OnCpu, non_blocking: bool) -> None:
         assert non_blocking, "CUDA does not record the default stream, nor one that waits for it"
@@ -142,7 +142,7 @@ class Stream:
 
 
 class CublasLt:
-    """nvmath.bindings.cublasLt for matrices on the host, as its manual says: columns one after the other."""
+    """nvmath.bindings.cublasLt for matrices on the host, stored column by column as its manual specifies."""
 
     MatmulDescAttribute = enum.IntEnum(
         "MatmulDescAttribute", {"TRANSA": 3, "TRANSB": 4, "EPILOGUE": 7, "BIAS_POINTER": 8}
@@ -197,7 +197,7 @@ class CublasLt:
         self, light_handle: int, operation_desc: int, adesc: int, bdesc: int, cdesc: int, ddesc: int, preference: int,
         requested_algo_count: int, heuristic_results_array: int, return_algo_count: int,
     ) -> None:  # fmt: skip
-        """The algorithm remembers what it was chosen for."""
+        """Choose an algorithm, which contains the product that it was chosen for."""
         assert self.module.recording is None, "a product planned while recording"
         wishes, operation = self.made[preference], self.made[operation_desc]
         assert (operation[7] == 0) == (operation[8] == 0), "an epilogue has a vector, and nothing else has"
@@ -259,14 +259,14 @@ class CublasLt:
 
 
 class CublasLtError(Exception):
-    """The bindings' own, which knows a status."""
+    """The error of the bindings, with its status."""
 
     def __init__(self, status: int) -> None:
         self.status = status
 
 
 def tf32(x: np.ndarray) -> np.ndarray:
-    """Rounded to 10 bits of mantissa."""
+    """Round to 10 bits of mantissa."""
     bits = np.ascontiguousarray(x).view(np.uint32)
     return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
 
@@ -276,7 +276,7 @@ C = {"float32": ctypes.c_float, "float64": ctypes.c_double, "int32": ctypes.c_in
 
 
 def argument(value: Any) -> Any:
-    """As CuPy hands it on: an array as its address, a NumPy number as that type; anything else is a mistake."""
+    """An argument as CuPy passes it: an array as its address, a NumPy number as its type; anything else is an error."""
     if isinstance(value, np.ndarray):
         assert value.flags.c_contiguous, "a kernel was given an array that is not contiguous"
         return ctypes.c_void_p(value.ctypes.data)

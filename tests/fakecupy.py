@@ -1,7 +1,7 @@
-"""A stand-in for CuPy on machines without a GPU: its rules, NumPy's arithmetic, and a record of what was used.
+"""A stand-in for CuPy on machines without a GPU: CuPy's rules, NumPy's arithmetic, and a record of what was used.
 
-Arrays of the stand-in do not mix with NumPy's and are not converted without being asked (`get`, `set`, `asarray`), as
-CuPy's are not. Code that runs on it, and uses only what CuPy offers (test_cupy_api.py), runs on CuPy.
+Arrays of the stand-in do not mix with NumPy's and are converted only explicitly (`get`, `set`, `asarray`), like
+CuPy's. Code that runs on it and uses only functions that CuPy has (test_cupy_api.py) runs on CuPy.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ OPERATORS = (
 
 
 def fake_cupy() -> tuple[Ops, set[Use]]:
-    """A backend called "cupy" over a fresh stand-in, and the set in which it notes every use."""
+    """A backend called "cupy" over a new stand-in, and the set in which it records every use."""
     uses: set[Use] = set()
 
     class ndarray:  # noqa: N801
-        """Wraps a NumPy array; every method and operator is noted."""
+        """Wrap a NumPy array and record every method and operator."""
 
         __array_ufunc__ = None  # NumPy's operators leave the work to this class
         __hash__ = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""A coverage-guided fuzzer over everything that reads files nobody vouches for (docs/reliability.md says how to run it).
+"""A coverage-guided fuzzer of all readers of untrusted files (docs/reliability.md says how to run it).
 
     python tests/fuzz.py LOADER [CORPUS] [-max_total_time=SECONDS] [any flag of libFuzzer]
 
@@ -27,7 +27,7 @@ SECONDS, MEGABYTES, LETTERS = 1.0, 200, 1000
 
 
 def loaders() -> dict[str, tuple[Callable[[Path], Any], str]]:
-    """What reads each kind of file, and the suffix that such files have."""
+    """The reader of each kind of file, and the suffix of such files."""
     from minigan.data import arrays, idx, images, tables
     from minigan.runs import checkpoint
     from minigan.runs.directory import load_config
@@ -44,7 +44,7 @@ def loaders() -> dict[str, tuple[Callable[[Path], Any], str]]:
 
 
 def check(load: Callable[[Path], Any], path: Path) -> None:
-    """Load a file. Raises: AssertionError or whatever else `load` should not let through."""
+    """Load a file. Raises: AssertionError, and any exception that `load` must not raise."""
     from minigan.errors import InputError
 
     began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -59,7 +59,7 @@ def check(load: Callable[[Path], Any], path: Path) -> None:
 
 
 def seeds(name: str) -> Iterator[bytes]:
-    """Small valid files to begin with."""
+    """Small valid files as initial corpus."""
     numbers = np.random.default_rng(0)
     table, images = numbers.normal(size=(6, 3)).astype("f"), numbers.integers(0, 256, (6, 3, 2), np.uint8)
     arrays = [table, np.asfortranarray(table.astype(">f8")), images, images > 9, images / 255]
@@ -109,7 +109,7 @@ def seeds(name: str) -> Iterator[bytes]:
 
 
 def whole(name: str, content: bytes) -> bytes:
-    """What is written for an input: a header of a checkpoint gets its length and as many values as the seed has."""
+    """The file for an input: the header of a checkpoint is completed by its length and the values of the seed."""
     if name == "checkpoint" and content[:1] == b"{":
         return len(content).to_bytes(8, "little") + content + bytes(4 * (4 * 6 + 3 * 5) + 8 * 4)
     return content

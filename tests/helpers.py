@@ -1,4 +1,4 @@
-"""What several tests share: small GANs, gradients by differences on any backend, and commands as a person runs them."""
+"""Helpers of several tests: small GANs, gradients by differences on any backend, and commands in this or another process."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def normal(backend: Ops, *shape: int, seed: int = 0, scale: float = 1.0, dtype: 
 def tiny_gan(
     backend: Ops, size: int = 4, scale: float = 0.7, **settings: Any
 ) -> tuple[GAN, Callable[[Array, int], None]]:
-    """A float64 GAN with random weights *and biases*, and a `fill` that serves a fixed minibatch per step."""
+    """A float64 GAN with random weights *and biases*, and a `fill` with a fixed minibatch for each step."""
     config = Config(**{"batch_size": 4, "latent": 3, "hidden": (5, 6), "dtype": "float64", "seed": 3, **settings})
     gan = GAN(config, size, backend)
     for seed, network in enumerate((gan.generator, gan.discriminator)):
@@ -83,7 +83,7 @@ def slope_error(ops: Any, name: str) -> float:
 
 
 def flats(gan: GAN) -> dict[str, np.ndarray]:
-    """A host copy of everything that training changes."""
+    """A copy on the host of all arrays that training changes."""
     return {name: np.array(gan.ops.to_host(array)) for name, array in gan.state().items()}
 
 

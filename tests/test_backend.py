@@ -1,4 +1,4 @@
-"""The backend: NumPy or CuPy, chosen explicitly, refused in one sentence."""
+"""Backends: NumPy or CuPy, chosen explicitly, with one sentence for every error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_an_unknown_backend_lists_the_known_ones(name: str) -> None:
 
 
 def with_cupy(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
-    """Let `import cupy` give `answer`, or raise it."""
+    """Make `import cupy` return `answer`, or raise it."""
     real = importlib.import_module
 
     def fake(name: str, *args: Any) -> Any:
@@ -61,7 +61,7 @@ def test_without_cupy_one_sentence_names_the_cause_and_the_install_line(
 
 @pytest.mark.parametrize("extra", PACKAGES)
 def test_the_install_line_names_what_the_extra_installs(extra: str) -> None:
-    """minigan itself is on no index, so a line with `minigan[...]` works nowhere but in a checkout."""
+    """minigan is not on a package index, so a command with `minigan[...]` would work in a checkout only."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"][extra]
     assert shlex.split(install_line(extra)) == ["pip", "install", *(line.split(";")[0].strip() for line in extras)]
@@ -186,7 +186,7 @@ def test_the_reference_has_the_same_arrays_and_other_operations(backend: Ops) ->
 
 
 def test_what_a_package_complains_of_when_it_is_imported_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numba shows a traceback for a variable of the environment that it cannot read."""
+    """Numba raises an error for an invalid environment variable."""
 
     def fake(name: str, *args: Any) -> Any:
         warnings.warn(
@@ -206,7 +206,7 @@ OF_THEIR_OWN = {"NumbaOps": {"guarded"}, "CudaOps": {"launch"}}
 
 @pytest.mark.parametrize(("module", "name"), [("ops", "CupyOps"), ("numba.ops", "NumbaOps"), ("cuda.ops", "CudaOps")])
 def test_faster_operations_are_called_as_the_reference_is(module: str, name: str) -> None:
-    """The same parameters with the same names, defaults and types, and no method that callers would have to ask for."""
+    """Subclasses have the same parameters with the same names, defaults and types, and no further public methods."""
     kind = getattr(pytest.importorskip(f"minigan.backends.{module}", exc_type=ImportError), name)
     methods = {key: value for key, value in vars(kind).items() if inspect.isfunction(value) and not key.startswith("_")}
     own = {key for key in methods if not hasattr(Ops, key)}

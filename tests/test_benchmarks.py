@@ -1,4 +1,4 @@
-"""The benchmarks run, the report says what the results say, and what is compared is equal."""
+"""The benchmarks run, the report agrees with the results, and compared implementations compute the same."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_run_that_measures_nothing_ends_without_a_traceback(
 
 
 def fake_pytest(monkeypatch: pytest.MonkeyPatch, folder: Path, values: dict[str, Any] | None, skipped: int = 0) -> None:
-    """Let `python -m benchmarks` find that pytest has written these results, or none."""
+    """Replace pytest in `python -m benchmarks`: it writes these results, or none."""
     from benchmarks import __main__ as command
 
     def pytest_main(flags: list[str], plugins: list[Any]) -> int:
@@ -288,7 +288,7 @@ def test_a_page_that_has_no_place_is_refused_before_a_picture_is_replaced(result
 
 @given(st.data())
 def test_whatever_is_wrong_in_a_file_of_results_is_one_sentence(data: st.DataObject) -> None:
-    """One place in a good file holds something else, or the file is cut off."""
+    """A valid file in which one value is replaced, or which is truncated."""
     case = {"case": SMALL.to_dict(), "seconds": {"minigan": [1e-3], "jax": [2e-3]}, "about": {"minigan": {}}, "left_out": {},
             "load": 0.5}  # fmt: skip
     files: list[dict[str, Any]] = [
@@ -453,7 +453,7 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize("when", ["prepare", "check", "time"])
 def test_a_worker_that_is_not_ready_in_time_is_left_out(when: str) -> None:
-    """After two thirds of it; and the rounds of the others end with it. What they say of their graphs is kept."""
+    """A worker is left out after two thirds of the limit; no round begins after it. The numbers of nodes are kept."""
     workers = [
         peers.Worker(name, 1, subprocess.DEVNULL, [sys.executable, "-c", READY.replace("LATE", repr(late))])
         for name, late in (("minigan", "never"), ("jax", when))
@@ -483,7 +483,7 @@ def test_nothing_measured_is_a_failure_and_the_next_size_starts(capsys: pytest.C
 
 
 def test_no_round_begins_when_time_is_up(fakes: list[peers.Worker]) -> None:
-    """The first one is made, so that there is something."""
+    """The first round is always made, so that there is a result."""
     result = peers.turns(fakes, {"minigan": 10, "torch": 5, "jax": 2}, 50, until=time.monotonic())
     assert result["seconds"] == {"minigan": [1], "torch": [2], "jax": [4]}
 
@@ -565,7 +565,7 @@ def test_implementations_on_a_gpu_compute_the_same(name: str, case: Case) -> Non
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 @pytest.mark.parametrize("name", ["minigan", "minigan-fast", "minigan-eight", "minigan-tf32", "products"])
 def test_minigan_on_a_gpu_computes_the_same(name: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On stand-ins for the card."""
+    """On stand-ins for the GPU."""
 
     def backend(which: str = "numpy", kernels: str = "reference") -> Ops:
         if which == "numpy":
@@ -722,7 +722,7 @@ def test_the_steps_on_a_gpu_take_less_than_ten_minutes_and_exist() -> None:
     checked, timed = rest.split("\nwait\n")
 
     def limits(script: str) -> int:
-        """Of all steps in it, and what each takes to be killed where an interrupt does not end it."""
+        """The time limits of all steps of the script, and the time until a step is killed that an interrupt does not end."""
         (grace,) = re.findall(r"timeout -s INT -k (\d+) ", functions)
         return sum(int(found) + int(grace) for found in re.findall(r"(?m)^ *step \S+ (\d+) ", script))
 

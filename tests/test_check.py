@@ -1,4 +1,4 @@
-"""The certificate passes, covers what it promises, and catches every planted bug at the right place."""
+"""The certificate passes, covers every operation, and detects every planted bug in the right rows."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_nan_does_not_pass():
 
 
 def failures(backend: Ops, *sections: str) -> list[str]:
-    """What the certificate says of the package as it is patched now."""
+    """The failed rows of the certificate for the patched package."""
     failed = []
     for section in sections:
         with pytest.MonkeyPatch.context() as patch:
@@ -230,7 +230,7 @@ def test_catches_a_weighted_gradient_that_forgets_its_weights(backend, monkeypat
 
 
 def test_refuses_a_certificate_of_zeros(backend, monkeypatch):
-    """A gradient that is always zero on both sides is not proven, it is reported."""
+    """A gradient that is zero on both sides is not verified, and is reported."""
     monkeypatch.setattr(plain, "generator_loss", lambda name, r, f: (0 * f, 0 * f))
     for name, kind in OBJECTIVES.items():
         monkeypatch.setattr(kind, "generator_gradient", lambda self, r, f, df: df.fill(0))

@@ -1,4 +1,4 @@
-"""Checkpoints: the same bytes for the same run, verified on reading, hostile bytes refused in one sentence."""
+"""Checkpoints: the same bytes for the same run, verified on reading, hostile bytes refused with one sentence."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def refused(path: Path, *words: str) -> str:
 def forged(
     content: bytes, change: Callable[[dict[str, np.ndarray], dict[str, Any]], None], *, sign: bool = True
 ) -> bytes:
-    """A checkpoint whose tensors and metadata were changed, and signed again: well formed, but wrong."""
+    """A checkpoint with changed tensors and metadata and a correct SHA-256: well formed, but invalid."""
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     tensors, meta = dict(safetensors.numpy.load(content)), json.loads(header["__metadata__"][KEY])
     change(tensors, meta)
@@ -403,7 +403,7 @@ def test_well_formed_but_wrong_checkpoints_are_refused(tmp_path: Path, good: byt
 
 
 def test_the_forger_can_also_do_nothing(tmp_path: Path, good: bytes) -> None:
-    """So that the test above fails for the reasons that it gives."""
+    """Without changes a forged checkpoint loads, so the test above fails for the stated reasons."""
     (tmp_path / "x").write_bytes(forged(good, lambda tensors, meta: None))
     assert load(tmp_path / "x").step == 2
 
@@ -446,7 +446,7 @@ def test_no_flipped_bit_of_a_tensor_is_missed(
 def test_mangled_bytes_give_a_checkpoint_or_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, good: bytes, data: st.DataObject
 ) -> None:
-    """Cuts, insertions and overwritten stretches anywhere, most of them in the header."""
+    """Removed, inserted and overwritten bytes, most of them in the header."""
     content = bytearray(good)
     header = 8 + int.from_bytes(good[:8], "little")
     for _ in range(data.draw(st.integers(1, 3))):
@@ -498,7 +498,7 @@ NEAR = {
 def test_whatever_signed_metadata_say_is_usable_or_refused(
     tmp_path_factory: pytest.TempPathFactory, good: bytes, name: str, data: st.DataObject
 ) -> None:
-    """All that commands print, name columns by and write can be printed on a line and written as UTF-8."""
+    """All text that commands print or write from metadata fits on a line and is valid UTF-8."""
     path = tmp_path_factory.getbasetemp() / "signed.safetensors"
     path.write_bytes(forged(good, change_meta(**{name: data.draw(NEAR[name] | JSON)})))
     try:
@@ -628,8 +628,8 @@ def test_any_forged_identity_is_one_sentence(identity: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("run", sorted(EARLIER.iterdir()), ids=lambda run: run.name)
 def test_a_run_of_an_earlier_version_samples_and_resumes_as_it_did_there(run: Path, tmp_path: Path) -> None:
-    """Each directory of tests/runs was written by the commit in its name: a checkpoint, what that commit sampled from it,
-    and the checkpoint it had after as many steps again. Another processor's products may differ in the last bits."""
+    """Each directory of tests/runs was written by the commit in its name: a checkpoint, samples that this commit drew from it,
+    and the checkpoint after the same number of further steps. Products on another processor may differ in the last bits."""
     before, after = (safetensors.numpy.load_file(run / name) for name in (NAME, "resumed.safetensors"))
     saved = load(run / NAME)
     with np.load(run / "samples.npz") as kept:

@@ -1,4 +1,4 @@
-"""What commands share: flags from the configuration, and every error in one sentence with its exit code."""
+"""Common behaviour of the commands: flags from the configuration, and one sentence and an exit code for every error."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_flags_that_cannot_be_read_are_refused_with_a_hint(argv: list[str], word
 
 @pytest.mark.parametrize("name", overview.COMMANDS)
 def test_other_tools_names_for_flags_lead_to_the_commands_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing else is suggested: neither a flag that the command lacks, nor one that is only spelt alike."""
+    """No other flag is suggested: neither one that the command does not have, nor one with a similar name only."""
     asked: list[cli.Parser] = []
     refuse = cli.Parser.refuse
     monkeypatch.setattr(cli.Parser, "refuse", lambda self, *given: asked.append(self) or refuse(self, *given))
@@ -275,7 +275,7 @@ def test_only_commands_that_exist_are_listed() -> None:
 
 
 def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
-    """As `python -m minigan.train --help | head -1`."""
+    """Like `python -m minigan.train --help | head -1`."""
     process = start("minigan.train", "--help", cwd=tmp_path)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
@@ -293,7 +293,7 @@ def test_output_that_cannot_be_encoded_is_escaped() -> None:
 
 
 def test_warnings_of_other_kinds_are_left_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    """Tests make errors of them, within as without."""
+    """They keep their filters: the tests turn them into errors."""
     with cli.saying_warnings(FallbackWarning):
         warnings.warn("another way", FallbackWarning, stacklevel=1)
         with pytest.raises(DeprecationWarning):
@@ -320,7 +320,7 @@ MODULES = ["minigan", "minigan.metrics.features", *(f"minigan.{name}" for name i
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("module", MODULES)
 def test_ctrl_c_while_a_command_is_being_imported_ends_it_in_one_line(tmp_path: Path, module: str) -> None:
-    """It comes when the first module is imported that is not ours, which every command needs."""
+    """The signal arrives during the import of the first module of another package, which every command needs."""
     interrupting = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
     (tmp_path / "argparse.py").write_text(interrupting)
     for argv in (["-m", module], [f"-m{module}", "--help", "-m", "x"]):
@@ -343,7 +343,7 @@ def test_ctrl_c_prints_one_line_for_the_console_script_too(tmp_path: Path) -> No
 
 
 def start_with(first: Path, *argv: object) -> subprocess.Popen[str]:
-    """Start Python with a directory whose modules are found first."""
+    """Start Python with a directory at the beginning of its module path."""
     path = os.pathsep.join([str(first), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.Popen(
@@ -360,7 +360,7 @@ def test_importing_the_package_changes_no_signal() -> None:
 
 
 def test_another_program_that_imports_the_package_keeps_its_ctrl_c(tmp_path: Path) -> None:
-    """Also one that does so while Python looks for its module."""
+    """Also a program that imports it while Python searches for its module."""
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "__init__.py").write_text("import minigan\n")
     asks = "import signal\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
@@ -440,7 +440,7 @@ TEXTS = [
 def test_an_empty_value_is_refused_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, form: str
 ) -> None:
-    """As an unset variable of the shell makes it: for Python the path "" is the current directory."""
+    """An unset shell variable gives an empty value, and for Python the path "" is the current directory."""
     monkeypatch.chdir(tmp_path)
     argv = [name, ""] if form == "apart" else [f"{name}="]
     assert exit_code(train.main, "--steps", "1", *argv) == 2
@@ -496,7 +496,7 @@ def test_plain_paths_are_not_quoted() -> None:
 
 @pytest.mark.parametrize("argv", [["check", "--json"], ["sample", "RUN", "-o"]])
 def test_no_command_overwrites_a_file(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nor puts one in the place of a device, as a superuser could: /dev/null would be gone."""
+    """Nor replaces a device, which the superuser may do: /dev/null would be lost."""
     dangling = tmp_path / "link.png"
     dangling.symlink_to(tmp_path / "nothing")
     (tmp_path / "mine.png").write_text("mine")

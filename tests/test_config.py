@@ -1,4 +1,4 @@
-"""The configuration: every range, and nothing but a configuration or one sentence from untrusted JSON."""
+"""The configuration: every range; untrusted JSON gives a valid configuration or one sentence."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def test_untrusted_keys_are_not_guessed_at() -> None:
 def test_defaults_are_neutral_and_the_recipe_of_digits_is_what_is_trained_by_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A default means "not given": to recipes, to what refuses settings without effect, and to files that lack a setting."""
+    """A default means "not given" for recipes, for the check of settings without effect, and for files without a setting."""
     monkeypatch.delenv("MINIGAN_DATA", raising=False)
     plain, trained = Config(), train.parse([])[0]
     assert trained == recipe("default", "digits")
@@ -318,7 +318,7 @@ def test_a_setting_of_other_objectives_is_refused_with_their_names() -> None:
 
 
 def test_what_a_run_ignored_is_left_out_of_its_configuration_and_a_users_file_is_refused() -> None:
-    """Earlier versions took every setting with every objective."""
+    """Earlier versions accepted every setting with every objective."""
     stored = {**Config(objective="hinge").to_dict(), "label_smoothing": 0.1}
     assert Config.from_dict(stored, "config.json", of_a_run=True) == Config(objective="hinge")
     with pytest.raises(InputError, match="config.json: --label-smoothing 0.1 has no effect with --objective hinge"):
@@ -356,7 +356,7 @@ def test_a_given_setting_without_effect_is_refused_with_what_it_needs(name: str)
 
 @pytest.mark.parametrize(("schedule", "end"), [("lr_schedule", "lr_end"), ("penalty_schedule", "penalty_end")])
 def test_an_exponential_schedule_needs_an_end(schedule: str, end: str) -> None:
-    """0 to the power 0 is 1 and to any other 0: training would stop after one step without a word."""
+    """0 to the power 0 is 1 and to any other power 0: learning rates would be 0 after one step, without a message."""
     message = refusal(**{schedule: "exponential", end: 0.0})
     assert f"{flag(schedule)} exponential" in message and flag(end) in message
     Config(**{schedule: "exponential", end: 0.001})  # type: ignore[arg-type]

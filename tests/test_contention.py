@@ -1,4 +1,4 @@
-"""What other processes take of the processors is measured, and a run says it once, and only where it is so."""
+"""The share of the processors that other processes use is measured, and a run reports it once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COUNTED = st.floats(0, 1e6)
 
 
 class Machine:
-    """A machine whose clocks a test sets: seconds passed, worked by all, worked by this process, and waited by its threads."""
+    """A machine whose clocks a test sets: elapsed, busy by all processes, busy by this process, and waiting of its threads."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, cores: int = 2) -> None:
         self.wall = self.busy = self.own = self.waited = 100.0
@@ -72,7 +72,7 @@ def test_whatever_the_clocks_say_nothing_is_negative(readings: list[tuple[float,
 def test_nothing_is_reported_where_no_other_process_delays_the_run(
     machine: Machine, own: float, others: float, waited: float
 ) -> None:
-    """Alone; beside a process that has a processor of its own; with more threads than processors; and where nothing is known."""
+    """Without other processes; with a process on another processor; with more threads than processors; with unknown values."""
     notice = Notice(machine.meter())
     for _ in range(5):
         machine.run(1, own=own, others=others, waited=waited)

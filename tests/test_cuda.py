@@ -1,6 +1,6 @@
-"""The CUDA kernels without a GPU: they compile for cards, and compiled for this CPU they compute what the reference does.
+"""The CUDA kernels without a GPU: they compile for GPUs, and compiled for this CPU they compute what the reference does.
 
-On a GPU `python -m minigan.lockstep --kernels cuda` and the tests marked gpu say the same of the card itself.
+On a GPU `python -m minigan.lockstep --kernels cuda` and the tests marked gpu verify the same on the device.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def test_an_activation_without_a_kernel_of_its_own_is_computed_by_its_row(
 @pytest.mark.parametrize("outputs", [1, 4])
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_a_delta_below_a_layer_agrees_with_the_reference(fake: Ops, name: str, outputs: int, dtype: str) -> None:
-    """One output is a kernel of its own; an activation whose slope is 1 may leave `slope` as it was."""
+    """One output has a separate kernel; an activation whose slope is 1 may leave `slope` unchanged."""
     rng = np.random.default_rng(6)
     dz, W, y = (rng.normal(size=s).astype(dtype) for s in ((33, outputs), (7, outputs), (33, 7)))
     y = np.tanh(y)
@@ -250,7 +250,7 @@ def test_integers_are_numpys_to_the_bit(fake: Ops, seed: int, stream: int, step:
 @pytest.mark.parametrize(("seed", "stream", "step"), SEEDS)
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 15, 16, 17, 31, 33, 1000, 4098])
 def test_noise_is_the_hosts(fake: Ops, n: int, seed: int, stream: int, step: int) -> None:
-    """Uniforms to the bit; normals to a few units in the last place, because logarithms and cosines differ by as much."""
+    """Uniforms to the bit; normals to a few units in the last place, because logarithms and cosines differ by that."""
     for dtype in ("float32", "float64"):
         expected, got = np.empty((n, 1), dtype), np.full((n, 1), np.nan, dtype)
         Noise(seed).uniform(expected, stream, step)
@@ -287,7 +287,7 @@ def test_training_stays_in_step_with_numpy(fake: Ops, update: str) -> None:
 
 @on_cpu
 def test_a_step_draws_its_noise_on_the_device(fake: Ops) -> None:
-    """Nothing is copied to the device but what it is given: no host array is drawn into `z`."""
+    """Noise is drawn on the device: no host array is copied into `z`."""
     gan, fill = tiny_gan(fake, objective="non-saturating")
     drawn: list[str] = []
     kept = fake.draw  # type: ignore[attr-defined]
@@ -305,7 +305,7 @@ def test_a_step_draws_its_noise_on_the_device(fake: Ops) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("m, n, k", [(32, 8, 5), (3, 40, 7), (1, 9, 20), (64, 1, 3), (50, 33, 1), (1, 1, 1)])
 def test_products_are_numpys(fake: Ops, m: int, n: int, k: int, dtype: str) -> None:
-    """In all four orders, and from addresses that are multiples of nothing but the size of a number."""
+    """With all four orders of the operands, and from addresses that are aligned to single numbers only."""
     rng, flat = np.random.default_rng(2), np.empty(m * n + 3, dtype)
     for a in (rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, m)).astype(dtype).T):
         for b in (rng.normal(size=(k, n)).astype(dtype), rng.normal(size=(n, k)).astype(dtype).T):
@@ -376,7 +376,7 @@ def test_a_product_that_cublaslt_cannot_do_is_a_sentence(fake: Ops, monkeypatch:
 @pytest.mark.parametrize("supports", [{0, 4, 256}, {0}])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_bias_and_sums_are_part_of_their_product_where_possible(dtype: str, supports: set[int]) -> None:
-    """From addresses of every alignment: those of the vectors count too."""
+    """From addresses of every alignment, including those of the vectors."""
     ops = stand_in()
     ops.xp.products.library.supports = supports  # type: ignore[attr-defined]
     rng = np.random.default_rng(4)
@@ -394,7 +394,7 @@ def test_a_bias_and_sums_are_part_of_their_product_where_possible(dtype: str, su
 
 @pytest.mark.parametrize("status", [cublaslt.NOT_SUPPORTED, cublaslt.INVALID_VALUE, 13])
 def test_a_plan_that_fails_when_it_is_executed(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    """Beside a vector that is as good as no plan, and not asked for again; a product by itself, or another failure, is not."""
+    """With a vector, the failure counts as no plan, and the plan is not tried again; otherwise it is an error."""
     library = CublasLt(OnCpu())
     products, x, calls = products_on(library.module, library), np.zeros((4, 4)), []
 
@@ -419,7 +419,7 @@ def test_a_plan_that_fails_when_it_is_executed(monkeypatch: pytest.MonkeyPatch, 
     {"objective": "wasserstein", "gradient_penalty": 0.7, "update": "simultaneous"}, {"activation": "tanh", "r1": 0.5},
 ])  # fmt: skip
 def test_a_recorded_step_computes_what_the_step_computes(fake: Ops, settings: dict[str, Any]) -> None:
-    """Call after call, although numbers change from step to step; and a recording computes nothing by itself."""
+    """In every call, although coefficients change from step to step; recording computes nothing."""
     (expected, fill), (gan, fill_there) = (tiny_gan(backend, **settings) for backend in (get_ops(), fake))
     gan.noise = Noise(gan.config.seed)
     for name, value in expected.state().items():
@@ -449,7 +449,7 @@ def test_a_recording_that_fails_is_ended(fake: Ops) -> None:
 
 @on_cpu
 def test_what_cannot_be_recorded_is_launched_piece_by_piece_with_a_warning(fake: Ops) -> None:
-    """Here because it takes memory, as CuPy does for operands that overlap."""
+    """Here because it allocates memory, as CuPy does for operands that overlap."""
     x = np.zeros((6, 2))
 
     def passes() -> None:
@@ -465,7 +465,7 @@ def test_what_cannot_be_recorded_is_launched_piece_by_piece_with_a_warning(fake:
 
 @on_cpu
 def test_a_recorded_step_in_tf32_is_the_step_in_tf32() -> None:
-    """Its operands are rounded whenever it runs, and its weights stay close to those of float32."""
+    """Its operands are rounded in every launch, and its weights stay close to those of float32."""
     config = compare.settings("float32", "non-saturating", "alternating")
     backend = stand_in("cuda-tf32")
     found = [d for d in compare.differences(backend, config, 6) if d.tensor in ("generator", "discriminator")]
@@ -492,7 +492,7 @@ FUNCTIONS = [name for name, _ in inspect.getmembers(CublasLt, inspect.isfunction
 @pytest.mark.skipif(CUBLASLT is None, reason="nvmath-python is not installed")
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_stand_in_takes_what_cublaslt_takes(name: str) -> None:
-    """The arguments of the bindings, by name and order, as their first line of documentation gives them."""
+    """The arguments of the bindings, by name and order, from the first line of their documentation."""
     first = getattr(CUBLASLT, name).__doc__.splitlines()[0]
     named = [part.split()[-1] for part in first[first.index("(") + 1 : first.rindex(")")].split(",") if part.strip()]
     assert list(inspect.signature(getattr(CublasLt, name)).parameters)[1:] == named

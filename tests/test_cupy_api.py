@@ -1,6 +1,6 @@
-"""Without a GPU: what training uses of CuPy exists there, and the CuPy path gives NumPy's numbers.
+"""Without a GPU: every function of CuPy that training uses exists in CuPy, and the CuPy path gives NumPy's numbers.
 
-Everything runs on a stand-in (fakecupy.py) that notes each function, method and keyword; the notes are then compared
+Everything runs on a stand-in (fakecupy.py) that records each function, method and keyword. The record is then compared
 with CuPy itself, which can be imported and inspected without a GPU.
 """
 
@@ -59,7 +59,7 @@ STEPS = [
 
 
 def work(backend: Ops, settings: dict[str, Any], directory: Path) -> dict[str, np.ndarray]:
-    """All that a training run does with arrays; its results, on the host."""
+    """Perform all array operations of a training run; its results, on the host."""
     smoothed = "label_smoothing" in OBJECTIVES[settings.get("objective", "relativistic")].settings
     settings = {**settings, "label_smoothing": 0.1 if smoothed else 0.0}
     gan, _ = tiny_gan(backend, dtype="float32", discriminator_steps=2, **settings)
@@ -84,7 +84,7 @@ def work(backend: Ops, settings: dict[str, Any], directory: Path) -> dict[str, n
 
 
 def classify(backend: Ops) -> dict[str, np.ndarray]:
-    """What is not part of a training step."""
+    """Use the operations that are not part of a training step."""
     s, targets = normal(backend, 5, 3), backend.asarray(np.eye(3)[[0, 1, 2, 1, 0]])
     out, g = backend.zeros((5, 3), "float64"), normal(backend, 5, 3, seed=1)
     cross_entropy_gradient(backend, s, targets, out)
@@ -94,7 +94,7 @@ def classify(backend: Ops) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("settings", STEPS, ids=lambda s: "-".join(map(str, s.values())))
 def test_training_on_the_stand_in_gives_numpys_bits(tmp_path: Path, settings: dict[str, Any]) -> None:
-    """No host array reaches the device by itself, nor the other way: the stand-in refuses both, as CuPy does."""
+    """Nothing is copied between host and device implicitly: the stand-in refuses it, as CuPy does."""
     device, _ = fake_cupy()
     host = get_ops()
     got, expected = work(device, settings, tmp_path / "a"), work(host, settings, tmp_path / "b")
@@ -134,7 +134,7 @@ def test_a_checkpoint_from_the_device_samples_and_resumes_without_one(
 
 
 def missing(use: Use, cupy: Any) -> str | None:
-    """What CuPy lacks for this use, or None."""
+    """What is missing in CuPy for this use, or None."""
     kind, name, arguments, keywords = use
     call = f"{name}({', '.join(['...'] * arguments + [f'{k}=...' for k in sorted(keywords)])})"
     if kind == "method":
@@ -185,7 +185,7 @@ def test_classifiers_on_the_stand_in_give_numpys_bits() -> None:
 
 
 def test_the_record_holds_what_a_step_is_made_of(uses: set[Use]) -> None:
-    """So that the comparison below compares something."""
+    """So the comparison below is not empty."""
     functions = {use.name for use in uses if use.kind == "function"}
     assert {
         "dot",

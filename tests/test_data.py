@@ -1,4 +1,4 @@
-"""Data: what each source gives, how it is split and scaled, and that a hostile file does no more than be refused."""
+"""Data: the rows of each source, their split and scaling, and the refusal of hostile files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def refused(what: object, *words: str, by: Callable[..., object] = load, **options: object) -> str:
-    """The message with which `what` is refused: one line, one sentence, naming the file and holding the words."""
+    """The message with which `what` is refused: one sentence on one line, with the file name and the given words."""
     with pytest.raises(InputError) as caught:
         by(str(what) if by is load else what, **options)
     message = str(caught.value)
@@ -63,7 +63,7 @@ def all_rows(data: Data) -> np.ndarray:
 
 
 def same_rows(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two arrays hold the same rows in any order."""
+    """Whether two arrays contain the same rows in any order."""
     return a.shape == b.shape and sorted(map(bytes, np.ascontiguousarray(a))) == sorted(
         map(bytes, np.ascontiguousarray(b))
     )
@@ -252,7 +252,7 @@ def test_any_json_is_a_space_or_refused(values: dict) -> None:
 
 
 def saved(path: Path, array: np.ndarray) -> Path:
-    """The array saved as the suffix of `path` says."""
+    """Save the array in the format of the suffix of `path`."""
     if path.suffix == ".npz":
         np.savez_compressed(path, x=array)
     else:
@@ -389,7 +389,7 @@ def zipped(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> byt
 
 
 def lying_zip() -> bytes:
-    """A zip that says of its entry that it holds 64 bytes more than it does, as its .npy header does."""
+    """A zip whose directory and .npy header declare 64 bytes more than its entry contains."""
     small = npy(np.arange(200.0).reshape(20, 10))
     body = bytearray(zipped({"x.npy": small[:-64]}, zipfile.ZIP_STORED))
     for at in (body.index(b"PK\3\4") + 22, body.index(b"PK\1\2") + 24):
@@ -468,7 +468,7 @@ def test_an_array_that_cannot_be_used_is_refused_in_a_sentence(source: Any, word
 def test_the_family_of_own_arrays_is_read_from_the_header(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
-    """While flags are parsed: the values are read once, when the data are loaded."""
+    """While flags are parsed only the header is read; the values are read once, when the data are loaded."""
     table, images = saved(tmp_path / f"t{suffix}", TABLE), saved(tmp_path / f"i{suffix}", np.zeros((9, 2, 2)))
     monkeypatch.setattr(arrays, "_raw", None)
     assert [train.family(str(path)) for path in (table, images)] == ["table", "image"]
@@ -650,7 +650,7 @@ def test_photographs_are_turned_upright(tmp_path: Path) -> None:
 
 
 def png_claiming(width: int, height: int, pixels: bytes = b"", colour: int = 0) -> bytes:
-    """A PNG whose header claims a size, whatever its data hold."""
+    """A PNG whose header declares a size, independent of its data."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -716,7 +716,7 @@ def test_pipes_links_and_unreadable_files(tmp_path: Path, suffix: str) -> None:
 
 
 def test_errors_of_the_operating_system_become_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Permissions do not stop root, so the system calls fail by arrangement."""
+    """Permissions do not apply to root, so the system calls are replaced by ones that fail."""
     path = saved(tmp_path / "x.npy", TABLE)
 
     def denied(*_: object, **__: object) -> None:
@@ -835,7 +835,7 @@ print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory as Linux shows it")
 def test_the_worst_files_cost_little_memory_and_time(tmp_path: Path) -> None:
-    """Bombs of every kind, one process: under 200 MB, and quick (asserted loosely, machines are shared)."""
+    """Decompression bombs of every kind in one process: under 200 MB and fast (with a wide limit, for shared machines)."""
 
     def bomb_npz(path: Path, megabytes: int) -> None:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, file.open("x.npy", "w") as entry:
@@ -870,7 +870,7 @@ def test_the_worst_files_cost_little_memory_and_time(tmp_path: Path) -> None:
 def test_data_that_do_not_fit_into_memory_are_refused_with_both_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
-    """Before they are read: by their header, by the number of pictures, and in a CSV file as it is met."""
+    """Before they are read: by the header, by the number of images, and in a CSV file during reading."""
     path = tmp_path / f"x.{suffix}"
     rows = np.zeros((1000, 50), np.float32)
     if suffix == "folder":
@@ -919,7 +919,7 @@ def mutated(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
 
 
 def check(data: Data) -> None:
-    """What every Data promises."""
+    """Check the properties of every Data."""
     assert len(data.train) + len(data.validation) >= 5 and len(data.test) == 0
     for rows in (data.train, data.validation, data.test):
         assert rows.shape[1:] == (data.space.size,) and rows.flags.c_contiguous
@@ -1069,7 +1069,7 @@ SOURCE = mnist.Source("some-file", SHAPE, len(BODY), hashlib.sha256(BODY).hexdig
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Answers on loopback; the first part of a path says how; remembers what was asked for."""
+    """An HTTP server on loopback: the first part of a path selects its behaviour; requests are recorded."""
 
     daemon_threads = True
 
@@ -1313,7 +1313,7 @@ def test_extreme_grey_values_are_scaled_exactly(backend: Ops) -> None:
 
 
 def test_large_offsets_keep_their_digits(backend: Ops) -> None:
-    """Unix times a day apart: scaling must not lose what float32 still holds."""
+    """Unix times a day apart: scaling must not lose digits that float32 can represent."""
     times = (1.7e9 + 86400.0 * np.arange(60)).astype(np.float32).reshape(20, 3)
     source = batches(backend, times, size=20)
     x = times.astype(np.float64)

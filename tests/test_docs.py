@@ -1,4 +1,4 @@
-"""The documents keep their promises: a derivation per function, links and flags that exist, a layout that is true."""
+"""The documents agree with the code: a derivation per function, existing links and flags, and the layout."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_every_section_links_to_its_function() -> None:
 
 
 def test_every_function_names_its_chapter() -> None:
-    """In its own docstring, or in that of its class (or a base of it)."""
+    """In its docstring, or in that of its class or of a base class."""
     modules = [importlib.import_module(f"minigan.{name}") for name in NAMED]
     for name, text in chapters().items():
         chapter, (owner, _, method) = text.splitlines()[0], name.partition(".")
@@ -173,7 +173,7 @@ def sources(path: Path) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_paper_has_a_link(path: Path) -> None:
-    """Where it is named, or in the list of sources of the same page."""
+    """Where a paper is named, or in the list of sources of the same page."""
     text = prose(path).partition("\n## Sources\n")[0]
     linked = {match.groups() for link in re.findall(r"\[([^\]]+)\]\(https:", text) for match in CITATION.finditer(link)}
     cited = {match.groups() for match in CITATION.finditer(text)}
@@ -336,7 +336,7 @@ def test_the_layout_lists_every_file() -> None:
 
 
 def test_the_library_does_not_import_pictures_or_data_for_help() -> None:
-    """--help comes at once: importing the command line brings neither matplotlib nor a data set."""
+    """--help is fast: importing the command line imports neither matplotlib nor a data set."""
     import subprocess
 
     code = "import sys, minigan.train; sys.exit('matplotlib' in sys.modules or 'minigan.plots' in sys.modules)"

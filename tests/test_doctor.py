@@ -1,4 +1,4 @@
-"""The doctor says what there is, tests what works, and gives the fix for the rest."""
+"""The doctor lists what is installed, tests it, and prints how to install what is missing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def only(monkeypatch: pytest.MonkeyPatch, **found: Ops | str) -> None:
-    """Let these backends (by name) be found, or be missing for a reason; the others are missing."""
+    """Make these backends available by name, or missing for a given reason; all others are missing."""
 
     def get(name: str, kernels: str = "reference") -> Ops:
         backend = found.get("numba" if kernels == "numba" else name, "it is not here: install it")

@@ -1,4 +1,4 @@
-"""`python -m minigan.evaluate` and measuring during training, as a person meets them."""
+"""`python -m minigan.evaluate`, and measures during training, by the commands."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_the_picture_shows_each_image_beside_its_nearest(tmp_path: Path) -> None
 
 
 def test_copies_of_training_images_are_brought_forward(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among noise, three planted copies come first in the second panel, beside themselves."""
+    """Among noise, three planted copies are the first rows of the second panel, beside their originals."""
     saved = checkpoint.load("digits")
     data = evaluate.training_data(Run(runs / "digits"), saved, None, None)
     x = np.random.default_rng(0).random((200, 64)).astype(np.float32)
@@ -269,7 +269,7 @@ POINTS = ["--data", "points.npy"]
 
 @pytest.fixture
 def points(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data that are measured in no time, and no pictures, which take theirs."""
+    """Data that are measured fast, and no pictures, which are slow."""
     np.save("points.npy", np.random.default_rng(0).normal(size=(100, 3)))
     for name in ("draw_progress", "finish"):
         monkeypatch.setattr(Session, name, lambda self: None)

@@ -1,4 +1,4 @@
-"""What --explain says is counted: the products against the formulas, the bytes against what Python allocates."""
+"""The counts of --explain: the products compared with the formulas, the bytes with what Python allocates."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_bytes_are_those_that_networks_take(settings: dict[str, float]) -> None:
     size=st.integers(1, 9),
 )
 def test_the_outline_counts_what_a_step_takes(backend_name: str, config: Config, size: int) -> None:
-    """Products, their shapes and order, and every byte, but without the bytes."""
+    """Arrays without memory give the same products, shapes, order and number of bytes."""
     ops = get_ops()
     if backend_name == "without blocks":
         ops.block = None
@@ -113,7 +113,7 @@ def test_an_outline_of_terabytes_takes_no_memory() -> None:
 
 
 def test_no_more_is_needed_than_was_counted(tmp_path: Path) -> None:
-    """By making networks, training a step and saving them; nearly as much as was counted is taken."""
+    """For networks, a training step and saving; the memory used is close to the count."""
     config, ops = Config(hidden=(700, 600), batch_size=200, latent=10, r1=1.0), get_ops()
     needed, _ = explain.outline(config, 100, ops).needed(ops)
     tracemalloc.start()
@@ -196,7 +196,7 @@ def test_recording_changes_no_number(backend: Ops) -> None:
 
 @pytest.mark.parametrize("name", ["numpy", "cupy"])
 def test_a_device_is_timed_with_a_queue(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock on which a call takes a millisecond, and waiting for the device ten."""
+    """With a clock on which a call takes a millisecond and synchronising with the device ten."""
     now, waits, calls = [0.0], [], []
     monkeypatch.setattr(explain.time, "perf_counter", lambda: now[0])
     backend = get_ops() if name == "numpy" else fake_cupy()[0]

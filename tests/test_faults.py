@@ -54,7 +54,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def results(run: Path | str) -> dict[str, Any]:
-    """All that a resumed run shares with one that was not interrupted, byte for byte; speeds and their curve apart."""
+    """All files that must be equal for a resumed and an uninterrupted run: all bytes except speeds and their curve."""
     files: dict[str, Any] = tree(Path(run))
     files.pop("curves.png", None)
     files.pop(PREVIOUS, None)  # when it was saved depends on when the run was stopped
@@ -79,7 +79,7 @@ CALLS = ("open", "close", "fsync", "chmod", "replace", "link", "unlink")
 
 
 class Faults:
-    """Counts the calls that write files, and makes call number `at` fail, or all from there on."""
+    """Count the calls that write files, and make call number `at` fail, or all calls from it on."""
 
     def __init__(self, at: int = -1, number: int = errno.ENOSPC, once: bool = True, armed: bool = True) -> None:
         self.at, self.number, self.once, self.armed = at, number, once, armed
@@ -152,7 +152,7 @@ def saved(directory: Path, gan: GAN) -> None:
 
 
 def steps_twice(directory: Path) -> GAN:
-    """A GAN whose checkpoints of steps 0 and 1 are in the directory, and which has made two steps."""
+    """A GAN after two steps, with the checkpoints of steps 0 and 1 in the directory."""
     directory.mkdir()
     gan = trained(get_ops(), steps=0)
     saved(directory, gan)
@@ -205,7 +205,7 @@ def test_every_call_of_the_checkpoint_writer_may_fail(tmp_path: Path, number: in
 def test_any_finite_state_round_trips(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, dtype: str, hidden: list[int]
 ) -> None:
-    """Bit for bit: denormal and huge numbers and negative zeros included."""
+    """Bit for bit, including denormal and huge numbers and negative zeros."""
     gan, directory = (
         GAN(Config(hidden=tuple(hidden), latent=2, dtype=dtype), 4, get_ops()),
         tmp_path_factory.mktemp("x"),
@@ -288,7 +288,7 @@ def check_faults_of_a_command(
 def test_the_command_survives_every_call_of_a_save_that_fails(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The metrics' and the checkpoint's of step 2; without pictures, which take their time."""
+    """The calls for the metrics and the checkpoint of step 2; without pictures, which are slow."""
     for name in ("draw_progress", "finish"):
         monkeypatch.setattr(Session, name, lambda self: None)
 
@@ -300,7 +300,7 @@ def test_the_command_survives_every_call_of_a_save_that_fails(
 
 @pytest.mark.slow
 def test_the_command_survives_every_writing_call_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of the whole run: metrics, checkpoints and every picture. The last two calls give the directories back."""
+    """The calls of the whole run: metrics, checkpoints and every picture. The last two calls close the directories."""
     check_faults_of_a_command(capsys, lambda names: list(range(len(names) - 2)), resumed_every=1)
 
 
@@ -309,7 +309,7 @@ def test_the_command_survives_every_writing_call_that_fails(capsys: pytest.Captu
 
 @dataclass(frozen=True)
 class Uninterrupted:
-    """A run that was let alone: the flags that make it, what it left, its last step and how long it took once it had begun."""
+    """An uninterrupted run: its flags, its files, its last step and its duration after its start."""
 
     flags: list[str]
     results: dict[str, Any]
@@ -334,7 +334,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
 
 @pytest.fixture(scope="module")
 def with_a_goal(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
-    """A run that is measured as it goes and ends at its best, for which --until asks."""
+    """A run with measures during training that ends at its best value, by --until."""
     directory = tmp_path_factory.mktemp("goal")
     np.save(directory / "x.npy", np.random.default_rng(0).random((200, 4, 4)))
     flags = [*LONG, "--data", directory / "x.npy", "--evaluate-every", "80"]
@@ -414,13 +414,13 @@ def test_two_hundred_runs_killed_at_random_moments_resume_to_the_same_bytes(
 def test_forty_runs_with_a_goal_killed_at_random_moments_resume_to_the_same_bytes(
     tmp_path: Path, with_a_goal: Uninterrupted
 ) -> None:
-    """--until, --evaluate-every: whether the goal was reached, and which checkpoint was the best, outlives the process."""
+    """With --until and --evaluate-every, the goal and the best checkpoint are part of the saved state."""
     times = int(os.environ.get("MINIGAN_KILLS", 40))
     kill(times, tmp_path, with_a_goal, 2.5 * with_a_goal.seconds, workers=2)  # two at a time take longer than one
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again() -> None:
-    """There is a directory, a config.json and perhaps half a checkpoint, but nothing to lose."""
+    """The directory has a config.json and possibly an incomplete checkpoint, and no result that could be lost."""
     assert exit_code(train.main, *TINY, "--steps", 2, "--out", "whole") == 0
     for left in (["config.json"], []):
         os.makedirs("a/samples")
@@ -444,7 +444,7 @@ def test_a_run_whose_checkpoints_were_deleted_is_not_begun_again(capsys: pytest.
 
 
 def test_a_damaged_newest_checkpoint_never_takes_the_place_of_the_good_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resumed from the previous one, and killed before, in and after the next save."""
+    """The run is resumed from the previous checkpoint and killed before, during and after the next save."""
     assert exit_code(train.main, *TINY, "--steps", 4, "--save-every", 2, "--out", "a") == 0
     content = Path("a", NAME).read_bytes()
     Path("a", NAME).unlink()
@@ -468,7 +468,7 @@ def test_fewer_steps_than_were_made_are_refused(capsys: pytest.CaptureFixture[st
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with room for little."""
+    """A separate, small file system."""
     place = tmp_path / "small"
     place.mkdir()
     mounted = shutil.which("mount") and subprocess.run(
@@ -539,7 +539,7 @@ def remount_when_idle(place: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits another process as Linux can")
 def test_a_limit_on_the_size_of_files_ends_the_run_which_resumes_without_it(tmp_path: Path) -> None:
-    """What a quota does, where nothing may be mounted."""
+    """The effect of a quota, without mounting a file system."""
     with endless(tmp_path) as process:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (5000, 5000))
         _, err = process.communicate(timeout=60)
@@ -563,7 +563,7 @@ def test_a_directory_that_vanishes(tmp_path: Path) -> None:
 
 
 def stranger(place: str) -> dict[str, bytes | None]:
-    """Put another run's directory in the place of one, which is moved away; what is in it."""
+    """Move a run's directory away and replace it by another run's; the contents of the latter."""
     os.rename(place, "moved")
     shutil.copytree("other", place)
     return tree(Path(place))
@@ -646,7 +646,7 @@ def test_samples_are_not_written_where_their_directory_was_replaced(capsys: pyte
 
 
 def test_a_run_whose_directory_was_removed_leaves_it_to_the_next(tmp_path: Path) -> None:
-    """Two processes, one --out: the first has lost its directory, the second has made another."""
+    """Two processes with the same --out: the directory of the first was removed, and the second has created another."""
     with endless(tmp_path) as first:
         first.send_signal(signal.SIGSTOP)  # so that it meets not a directory that is gone, but another
         shutil.rmtree("run")
@@ -701,7 +701,7 @@ ENDLESS = [*TINY[: TINY.index("--quiet")], "--steps", 10**9, "--sample-every", 1
 
 
 def endless(cwd: Path) -> subprocess.Popen[str]:
-    """A process that trains for ever in run/, and has begun to."""
+    """A process that trains without end in run/, after its first steps."""
     process = start("minigan.train", *ENDLESS, "--out", "run", cwd=cwd)
     while not (cwd / "run/metrics.jsonl").exists():
         time.sleep(0.01)
@@ -799,7 +799,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_whatever_a_file_of_a_run_is_resuming_works_or_ends_in_one_sentence(
     kind: Callable[[Path], None], left: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Never a traceback, nor a process that waits for the other end of a pipe."""
+    """There is no traceback, and no process blocks at the other end of a pipe."""
     drawn = Session.finish
     signal.signal(signal.SIGALRM, give_up)
     for name in LEFT:

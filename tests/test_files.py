@@ -1,4 +1,4 @@
-"""Files: whole or not at all on writing, bounded on reading."""
+"""Files: written atomically, and read with a bound on their size."""
 
 from __future__ import annotations
 

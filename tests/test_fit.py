@@ -62,7 +62,7 @@ def test_it_resumes_and_refuses_what_may_not_change() -> None:
 
 
 def test_it_runs_in_a_thread() -> None:
-    """Signals come to the main thread alone: none is listened for."""
+    """Only the main thread receives signals, so no handler is installed."""
     sessions = []
     thread = threading.Thread(target=lambda: sessions.append(fit(config(), steps=4, out="threaded")))
     thread.start()
@@ -73,7 +73,7 @@ def test_it_runs_in_a_thread() -> None:
 
 
 def test_it_runs_twice_in_a_process_and_beside_an_event_loop(capsys: pytest.CaptureFixture[str]) -> None:
-    """As in a notebook, whose cells run while an event loop does; with the progress bar, and handlers of signals put back."""
+    """As in a notebook, whose cells run inside an event loop; with the progress bar; signal handlers are restored."""
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     async def cell(out: str) -> Session:
@@ -93,7 +93,7 @@ def test_it_runs_twice_in_a_process_and_beside_an_event_loop(capsys: pytest.Capt
 
 
 def test_ctrl_c_stops_and_saves_and_a_second_one_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python goes on after either: a notebook's kernel must not end."""
+    """Python continues after both, because the kernel of a notebook must not end."""
     step = GAN.train_step
 
     def pressed(times: int) -> None:

@@ -1,4 +1,4 @@
-"""One training step: the right network moves by the right gradient, and nothing is allocated on the way."""
+"""One training step: each update changes the right network by the right gradient, and no array is allocated."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_both_whole_gradients_agree_with_differences(
 
 
 def naive_step(gan: GAN, fill: Any) -> tuple[np.ndarray, np.ndarray]:
-    """What a step must make of both networks: a pass per player and per kind of sample, each on a tape of its own."""
+    """The expected result of a step: separate passes for each player and each kind of sample, on separate tapes."""
     backend, c = gan.ops, gan.config
     D, G = copy_of(gan.discriminator), copy_of(gan.generator)
     adam_d, adam_g = (Adam(n.count, backend, c.dtype, c.beta1, c.beta2) for n in (D, G))
@@ -106,7 +106,7 @@ def naive_step(gan: GAN, fill: Any) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_steps_equal_the_naive_computation(backend: Ops, objective: str, update: str, activation: str) -> None:
-    """Also the simultaneous step, whose one backward pass serves both players; hinge has logit gradients of 0."""
+    """Also for the simultaneous step with its single backward pass; the hinge loss has logit gradients of 0."""
     gan, fill = tiny_gan(
         backend, scale=1.5, objective=objective, update=update, activation=activation, lr_discriminator=0.02
     )
@@ -170,7 +170,7 @@ def test_a_simultaneous_step_without_one_players_adam_leaves_that_player_bit_ide
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_layer_of_both_networks_moves(backend: Ops, objective: str, update: str) -> None:
-    """A generator gradient that never crosses the critic is the classic bug: the generator would stand still."""
+    """If the generator's gradient is not propagated through the discriminator, the generator does not change."""
     gan, fill = tiny_gan(backend, objective=objective, update=update, activation="tanh")
     before = [
         [(backend.to_host(W).copy(), backend.to_host(b).copy()) for W, b in n.theta.layers]
@@ -359,7 +359,7 @@ def test_the_allocation_test_would_see_one_logit_array() -> None:
 
 
 def test_the_state_is_seven_flat_vectors_and_enough_to_continue(backend: Ops) -> None:
-    """Two GANs with the same state and step take the same next steps, whatever else they did before."""
+    """Two GANs with the same state and step number make the same next steps, whatever they computed before."""
     (a, fill), (b, _) = (tiny_gan(backend, **PENALISED, penalty_every=2, discriminator_steps=2) for _ in range(2))
     assert sorted(a.state()) == STATE
     for _ in range(3):

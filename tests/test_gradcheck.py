@@ -1,4 +1,4 @@
-"""The checker is itself checked: it measures derivatives, finds planted errors and refuses what proves nothing."""
+"""The gradient check itself: it accepts correct derivatives, finds planted errors and refuses comparisons without information."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Unwritten(LeastSquares):
 
 
 class Secret(LeastSquares):
-    """Its generator depends on the real logits, and `needs_real` does not say so."""
+    """An objective whose generator depends on real logits although `needs_real` is false."""
 
     def generator(self, r, f):
         return ((f - r) ** 2).mean() / 2

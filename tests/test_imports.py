@@ -1,4 +1,4 @@
-"""The order of the modules, and what must not be in them."""
+"""The order of imports between modules, and code that must not be in them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
 def place(path: Path) -> str:
-    """The name in ORDER under which a file stands."""
+    """The name in ORDER of a file."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
@@ -53,7 +53,7 @@ def modules(tree: ast.AST, package: str = "minigan") -> set[str]:
 
 
 def imported(tree: ast.AST) -> set[str]:
-    """The same as names in ORDER."""
+    """The imports of a file as names in ORDER."""
     tops = {name.partition(".")[0] for name in modules(tree)}
     return {name if name in ORDER else "__init__" for name in tops}
 
@@ -68,7 +68,7 @@ def test_a_file_imports_only_what_is_listed_before_it(path: Path) -> None:
 
 
 def files_of(name: str) -> list[Path]:
-    """The source file that a dotted name below the package means, if it means one."""
+    """The source file of a dotted name below the package, if there is one."""
     path = PACKAGE.joinpath(*name.split("."))
     candidates = (
         path.with_suffix(".py"),
@@ -133,7 +133,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 
 
 def dangers(tree: ast.AST) -> list[str]:
-    """Whatever could run code that came with data."""
+    """Calls that could execute code contained in data."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

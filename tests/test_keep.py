@@ -1,4 +1,4 @@
-"""Machine code is kept where only the user writes, and made anew where it cannot be read."""
+"""Machine code is cached in a directory that only the user can write to, and compiled again where it is damaged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def made() -> Any:
-    """The function as a new process has it, called once."""
+    """The function as compiled or loaded in a new process, after one call."""
     function = keep.kept(nogil=True)(twice)
     assert function(2.0) == 4.0
     return function
@@ -61,7 +61,7 @@ def test_code_is_cached_for_the_next_process_in_a_directory_of_the_user(cache: P
 def test_code_is_compiled_again_when_another_source_file_changes(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which may define a function that the code contains."""
+    """The other file may define a function that is compiled into the code."""
     for name in ("outer", "inner"):
         (tmp_path / f"{name}.py").write_text("def twice(x):\n    return x + x\n")
     source = tmp_path / "outer.py"

@@ -1,4 +1,4 @@
-"""Every faster kernel computes what its reference operation computes, and the certificate holds with it."""
+"""Every faster kernel computes what its reference operation computes, and the certificate passes with it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_activations_agree_with_the_reference(fast, name, shape, dtype):
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_a_delta_in_place_is_the_delta_apart(fast, name):
-    """The hidden layers hand one array over as dY and as dZ."""
+    """The hidden layers pass the same array as dY and as dZ."""
     y, dy = np.random.default_rng(4).normal(size=(2, 9, 5)).astype(np.float32)
     apart, inside = np.full_like(dy, np.nan), dy.copy()
     fast.activation_backward(dy, y, name, np.empty_like(y), apart)
@@ -107,7 +107,7 @@ def test_compiled_noise_is_box_and_mullers_formula(fast):
 
 @pytest.mark.parametrize("n", [1, 2, 7, 64])
 def test_compiled_noise_is_the_references(fast, n):
-    """One draw of each stream and step, in one order, whatever the kernels."""
+    """One draw for each stream and step, in one order, with any kernels."""
     for dtype in (np.float32, np.float64):
         expected, got = np.full((1, n), np.nan, dtype), np.full((1, n), np.nan, dtype)
         Noise(11).normal(expected, 3, 4)
@@ -176,7 +176,7 @@ def test_the_certificate_holds_with_numba_kernels(fast):
 
 @pytest.mark.parametrize("update", ["alternating", "simultaneous"])
 def test_training_follows_the_reference(fast, update):
-    """The same steps, not the same bits: 50 steps of float64 stay together to rounding."""
+    """50 steps in float64 agree up to rounding, not to the bit."""
     config = Config(batch_size=16, latent=4, hidden=(24, 24), dtype="float64", r1=0.5, update=update, steps=50)
     rows = np.random.default_rng(3).normal(size=(16, 6))
     ends = []

@@ -1,4 +1,4 @@
-"""Values far from 0 for their spread (timestamps, coordinates) keep their digits all the way: read, scaled, sampled, measured."""
+"""Values far from 0 relative to their spread (timestamps, coordinates) keep their digits in all stages."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_measures_do_not_depend_on_an_offset_of_the_data(folder: Path, backend: 
 def test_a_run_that_began_in_float32_goes_on_to_the_same_bytes(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As versions before left it: the data's identity, and all numbers after, are those of rows in float32."""
+    """A run of an earlier version: the identity of its data and all later numbers are those of rows in float32."""
     loaded(folder / "log.csv", log())
     with monkeypatch.context() as before:
         before.setattr("minigan.data.raw.storage", lambda values: (np.float32, np.ones(values.shape[1])))
@@ -267,7 +267,7 @@ def test_other_data_are_refused_on_resume_whatever_they_are_stored_in(folder: Pa
 
 
 def test_each_axis_of_a_plane_has_its_own_sense_of_small() -> None:
-    """A latitude to .0001 beside a northing of millions was drawn as a constant."""
+    """A latitude with a spread of .0001 is not constant on a plane with a northing of millions."""
     x = np.stack([52.52 + 1e-4 * NORMAL, 4_492_557 + 2.3 * NORMAL[::-1]], axis=1)
     for window, column in zip(plots.plane(x), x.T, strict=True):
         assert np.ptp(window) < 2 * np.ptp(column)

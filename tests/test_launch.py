@@ -1,4 +1,4 @@
-"""Whole steps as one launch compute what steps one by one do, to the bit, on the stand-in for a card and on a card."""
+"""Launches of several steps compute the same bits as single steps, on the stand-in for a GPU and on a GPU."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 
 def same_by_launches(backend: Ops, most: int, settings: dict[str, Any]) -> None:
-    """Launches of at most `most` steps, stopped at odd places, beside as many steps one by one."""
+    """Launches of at most `most` steps, interrupted at several steps, compared with the same number of single steps."""
     (gan, batches), (expected, others) = made(backend, **settings), made(backend, **settings)
     launch = Launch(gan, batches, most)
     for end in (7, 27, 103):
@@ -64,7 +64,7 @@ def same_by_launches(backend: Ops, most: int, settings: dict[str, Any]) -> None:
 def test_launches_compute_what_steps_do(
     fake: Ops, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], most: int
 ) -> None:
-    """Across epochs, tables that are laid out anew, and a stop in the middle of a launch."""
+    """Across epochs and new tables, with a stop between two multiples of the launch length."""
     monkeypatch.setattr(module, "AHEAD", 36)
     same_by_launches(fake, most, settings)
 
@@ -75,14 +75,14 @@ def test_launches_compute_what_steps_do(
 def test_launches_on_a_card_compute_what_steps_do(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], most: int
 ) -> None:
-    """There the tables are laid out anew while launches that read the old ones still wait."""
+    """There new tables are written while launches that read the old ones are still queued."""
     monkeypatch.setattr(module, "AHEAD", 36)
     same_by_launches(get_ops("cupy", "cuda"), most, settings)
 
 
 @on_cpu
 def test_a_launch_continues_after_steps_that_were_not_launched(fake: Ops) -> None:
-    """As a resumed run has: the counter follows the step."""
+    """As in a resumed run: the counter is set to the step."""
     (gan, batches), (expected, others) = made(fake), made(fake)
     launch = Launch(gan, batches, 2)
     launch.make(2)
@@ -98,7 +98,7 @@ def test_a_launch_continues_after_steps_that_were_not_launched(fake: Ops) -> Non
 
 @on_cpu
 def test_there_are_few_kinds_of_launches(fake: Ops) -> None:
-    """Wherever they are stopped, full ones begin at multiples of their length, and between are single steps."""
+    """Launches of full length begin at multiples of it, wherever they are interrupted; the steps between are single ones."""
     gan, batches = made(fake, r1=1.0, penalty_every=8)
     launch = Launch(gan, batches, 4)
     sizes = []
@@ -114,7 +114,7 @@ def test_there_are_few_kinds_of_launches(fake: Ops) -> None:
 
 @on_cpu
 def test_the_host_only_launches_graphs(fake: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between one layout of the tables and the next nothing is copied to the device, and nothing computed outside."""
+    """Between two writes of the tables nothing is copied to the device, and nothing is computed outside a launch."""
     gan, batches = made(fake, objective="non-saturating")
     launch = Launch(gan, batches)
     for _ in range(3):  # one by one, recorded and compared, compared
@@ -129,7 +129,7 @@ def test_the_host_only_launches_graphs(fake: Ops, monkeypatch: pytest.MonkeyPatc
 
 @on_cpu
 def test_the_next_tables_are_written_while_the_device_is_busy(fake: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few rows after each launch, so that it does not wait when the tables end."""
+    """Some rows are written after each launch, so that the device does not wait at the end of the tables."""
     monkeypatch.setattr(module, "AHEAD", 36)
     gan, batches = made(fake, discriminator_steps=2)
     launch, asked, chosen = Launch(gan, batches), [], batches.chosen
@@ -156,7 +156,7 @@ def test_only_a_launch_that_penalises_interpolates(fake: Ops) -> None:
 
 
 def of_the_article(backend: Ops) -> Launch:
-    """Launches of the networks that documents speak of, the first recorded."""
+    """Launches of the networks described in the documents, of which the first is recorded."""
     config = Config(objective="non-saturating", latent=100, batch_size=128)
     rows = np.zeros((128, 784), np.uint8)
     scaler = Scaler(np.array([0.5]), np.array([0.5]))
@@ -189,6 +189,6 @@ def test_nodes_are_counted_in_what_cuda_draws(fake: Ops) -> None:
 
 @pytest.mark.gpu
 def test_a_recorded_step_has_a_node_for_every_call_on_a_card() -> None:
-    """And some more, where cuBLASLt splits a product; `python -m benchmarks.peers` says how many."""
+    """There are more nodes where cuBLASLt splits a product; `python -m benchmarks.peers` prints their number."""
     (graph,) = of_the_article(get_ops("cupy", "cuda")).programs.values()
     assert isinstance(graph, Graph) and 40 <= graph.nodes() <= 100

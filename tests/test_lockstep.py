@@ -17,7 +17,7 @@ def differences(other: Ops, **options: bool) -> list[compare.Difference]:
 
 
 class Off(Ops):
-    """Adam as if 1 - beta1 stood where 1 - beta1^t belongs, from the second step on."""
+    """Adam with 1 - beta1 in place of 1 - beta1^t, from the second step on."""
 
     calls = 0
 
@@ -63,7 +63,7 @@ def test_differences_are_relative_and_in_units_of_the_last_place() -> None:
 
 
 def test_a_device_is_compared() -> None:
-    """On the stand-in for CuPy, which has its rules and NumPy's arithmetic."""
+    """On the stand-in for CuPy, with CuPy's rules and NumPy's arithmetic."""
     device, _ = fake_cupy()
     assert {d.relative for d in differences(device)} == {0.0}
 

@@ -1,4 +1,4 @@
-"""What can be taken is what is left in the narrowest place, and what needs more is refused with both numbers."""
+"""Available memory is the smallest of all limits, and a command that needs more is refused with both numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INFO = "MemTotal: 900 kB\nMemFree: 10 kB\nMemAvailable:  700 kB\nSwapTotal: 9 kB
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine of files, where 705 kB are available, and no limit on addresses."""
+    """A simulated machine whose files report 705 kB available, without a limit on addresses."""
     (tmp_path / "meminfo").write_text(INFO)
     (tmp_path / "cgroup").write_text("")
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
@@ -30,7 +30,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def group(machine: Path, path: str, **files: object) -> None:
-    """A control group that is told to be of these files; `_` in a name is a point."""
+    """A simulated control group of these files; `_` in a name is a point."""
     (machine / "mount" / path).mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (machine / "mount" / path / name.replace("__", ".")).write_text(f"{text}\n")

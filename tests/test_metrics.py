@@ -1,4 +1,4 @@
-"""The measures: each against its formula written out, against closed forms, and in the direction that it should move."""
+"""The measures: each compared with its formula and with closed forms, and tested for its direction."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_frechet_distance_of_gaussians_has_a_closed_form() -> None:
 
 
 def test_frechet_distance_where_covariances_do_not_commute() -> None:
-    """Against tr sqrt(A B) by the eigenvalues of the product, which is not symmetric."""
+    """Compared with tr sqrt(A B) from the eigenvalues of the product, which is not symmetric."""
     p, q = normal(4, 4, seed=1), normal(4, 4, seed=2)
     A, B = p @ p.T + np.eye(4), q @ q.T + np.eye(4)
     a, b = with_moments(100, np.zeros(4), A), with_moments(100, np.ones(4), B, seed=5)
@@ -136,7 +136,7 @@ def test_frechet_distance_where_covariances_do_not_commute() -> None:
 
 @pytest.mark.parametrize(("n", "m"), [(10, 12), (12, 10), (10, 90)])
 def test_frechet_distance_of_fewer_samples_than_features(n: int, m: int) -> None:
-    """By the smaller matrix; against the larger one, with the square root of a covariance that is not of full rank."""
+    """From the smaller matrix, compared with the larger one and the square root of a covariance without full rank."""
     a, b = normal(n, 40), normal(m, 40, seed=1)
     A, B = np.cov(a.T), np.cov(b.T)
     values, vectors = np.linalg.eigh(A)
@@ -223,7 +223,7 @@ def test_equal_distributions_have_known_density_and_coverage() -> None:
 
 @pytest.mark.slow
 def test_golden_values() -> None:
-    """The mean of three draws, since each precision and density depends on the luck of its draw."""
+    """The mean of three draws, because precision and density vary from draw to draw."""
     draws = [rng(seed).standard_normal((2, 10_000, 1000), np.float32) for seed in range(3)]
     found = np.mean([dataclasses.astuple(prdc(real, generated, HOST)) for real, generated in draws], axis=0)
     assert (abs(found - GOLDEN) < TOLERANCE).all(), found
@@ -351,7 +351,7 @@ def test_a_classifier_that_was_changed_or_is_missing_is_refused(
 def test_the_command_makes_a_classifier(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a tenth of the steps it is nearly as good, and made twice it is the same."""
+    """With a tenth of the steps it is nearly as accurate, and training it twice gives the same bytes."""
     short = dataclasses.replace(features.RECIPES["digits"], steps=200, shift=1)
     monkeypatch.setitem(features.RECIPES, "digits", short)
     files = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
@@ -388,7 +388,7 @@ def test_labels_are_needed_to_learn_them() -> None:
 
 
 def own(kind: str, n: int, *shape: int, seed: int = 0) -> Data:
-    """A person's own data, normal in every column (images: uniform)."""
+    """Own data, normal in every column (images: uniform)."""
     columns = () if kind == "image" else tuple(f"c{i}" for i in range(shape[0]))
     size = math.prod(shape)
     x = rng(seed).random((n, size)) if kind == "image" else 3 + 2 * normal(n, size, seed=seed)

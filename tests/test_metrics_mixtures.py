@@ -1,4 +1,4 @@
-"""Mode coverage: what it counts, and that perfect samples score as they should."""
+"""Mode coverage: its counts, and the values of perfect samples."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_perfect_samples(name: str, kl: float) -> None:
 
 
 def test_by_hand() -> None:
-    """Two of three modes, three samples of high quality in one and one in the other, two samples astray."""
+    """Two of three modes, three samples of high quality in one and one in the other, two outliers."""
     c = np.array([[0.0, 0], [10, 0], [20, 0]])
     x = [[0, 0], [2.9, 0], [0, -3], [10.5, 0], [13.5, 0], [20, 3.1]]
     found = mode_coverage(np.array(x), c, 1.0)

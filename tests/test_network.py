@@ -1,4 +1,4 @@
-"""Networks over one flat vector: gradients, tangents, tapes that do not clobber each other, initialisation."""
+"""Networks over one flat vector: gradients, tangents, independent tapes, initialisation."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_backward_changes_neither_its_upstream_gradient_nor_the_parameters(backe
 
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
 def test_two_tapes_coexist(backend: Ops, hidden: str) -> None:
-    """A second forward pass must not clobber what the backward pass of the first one reads."""
+    """A second forward pass must not overwrite arrays that the backward pass of the first one reads."""
     net = network(backend, hidden)
     x, other, dy = normal(backend, 6, 3, seed=1), normal(backend, 6, 3, seed=5), normal(backend, 6, 2, seed=2)
     alone, first, second = net.tape(6), net.tape(6), net.tape(6)
@@ -128,7 +128,7 @@ def test_nothing_but_the_parameters_is_kept_on_the_network(backend: Ops) -> None
 
 
 def same_memory(a: object, b: object) -> bool:
-    """Whether writing to `a` is seen in `b`."""
+    """Whether writing to `a` changes `b`."""
     a.fill(123)  # type: ignore[attr-defined]
     return bool((b == 123).all())  # type: ignore[attr-defined]
 

@@ -68,7 +68,7 @@ def test_values_do_not_depend_on_what_was_drawn_before() -> None:
 
 
 def test_uniform_leaves_no_half_word_behind() -> None:
-    """An odd number of float32 uniforms uses half a 64-bit word; the other half must not open the next draw."""
+    """An odd number of float32 uniforms uses half a 64-bit word; the other half must not begin the next draw."""
     noise, a, b = Noise(1), np.empty(3, np.float32), np.empty(3, np.float32)
     noise.uniform(a, 1, 0)
     noise.uniform(b, 1, 0)
@@ -164,7 +164,7 @@ def test_streams_are_all_different() -> None:
 
 
 def test_known_values() -> None:
-    """A change of the generator would break every saved run's promise: it must not pass unnoticed."""
+    """A change of the generator would change every resumed run, so it must be detected."""
     assert Noise(0).integers(3, streams.LATENT, 0).tolist() == GOLDEN_INTEGERS
     assert Noise(2**63 - 1).integers(1, streams.ORDER, 12345).tolist() == GOLDEN_LARGE
     u = np.empty(4, np.float32)
@@ -184,7 +184,7 @@ GOLDEN_PERMUTATION = [9, 3, 2, 4, 1, 0, 8, 6, 7, 5]
 @pytest.mark.parametrize("values", [2**64, 7])
 @pytest.mark.parametrize("n", [0, 1, 2, 1000])
 def test_a_permutation_is_the_stable_order_of_words(n: int, values: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where words are equal, so that it does not depend on how a machine sorts."""
+    """Also where words are equal, so that the result does not depend on the sorting algorithm."""
     noise = Noise(4)
     words = noise.integers(n, streams.ORDER, 9) % np.uint64(values - 1)
     monkeypatch.setattr(noise, "integers", lambda *_: words.copy())

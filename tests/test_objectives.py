@@ -105,7 +105,7 @@ def test_the_generators_loss_depends_on_real_logits_only_where_it_says_so(backen
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NAMES)
 def test_finite_and_accurate_for_logits_up_to_ten_thousand(backend: Ops, name: str, dtype: str) -> None:
-    """Relative accuracy in the tails, too: where D is almost sure, the small gradient that is left is right."""
+    """Relative accuracy in the tails too: where D is nearly certain, the small gradient is accurate."""
     magnitudes = [0.0, 1e-3, 0.4, 1.5, 3.0, 15.0, 40.0, 1e3, 1e4]
     values = sorted({sign * m for m in magnitudes for sign in (1, -1)})
     r, f = (np.array(v, dtype)[:, None] for v in zip(*itertools.product(values, values), strict=True))

@@ -60,7 +60,7 @@ def test_late_updates_are_not_corrected_any_more() -> None:
 
 @pytest.mark.parametrize("count", [1, 9, 10, 11, 20, 37])
 def test_blocks_give_the_same_bits_as_one_block(backend: Ops, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """SIMD remainders would show here, too: elementwise operations do not depend on where a block ends."""
+    """Elementwise operations do not depend on where a block ends, also with SIMD remainders."""
 
     def trained(block: int) -> tuple[np.ndarray, ...]:
         monkeypatch.setattr(backend, "block", block)
@@ -93,7 +93,7 @@ def test_a_vector_longer_than_a_real_block_is_updated_to_its_end(backend: Ops) -
 
 
 def test_on_a_gpu_the_whole_vector_is_one_block() -> None:
-    """Blocks serve the CPU's cache; on a GPU each would be kernel launches of its own."""
+    """Blocks are for the CPU's cache; on a GPU each block would need kernel launches of its own."""
     count = 2 * BLOCK + 5
     gpu = CupyOps(np, "NumPy under CuPy's name")
     for whole in (Adam(count, gpu, "float32", 0.5, 0.9), WeightAverage(np.zeros(count, np.float32), 0.5, gpu)):

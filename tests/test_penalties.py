@@ -43,7 +43,7 @@ def squares(g: np.ndarray) -> np.ndarray:
 
 
 def discriminator_loss(gan: GAN, strength: float = 1.0) -> float:
-    """L_D with its penalties, from separate passes and the formulas as the papers have them; fakes held fixed."""
+    """L_D with its penalties, from separate passes and the formulas of the papers, with fixed generated samples."""
     c, d, backend = gan.config, gan.discriminator, gan.ops
     tape = d.tape(c.batch_size)
 
@@ -142,7 +142,7 @@ def test_directions_are_the_values_derivatives(backend: Ops) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_gradient_of_norm_zero_gives_zero_and_no_nan(backend: Ops, dtype: str) -> None:
-    """The square root's derivative at 0 is infinite: the classic NaN of WGAN-GP."""
+    """The derivative of the square root at 0 is infinite, which would cause a NaN in WGAN-GP."""
     g = backend.asarray(np.array([[0, 0], [3, 4], [-0.0, 0]], dtype))
     v, norm = backend.zeros((3, 2), dtype), backend.zeros((3, 1), dtype)
     with np.errstate(all="raise"):

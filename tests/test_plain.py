@@ -1,4 +1,4 @@
-"""The page of formulas: each gradient against differences, and the training step of the package against it."""
+"""The page of formulas: each gradient compared with differences, and the package's training step compared with it."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_penaltys_gradient_is_that_of_its_value(penalty: Any) -> None:
 
 
 def player(gan: GAN, name: str) -> plain.Player:
-    """A host copy of one of the networks and of its Adam, as the page writes them."""
+    """A host copy of one of the networks and of its Adam state, in the form of the page."""
     network, adam = getattr(gan, name), getattr(gan, f"adam_{name[0]}")
     theta, m, v = (
         [np.array(gan.ops.to_host(a)) for pair in network.parameters(flat).layers for a in pair]
@@ -160,7 +160,7 @@ def test_weights_begin_as_the_packages_do(name: str) -> None:
 
 
 def test_the_page_trains_by_itself() -> None:
-    """Samples that begin around 0 go to where the data are; the same seed gives the same run."""
+    """Samples start around 0 and move to the data; the same seed gives the same run."""
 
     def run() -> np.ndarray:
         rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Every picture opens, shows what it was given, is the same twice, and survives odd input (warnings are errors)."""
+"""Every picture opens, shows its input, is reproducible, and is drawn for unusual input (warnings are errors)."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_values_out_of_range_or_not_finite_are_drawn_as_black_or_white(tmp_path:
 
 
 def test_a_mosaic_of_100_images_is_drawn_quickly(tmp_path: Path) -> None:
-    """Not one pair of axes for each: 100 take a little longer than one, however busy the machine."""
+    """All images share one pair of axes, so 100 images take only a little longer than one, also under load."""
     x = np.random.default_rng(0).random((100, 784)).astype(np.float32)
     times: dict[int, list[float]] = {1: [], 100: []}
     for step in range(4):
@@ -227,7 +227,7 @@ def test_shares_count_what_lies_outside_in_the_outermost_bins() -> None:
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that are saved from now on, after their layout."""
+    """The figures that are saved after this call, with their final layout."""
     figures: list[Figure] = []
 
     def keep(figure: Figure, path: Path) -> None:
@@ -245,7 +245,7 @@ STEPS = st.fractions(Fraction(1, 100), 1000, max_denominator=100)
 def test_values_in_equal_steps_have_bins_of_as_many_values_each(
     step: Fraction, offset: int, kinds: int, seed: int
 ) -> None:
-    """No comb, though single precision has no tenths: every bin holds equally many of the values that there could be."""
+    """Although float32 cannot represent tenths exactly, every bin contains the same number of possible values."""
     places = np.append([0, kinds - 1], np.random.default_rng(seed).integers(0, kinds, 3 * kinds))
     values = np.array([float(step * (offset + int(i))) for i in places], np.float32).astype(np.float64)
     edges, found = tables.edges_of(values), tables.step_of(np.unique(values))

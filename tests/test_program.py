@@ -1,4 +1,4 @@
-"""A program computes what the passes that it records compute, on any number of threads, and its threads rest when idle."""
+"""A program computes what the passes that it records compute, on any number of threads, and idle threads sleep."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ PENALTIES: dict[str, dict[str, Any]] = {
 
 
 def trained(kernels: str, threads: int, steps: int = 5, size: int = 6, **settings: Any) -> GAN:
-    """A GAN after some steps, drawing the reference's noise whatever the kernels."""
+    """A GAN after some steps, with the reference's noise for any kernels."""
     given: dict[str, Any] = {
         "batch_size": 36,
         "latent": 4,
@@ -181,7 +181,7 @@ def pieces(code: np.ndarray) -> list[np.ndarray]:
 
 
 def one_after_the_other(code: np.ndarray, order: list[int]) -> None:
-    """Every thread does its share of a piece before the next one begins with it."""
+    """Every thread executes its share of a part before the next thread starts with it."""
     alone = team.Team(np.dtype("float64"), 1)
     control = alone.control
     control[vm.ARRIVED] = 1 << 40  # no thread waits
@@ -198,7 +198,7 @@ def one_after_the_other(code: np.ndarray, order: list[int]) -> None:
 def test_there_is_a_barrier_wherever_a_thread_needs_what_another_did(
     update: str, penalties: str, order: list[int]
 ) -> None:
-    """Between two barriers, the threads may be as far apart as can be."""
+    """Between two barriers the threads may execute their shares in any order."""
     settings: dict[str, Any] = {"update": update, "batch_size": 48, **PENALTIES[penalties]}
     threads = len(order)
     expected, gan = trained("numba", threads, 2, **settings), trained("numba", threads, 1, **settings)
@@ -308,7 +308,7 @@ def test_products_are_numpys(m: int, n: int, k: int, threads: int, dtype: str) -
 @pytest.mark.parametrize("rows", [1, 2, 3, 47, 64])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_sums_over_rows_are_complete_when_they_are_read(threads: int, rows: int) -> None:
-    """Each thread has a part of such a sum: the rest is added before something else reads, or writes, any of it."""
+    """Each thread has a partial sum: the partial sums are added before another instruction reads or writes the sum."""
     rng = np.random.default_rng(3)
     x, y, z = rng.normal(size=(rows, 5)), rng.normal(size=(rows, 20)), rng.normal(size=(rows, 4))
     ops, both, third, copy = get_ops("numpy", "numba"), np.empty(100 + 20), np.empty((5, 4)), np.empty((1, 20))
@@ -427,7 +427,7 @@ def test_idle_threads_sleep_and_wake_again() -> None:
 
 
 def test_no_wake_up_is_lost() -> None:
-    """With three threads, of which one polls for the last time while another one has just been woken."""
+    """With three threads, one of which polls for the last time while another has just been woken."""
     settings: dict[str, Any] = {"batch_size": 96, "r1": 0.5}
     expected = flats(trained("numba", 3, 30, **settings))
     gan, noise = trained("numba", 3, 0, **settings), Noise(3)

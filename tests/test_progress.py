@@ -1,4 +1,4 @@
-"""Progress and reports fit the terminal: a bar that can be seen in any width, and no line beyond 80 columns."""
+"""Progress and reports fit the terminal: a bar that is visible at any width, and no line beyond 80 columns."""
 
 from __future__ import annotations
 

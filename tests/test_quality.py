@@ -1,4 +1,4 @@
-"""The page of results says what the records say, and the runs are those that a person would type."""
+"""The page of results agrees with the records, and the runs use the public commands."""
 
 from __future__ import annotations
 

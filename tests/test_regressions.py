@@ -1,4 +1,4 @@
-"""Files that once broke a loader, and seeds of the fuzzer: each is read or refused in one sentence."""
+"""Files for which a loader failed in the past, and seeds of the fuzzer: each is read, or refused with one sentence."""
 
 from __future__ import annotations
 

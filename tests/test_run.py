@@ -1,4 +1,4 @@
-"""A run directory: numbered, never overwritten, held by one process at a time."""
+"""A run directory: numbered, never overwritten, locked by one process at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m minigan.sample` as a person runs it."""
+"""The command `python -m minigan.sample`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def drawn(*argv: object) -> np.ndarray:
-    """What an .npz that was asked for holds."""
+    """The arrays of an .npz file that the command writes."""
     assert exit_code(sample.main, *argv, "-o", "x.npz") == 0
     with np.load("x.npz", allow_pickle=False) as file:
         assert file.files == ["x"]
@@ -248,7 +248,7 @@ def test_as_a_person_runs_it(runs: Path, tmp_path: Path) -> None:
 
 
 def forged(source: Path, target: str, change: Callable[[dict[str, np.ndarray], dict[str, Any]], None]) -> str:
-    """A copy of a run whose checkpoint was changed and signed again."""
+    """A copy of a run whose checkpoint was changed, with a correct SHA-256."""
     shutil.copytree(source, target)
     path = Path(target, checkpoint.NAME)
     content = path.read_bytes()
@@ -270,7 +270,7 @@ def forged(source: Path, target: str, change: Callable[[dict[str, np.ndarray], d
 def test_samples_that_are_not_finite_are_refused_and_nothing_is_written(
     runs: Path, capsys: pytest.CaptureFixture[str], kind: str, name: str
 ) -> None:
-    """Weights of 3e38 are finite, and so are scales of 1e300; what they make is not."""
+    """Weights of 3e38 and scales of 1e300 are finite; their samples are not."""
 
     def change(tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         huge = 3e38 if tensors[name].dtype == np.float32 else 1e300
@@ -300,7 +300,7 @@ def test_the_name_of_the_data_cannot_control_the_terminal(runs: Path, capsys: py
 
 
 def test_any_number_of_samples_takes_little_memory(runs: Path) -> None:
-    """Many are written as they are made: without this 5 MB of values would be there three times."""
+    """Many samples are written in blocks: otherwise 5 MB of values would be in memory three times."""
     for argv in (["-o", "many.npz"], ["-o", "x.csv"], ["-o", "y.npz", "--interpolate"]):
         n = 20_000 if "many.npz" in argv else 5_000
         tracemalloc.start()
@@ -325,7 +325,7 @@ def test_a_picture_that_does_not_fit_into_memory_is_refused_with_both_numbers(
 
 
 def test_an_interpolation_of_any_length_begins_with_the_same_samples(runs: Path) -> None:
-    """Also beyond the samples that are made at once."""
+    """Also beyond the number of samples in one block."""
     long = drawn(runs / "digits", "-n", 521, "--interpolate")
     assert len(long) == 521
     np.testing.assert_array_equal(drawn(runs / "digits", "-n", 45, "--interpolate"), long[:45])

@@ -1,4 +1,4 @@
-"""The fit finds the costs that made the times, and the page says what was measured."""
+"""The fit recovers the costs of synthetic times, and the page agrees with the measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another kind of data and another measure come with a class or a row of their own, and go through everything."""
+"""Another kind of data, a class with rows in the registries, and another measure, a row, work in all commands."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SIGNALS = plots.Pictures(
 
 @pytest.fixture
 def signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Data:
-    """A kind of data that the package does not know, with its rows in the registries, and data of it called "digits"."""
+    """A kind of data that is not in the package, registered, and data of this kind under the name "digits"."""
     phase = np.random.default_rng(0).uniform(0, 6, (150, 2, 1))
     rows = np.sin(phase + np.arange(8)).reshape(150, 16).astype(np.float32)
     data = Data("digits", Signal((2, 8)), rows[:120], rows[120:], rows[:0], None, 1.0)

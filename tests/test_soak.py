@@ -1,4 +1,4 @@
-"""Half an hour of training holds its memory and its open files (make soak)."""
+"""Half an hour of training increases neither its memory nor its number of open files (make soak)."""
 
 from __future__ import annotations
 

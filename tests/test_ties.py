@@ -1,4 +1,4 @@
-"""Equal distances stay equal: neighbourhoods of tied data, held to exact arithmetic on whole numbers."""
+"""Equal distances stay equal: neighbourhoods of tied data, compared with exact integer arithmetic."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n", [40, 400])
 def test_tied_data_are_measured_as_in_exact_arithmetic_in_any_order(kind: str, n: int) -> None:
-    """Also after what the suite does to them: a mean taken away, a division by a number that is no power of 2."""
+    """Also after the suite's scaling: a subtracted mean, and a division by a number that is not a power of 2."""
     r = np.random.default_rng(n)
     real, generated = KINDS[kind](r, n), KINDS[kind](r, n + 11)
     scale = r.integers(1, 8, real.shape[1]) if real.shape[1] < 5 else np.ones(real.shape[1], int)
@@ -106,7 +106,7 @@ def test_bounds_hold_the_true_distance_between_them(d: int, shift: float) -> Non
 
 
 def test_one_stray_sample_does_not_make_the_others_inexact() -> None:
-    """Far away it would move the mean of the generated rows, and with it their rounding."""
+    """A distant sample would change the mean of the generated rows, and with it their rounding."""
     r = np.random.default_rng(3)
     real, generated = r.integers(0, 6, (2, 300, 3)) - 2.5
     expected = prdc(real, generated, HOST)

@@ -1,4 +1,4 @@
-"""`python -m minigan.train` as a person runs it: what it leaves, how it stops, what it refuses."""
+"""The command `python -m minigan.train`: its files, how it stops, what it refuses."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def seeing(measurement: Measurement) -> Callable[[GAN], None]:
 
 
 def comparable(directory: str) -> dict[str, Any]:
-    """Everything of a run that must not depend on how it came about."""
+    """The files of a run that must not depend on interruptions."""
     files: dict[str, Any] = {**tree(Path(directory))}
     for name in ("curves.png", "checkpoint.previous.safetensors"):  # speeds; when the stop saved
         files.pop(name, None)
@@ -286,7 +286,7 @@ def test_a_run_stopped_half_way_and_resumed_equals_one_that_was_not(
 
 
 def test_a_run_killed_between_checkpoints_and_resumed_equals_one_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was logged and drawn after the last checkpoint is forgotten and made again."""
+    """Log lines and pictures from after the last checkpoint are removed and made again."""
     settings = ["--steps", 10, "--save-every", 4, "--sample-every", 1]
     assert run(*settings, "--out", "whole") == 0
 
@@ -362,7 +362,7 @@ def csv(name: str, rows: np.ndarray, columns: str = "a,b,c") -> None:
 def test_data_that_changed_outside_their_training_values_are_refused(
     change: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By --resume and by evaluate, which compares samples with what was held out."""
+    """By --resume and by evaluate, which compares samples with held-out rows."""
     rng = np.random.default_rng(0)
     rows, images, name = rng.random((100, 3)), rng.random((100, 4, 6)), "x.npy" if change == "shape" else "x.csv"
     np.save(name, images) if change == "shape" else csv(name, rows)
@@ -478,7 +478,7 @@ def test_the_first_signal_requests_a_stop_and_the_second_ends(monkeypatch: pytes
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")
 def test_a_closed_pipe_does_not_stop_training(tmp_path: Path) -> None:
-    """As `python -m minigan.train | head -1`."""
+    """Like `python -m minigan.train | head -1`."""
     quiet = TINY.index("--quiet")
     process = start(
         "minigan.train", *TINY[:quiet], "--steps", 3000, "--sample-every", 10**9, "--out", "a", cwd=tmp_path
@@ -497,7 +497,7 @@ def test_a_closed_pipe_does_not_stop_training(tmp_path: Path) -> None:
 
 
 def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    """An absurd learning rate, in a process of its own: not even NumPy's warnings come through."""
+    """A far too large learning rate, in a separate process: the output has no NumPy warnings either."""
     process = start("minigan.train", *TINY, "--steps", 100, "--lr-discriminator", 1e30, "--out", "a", cwd=tmp_path)
     out, err = process.communicate()
     assert process.returncode == 3
@@ -765,7 +765,7 @@ def test_invalid_environment_variables_are_ignored_or_refused(
 
 
 def test_a_run_with_unusable_weights_ends_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    """A forged checkpoint with weights of 3e38 is resumed: the log says where it diverges, and nothing else is said."""
+    """A forged checkpoint with weights of 3e38 is resumed: the only message names where it diverges."""
     assert run("--steps", 2, "--out", "a") == 0
     path = Path("a", checkpoint.NAME)
     content = path.read_bytes()
@@ -830,7 +830,7 @@ def test_training_raises_no_warnings() -> None:
 
 
 def test_the_speed_is_that_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second a step, by a clock that stands still otherwise; pictures, measures and checkpoints take a minute each."""
+    """A simulated clock: a step takes a second; pictures, measures and checkpoints take a minute each."""
     now = [0.0]
     monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
 
@@ -859,7 +859,7 @@ ODD = ["--backend", "cupy", "--kernels", "cuda", "--log-every", 9, "--sample-eve
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Ops:
-    """Training gets a stand-in for a card."""
+    """Training uses a stand-in for a GPU."""
     card = stand_in()
     monkeypatch.setattr("minigan.runs.parts.get_ops", lambda *_: card)
     return card
@@ -867,7 +867,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Ops:
 
 @on_cpu
 def test_steps_per_launch_change_no_number(card: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Log, pictures, measures and checkpoints fall on their steps, and a run may be resumed with another number of them."""
+    """Log, pictures, measures and checkpoints are at their steps; a run may be resumed with another --steps-per-launch."""
     events: list[tuple[str, int]] = []
     for name in ("save", "measure", "draw_progress"):
         original = getattr(Session, name)

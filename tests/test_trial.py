@@ -1,4 +1,4 @@
-"""What a recording would leave out is refused: by name where NumPy says it, else by comparison with the passes."""
+"""Operations that a recording would omit are refused: by name where NumPy reports them, else by comparison with the passes."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_what_is_not_refused_by_name_is_found_by_comparison(
 @on_cpu
 @pytest.mark.parametrize("fault", HIDDEN)
 def test_a_graph_is_compared_with_its_passes_too(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    """Its first call does the passes, the second one records them: that one is compared."""
+    """The first call executes the passes, the second one records them and is compared."""
     monkeypatch.setitem(OBJECTIVES, "own", own(HIDDEN[fault]()))
     gan, fill = tiny_gan(stand_in(), objective="own")
     gan.train_step(fill)
@@ -225,7 +225,7 @@ def test_a_graph_is_compared_with_its_passes_too(monkeypatch: pytest.MonkeyPatch
 def test_a_number_of_the_first_minibatch_is_found_on_the_second(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kernels: str
 ) -> None:
-    """It is right where it was recorded."""
+    """The recording is correct on the minibatch that it was recorded on."""
     backend = request.getfixturevalue("fast") if kernels == "numba" else stand_in()
     held: list[Any] = []
 
@@ -276,7 +276,7 @@ def test_a_trial_changes_no_bit(
 def test_one_small_difference_is_a_kink_and_two_in_a_row_are_a_fault(
     fast: Ops, monkeypatch: pytest.MonkeyPatch, wrong: tuple[int, ...]
 ) -> None:
-    """A number next to the kink of a ReLU may fall to either side, whoever computes it."""
+    """Rounding may move a number next to the kink of a ReLU to either side."""
     x, steps = fast.zeros((2, 2), np.float64), [0]
 
     def passes() -> None:

@@ -1,4 +1,4 @@
-"""The verdict: each finding has its planted fault, real samples have none, and no advice is given that a run follows."""
+"""The verdict: each finding has a planted fault, real samples have no finding, and no setting that a run has is advised."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_every_finding_is_reached_by_some_fault() -> None:
 
 
 def test_a_run_of_few_steps_is_under_trained() -> None:
-    """The case from the field: three modes, all reached, by samples a little beside them."""
+    """Three modes, all reached, by samples a little beside them."""
     real = {"precision": 0.9883, "recall": 0.9894, "density": 0.9904, "coverage": 0.98, "missing": 0.0, "spread": 1.01}
     made = {"precision": 0.1033, "recall": 1.0, "density": 0.07, "coverage": 0.2554, "missing": 0.0, "spread": 1.02}
     assert verdict(made, real, SHORT) == [
@@ -163,7 +163,7 @@ def own(kind: str, rows: np.ndarray, shape: tuple[int, ...]) -> Data:
 
 
 def draw_points(n: int, seed: int) -> np.ndarray:
-    """Three modes as in the case from the field, but of unequal shares."""
+    """Three modes as above, with unequal shares."""
     r = np.random.default_rng(seed)
     which = r.choice(3, n, p=(0.5, 0.3, 0.2))
     angle = which * 2 * np.pi / 3
@@ -210,7 +210,7 @@ def test_new_real_samples_have_a_clean_verdict(suites: dict[str, Suite], name: s
 
 
 def part(suites: dict[str, Suite], name: str) -> np.ndarray:
-    """Real samples but those of one mode, group, or half of the digits."""
+    """Real samples without those of one mode, one group, or half of the digits."""
     x = fresh(suites, name)
     if name == "digits":
         kept = load_classifier("digits", HOST).features(x)[1] < 5
@@ -238,7 +238,7 @@ def test_one_sample_for_all_is_a_collapse_like_the_data_or_not(suites: dict[str,
 
 @pytest.mark.parametrize("name", ["points", "table", "ring"])
 def test_samples_beside_every_mode_are_no_collapse(suites: dict[str, Suite], name: str) -> None:
-    """All parts are reached, by samples that are displaced by three times what a mode is wide."""
+    """All parts are reached, by samples displaced by three times the width of a mode."""
     x, r = fresh(suites, name), np.random.default_rng(0)
     width = {"points": 0.03, "ring": 0.02, "table": 0.5}[name]
     trained = Trained(SHORT.config, 1000, 10_000)
