@@ -138,7 +138,7 @@ class Worker:
         environment["VECLIB_MAXIMUM_THREADS"] = str(threads)
         environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # starts no processes that keep running
         environment["JAX_PLATFORMS"] = "cpu" if device == "cpu" else "cuda,cpu"
-        environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the card is shared by all workers
+        environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # all workers share the GPU
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
             command or [sys.executable, "-m", "benchmarks.peers", "--worker", name],

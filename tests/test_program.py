@@ -322,7 +322,7 @@ def test_sums_over_rows_are_complete_when_they_are_read(threads: int, rows: int)
         ops.xp.dot(x.T, z, out=third)
         ops.xp.dot(x.T, z, out=third)  # written again before it was settled
         ops.xp.dot(third, third.T[:, :5], out=square)
-        ops.xp.dot(x.T, y, out=last)  # needed by nobody
+        ops.xp.dot(x.T, y, out=last)  # not read by any instruction
 
     square, last = np.empty((5, 5)), np.empty((5, 20))
     program = ops.program(passes)
