@@ -315,14 +315,13 @@ def load(to: Any, source: Any, i: int, rows: int, first: int, n: int) -> None:
 
 
 @compiled
-def elementwise(function: int, a: Any, b: Any, out: Any, x: Any, y: Any) -> None:
-    """out = function(a, b), or function(a): operands `Strided`, out (rows, columns).
+def elementwise(function: int, a: Any, b: Any, out: Any, columns: int, x: Any, y: Any) -> None:
+    """out = function(a, b), or function(a): operands `Strided`; out: its rows of `columns` numbers, one after the other.
 
     Computed block by block in two short buffers, x and y: `out` may be an operand, which keeps a loop over it from being
     vectorised, and every combination of strides would need a loop of its own.
     """
-    rows, columns = out.shape
-    flat = out.ravel()
+    rows = out.size // columns
     several = max(1, x.size // columns)  # rows of a block
     for i in range(0, rows, several):
         some = min(several, rows - i)
@@ -332,7 +331,7 @@ def elementwise(function: int, a: Any, b: Any, out: Any, x: Any, y: Any) -> None
             if function < Function.COPYTO:
                 load(y, b, i, some, first, n)
             apply(function, x, y, some * n)
-            piece = flat[i * columns + first : i * columns + first + some * n]
+            piece = out[i * columns + first : i * columns + first + some * n]
             for j in range(some * n):
                 piece[j] = x[j]
 

@@ -252,8 +252,8 @@ def execute(control: Any, thread: int, threads: int, integer: Any, like: Any) ->
             extent_b = (rows - 1) * b_row + (n - 1) * b_column + 1
             strided_a = Strided(vector(a + skip * a_row, extent_a, like), a_row, a_column)
             strided_b = Strided(vector(b + skip * b_row, extent_b, like), b_row, b_column)
-            result = matrix(c + skip * n, rows, n, like)
-            kernels.elementwise(instruction.function, strided_a, strided_b, result, x, y)
+            result = vector(c + skip * n, rows * n, like)
+            kernels.elementwise(instruction.function, strided_a, strided_b, result, n, x, y)
         elif op == Opcode.ROW_SUMS:
             kernels.row_sums(matrix(a + skip * n, rows, n, like), vector(b + skip, rows, like))
         elif op == Opcode.ADAM:
