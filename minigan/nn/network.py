@@ -71,11 +71,11 @@ class Tape:
 
     def inputs(self) -> list[Array]:
         """The input of each layer: x, Y_1, ..., Y_{L-1}."""
-        return [self.x, *(layer.y for layer in self.layers[:-1])]
+        return [self.x, *[layer.y for layer in self.layers[:-1]]]
 
     def directions(self) -> list[Array]:
         """How the input of each layer moves: v, T_1, ..., T_{L-1}."""
-        return [self.v, *(layer.t for layer in self.layers[:-1])]
+        return [self.v, *[layer.t for layer in self.layers[:-1]]]
 
     def with_output(self, y: Array) -> Tape:
         """The same tape, but that Y_L goes to `y` (B, O)."""
