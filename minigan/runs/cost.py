@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -228,7 +227,7 @@ def seconds(call: Callable[[], None], backend: Ops) -> float:
             call()
         backend.synchronize()
         times.append((time.perf_counter() - start) / calls)
-    return statistics.median(times)
+    return float(np.median(times))
 
 
 def counted(cost: Cost, data: int) -> list[str]:
