@@ -269,6 +269,114 @@ def test_the_generator_moves_with_the_last_minibatch_of_a_step(backend: Ops, mon
     assert [phase.penalise for phase in order] == [True, False] * 3
 
 
+@pytest.mark.parametrize(
+    ("settings", "forward", "gradients"),
+    [
+        ({}, ["G", "DD", "D"], ["D"]),
+        ({"objective": "relativistic"}, ["G", "DD", "DD"], ["D"]),
+        ({"r1": 0.3}, ["G", "DD", "D"], ["D", "D"]),
+        ({"r2": 0.3, "gradient_penalty": 0.5}, ["G", "DDD", "D"], ["DD", "D"]),
+        (PENALISED, ["G", "DDD", "D"], ["DDD", "D"]),
+        ({"update": "simultaneous"}, ["G", "DD"], ["D"]),
+        ({"update": "simultaneous", "r1": 0.3}, ["G", "DD"], ["DD"]),
+        ({"update": "simultaneous", **PENALISED}, ["G", "DDD"], ["DDD"]),
+    ],
+    ids=lambda v: "-".join(map(str, v.values())) if isinstance(v, dict) else None,
+)
+def test_a_step_passes_the_rows_that_it_needs_and_no_more(
+    backend: Ops, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], forward: list[str], gradients: list[str]
+) -> None:
+    """Forward passes, and products that lead to dL/dx: a network's letter for every B rows of a pass."""
+    gan, fill = tiny_gan(backend, **{"objective": "hinge", **settings})
+    seen: dict[str, list[str]] = {"forward": [], "input_gradient": []}
+
+    def watch(name: str) -> None:
+        original = getattr(Network, name)
+
+        def watched(self: Network, *arguments: Any) -> Array:
+            seen[name].append(("G" if self is gan.generator else "D") * (len(arguments[-1]) // gan.config.batch_size))
+            return original(self, *arguments)
+
+        monkeypatch.setattr(Network, name, watched)
+
+    for name in seen:
+        watch(name)
+    gan.train_step(fill)
+    assert seen == {"forward": forward, "input_gradient": gradients}
+
+
+def test_the_backend_draws_all_random_numbers(backend: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[str, int, int]] = []
+
+    def watch(kind: str) -> None:
+        original = getattr(backend, kind)
+
+        def watched(out: Array, noise: Noise, stream: int, step: int) -> None:
+            drawn.append((kind, stream, step))
+            original(out, noise, stream, step)
+
+        monkeypatch.setattr(backend, kind, watched)
+
+    watch("normal")
+    watch("uniform")
+    gan, fill = tiny_gan(backend, hidden=(5,), gradient_penalty=1.0)
+    assert drawn == [("normal", s, k) for s in (streams.INIT_GENERATOR, streams.INIT_DISCRIMINATOR) for k in (0, 1)]
+    drawn.clear()
+    gan.train_step(fill)
+    assert drawn == [("normal", streams.LATENT, 0), ("uniform", streams.INTERPOLATION, 0)]
+    drawn.clear()
+    gan.sample(CHUNK + 1)
+    assert drawn == [("normal", streams.SAMPLE, 0), ("normal", streams.SAMPLE, 1)]
+
+
+def test_optimisers_that_are_prepared_alone_have_the_settings_of_the_run(backend: Ops) -> None:
+    gan, _ = tiny_gan(backend, beta1=0.3, beta2=0.7, ema=0.2, lr_generator=0.01, lr_discriminator=0.02)
+    gan.coefficients.write(4)
+    written = backend.to_host(gan.coefficients.array).copy()
+    gan.coefficients.array.fill(0)
+    gan.adam_d.prepare(5, 0.02)
+    gan.adam_g.prepare(5, 0.01)
+    gan.average.prepare(5)
+    np.testing.assert_array_equal(backend.to_host(gan.coefficients.array), written)
+
+
+def test_each_phase_has_one_program_that_is_told_what_it_leaves(backend: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[list[str], str]] = []
+
+    def program(passes: Any, outcome: Any, what: str) -> Any:
+        made.append(([o.name for o in outcome], what))
+        return passes
+
+    monkeypatch.setattr(backend, "program", program)
+    gan, fill = tiny_gan(backend, objective="hinge", r1=1.0, penalty_every=2)
+    for _ in range(4):
+        gan.train_step(fill)
+    assert made == [([o.name for o in gan.outcome()], "a step with --objective hinge")] * 2
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_the_outcome_is_all_that_a_step_leaves(backend: Ops, update: str) -> None:
+    gan, _ = tiny_gan(backend, update=update)
+    of_d, of_g, state = "gradient of the discriminator", "gradient of the generator", gan.state()
+    expected = [
+        ("generated samples", gan.batch.fake.x, None, True),
+        ("logits of the discriminator", gan.batch.all.s, None, True),
+        (of_d, gan.grad_d.flat, None, True),
+        ("logits that the generator saw", gan.batch.fresh.s, None, False),
+        (of_g, gan.grad_g.flat, None, True),
+        *((name, array, of_g if name.startswith("generator") else of_d, True) for name, array in state.items()),
+    ]
+    for got, (name, array, gradient, compared) in zip(gan.outcome(), expected, strict=True):
+        assert (got.name, got.gradient, got.compared) == (name, gradient, compared)
+        assert got.array is array
+
+
+def test_a_gan_is_printed_with_its_networks_and_its_step(backend: Ops) -> None:
+    gan, fill = tiny_gan(backend, objective="hinge")
+    gan.train_step(fill)
+    assert repr(gan) == "GAN(hinge, generator 3-5-6-4, discriminator 4-5-6-1, batch 4, float64, step 1)"
+
+
 # ------------------------------------------------------------------------------------------------- what a step reports
 
 
@@ -418,6 +526,7 @@ def test_the_first_samples_do_not_depend_on_how_many_are_asked_for(backend: Ops)
     gan.train_step(fill)
     few, some = gan.sample(16), gan.sample(64)
     assert few.shape == (16, 4) and some.shape == (64, 4)
+    assert few.dtype == "float32"
     np.testing.assert_array_equal(few, some[:16])
     many = gan.sample(2 * CHUNK + 3)
     assert many.shape == (2 * CHUNK + 3, 4)

@@ -14,6 +14,7 @@ from minigan.backends.activations import ACTIVATIONS
 from minigan.backends.noise import Noise
 from minigan.nn.gradcheck import relative_error
 from minigan.nn.network import Network, Tape, parameter_count
+from minigan.nn.penalties import penalised_gradient
 
 HIDDEN_AND_OUTPUT = [
     *itertools.product(ACTIVATIONS, ["identity"]),
@@ -188,6 +189,32 @@ def test_a_tape_of_a_deeper_network_is_refused(backend: Ops) -> None:
     net, deeper = network(backend), network(backend, sizes=(3, 5, 4, 2, 2))
     with pytest.raises(ValueError, match="longer"):
         net.forward(normal(backend, 6, 3), deeper.tape(6))
+    with pytest.raises(ValueError, match="longer"):
+        net.tangent(normal(backend, 6, 3), deeper.tape(6, tangents=True))
+
+
+@pytest.mark.parametrize("hidden", ["leaky-relu", "tanh"])
+def test_a_gradient_of_a_deeper_network_is_refused(backend: Ops, hidden: str) -> None:
+    net = network(backend, hidden, sizes=(3, 5, 1))
+    deeper, ds = network(backend, hidden, sizes=(3, 5, 1, 1)).parameters(), normal(backend, 6, 1)
+    tape = net.tape(6, tangents=True)
+    net.forward(normal(backend, 6, 3), tape)
+    net.backward(tape.ones, tape)
+    with pytest.raises(ValueError, match="longer"):
+        net.weighted_gradient(tape, ds, deeper)
+    if not net.curved:
+        with pytest.raises(ValueError, match="longer"):
+            penalised_gradient(net, tape, tape, ds, deeper, deeper)
+
+
+def test_a_network_of_one_width_is_refused(backend: Ops) -> None:
+    with pytest.raises(ValueError, match="longer"):
+        Network((3,), "tanh", "identity", backend)
+
+
+def test_a_network_is_printed_with_its_widths_and_activations(backend: Ops) -> None:
+    net = Network((100, 30, 2), "tanh", "sigmoid", backend)
+    assert repr(net) == "Network(100-30-2, tanh sigmoid, 3,092 parameters, float32)"
 
 
 def test_a_pass_over_some_rows_equals_those_rows_of_the_whole_pass(backend: Ops) -> None:

@@ -137,10 +137,10 @@ class Network:
     def tape(self, batch: int, *, tangents: bool = False, output: Array | None = None) -> Tape:
         """A tape for `batch` rows; `tangents` adds what gradient penalties need. output: where Y_L goes, if not to an
         array of the tape's own."""
-        ys = [None] * (len(self.layers) - 1) + [output]
+        last = self.layers[-1]
         layers = [
-            layer.tape(batch, self.dtype, tangents=tangents, bends=self.curved, y=y)
-            for layer, y in zip(self.layers, ys, strict=True)
+            layer.tape(batch, self.dtype, tangents=tangents, bends=self.curved, y=output if layer is last else None)
+            for layer in self.layers
         ]
         dx = self.ops.zeros((batch, self.sizes[0]), self.dtype)
         ones = self.ops.zeros((batch, self.sizes[-1]), self.dtype)
