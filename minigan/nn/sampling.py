@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -17,11 +17,16 @@ CHUNK = 256
 
 def sample(generator: Network, n: int, seed: int, stream: int = streams.SAMPLE) -> Array:
     """n samples (n, size) of `generator`, z ~ N(0, I) a function of (seed, stream) alone; a host array."""
-    x, at = np.empty((n, generator.sizes[-1]), generator.dtype), 0
-    for part in samples(generator, n, seed, stream):
-        x[at : at + len(part)] = part
+    return collected(samples(generator, n, seed, stream), np.empty((n, generator.sizes[-1]), generator.dtype))
+
+
+def collected(parts: Iterable[Array], out: Array) -> Array:
+    """out, filled with the rows of `parts` one after the other."""
+    at = 0
+    for part in parts:
+        out[at : at + len(part)] = part
         at += len(part)
-    return x
+    return out
 
 
 def samples(generator: Network, n: int, seed: int, stream: int = streams.SAMPLE) -> Iterator[Array]:

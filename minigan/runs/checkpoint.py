@@ -28,7 +28,7 @@ from minigan.errors import DivergenceError, InputError, require_whole, short
 from minigan.files import ours, replacing
 from minigan.nn.gan import GAN
 from minigan.nn.network import Network, parameter_count
-from minigan.nn.sampling import samples
+from minigan.nn.sampling import collected, samples
 from minigan.runs.tensors import Shapes, opened, serialised
 
 FORMAT = 1
@@ -80,11 +80,8 @@ class Checkpoint:
     def sample(self, n: int, backend: Ops, *, seed: int, raw: bool = False) -> np.ndarray:
         """n generated samples (n, size) in data units. Raises: InputError where one is not finite."""
         require_samples(n, seed)
-        x, at = np.empty((n, self.space.size), self.scaler.data_type(self.space)), 0
-        for part in self.samples(n, backend, seed=seed, raw=raw):
-            x[at : at + len(part)] = part
-            at += len(part)
-        return x
+        out = np.empty((n, self.space.size), self.scaler.data_type(self.space))
+        return collected(self.samples(n, backend, seed=seed, raw=raw), out)
 
     def samples(self, n: int, backend: Ops, *, seed: int, raw: bool = False) -> Iterator[np.ndarray]:
         """The same, a chunk at a time: memory does not grow with n. Raises: InputError."""

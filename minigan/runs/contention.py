@@ -23,6 +23,9 @@ WAITING = 0.20
 INTERVAL = 2.0
 """Least seconds between two readings of a training run; the system counts processor time in hundredths of a second."""
 
+SHORTEST = 0.1
+"""Seconds that a reading needs: the system counts busy processors in steps of 10 ms."""
+
 PROC = Path("/proc")
 
 
@@ -65,15 +68,10 @@ def waits() -> dict[str, float]:
     """Seconds that each thread of this process, by its number, was ready to run and had no processor; empty if unknown."""
     found = {}
     for path in (PROC / "self" / "task").glob("*/schedstat"):
-        with suppress(
-            OSError, ValueError, IndexError
-        ):  # a thread that has ended meanwhile, or a kernel that does not count
+        # a thread may have ended meanwhile, and a kernel may not count
+        with suppress(OSError, ValueError, IndexError):
             found[path.parent.name] = int(path.read_text(encoding="ascii").split()[1]) / 1e9
     return found
-
-
-SHORTEST = 0.1
-"""Seconds that a reading needs: the system counts busy processors in steps of 10 ms."""
 
 
 @dataclass(frozen=True)
