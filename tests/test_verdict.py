@@ -116,6 +116,16 @@ def test_advice_that_the_run_follows_is_not_given(
     assert not [word for word in followed if word in said] and all(word in said for word in kept), said
 
 
+@pytest.mark.parametrize("undefined", ["coverage", "recall"])
+def test_a_value_that_is_undefined_is_one_that_was_not_measured(undefined: str) -> None:
+    uneven = {"coverage": 0.9, "recall": 0.8, "digit_kl": 0.5}
+    real = {"coverage": 1.0, "recall": 1.0, "digit_kl": 0.0}
+    (said,) = verdict({**uneven, undefined: math.nan}, real)
+    assert said == verdict({name: value for name, value in uneven.items() if name != undefined}, real)[0]
+    assert said.startswith("Uneven") and "nan" not in said and undefined not in said
+    assert {"coverage": "recall 80% of real", "recall": "coverage 90% of real"}[undefined] in said
+
+
 RUNS = st.builds(
     Trained,
     st.builds(

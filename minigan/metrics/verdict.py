@@ -98,7 +98,10 @@ class Evidence:
 
     @property
     def variety(self) -> str:
-        return f"coverage {self.share('coverage'):.0%} and recall {self.share('recall'):.0%} of real"
+        """How many of the real samples have generated ones near, by the measures that are known."""
+        known = [name for name in ("coverage", "recall") if name in self.made and name in self.real]
+        shares = " and ".join(f"{name} {self.share(name):.0%}" for name in known)
+        return f"{shares} of real" if known else "coverage and recall unknown"
 
 
 # ----------------------------------------------------------------------------------------------------------- the advice
@@ -277,8 +280,13 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
 CLEAN = "No sign of mode collapse, memorisation or blur."
 
 
+def defined(values: Values) -> Values:
+    """Without what is nan: an undefined value says as much as one that was not measured."""
+    return {name: value for name, value in values.items() if not math.isnan(value)}
+
+
 def verdict(made: Values, real: Values, trained: Trained | None = None) -> list[str]:
     """A sentence for each finding about generated samples, with advice that fits how they were trained."""
-    evidence = Evidence(made, real, trained or Trained())
+    evidence = Evidence(defined(made), defined(real), trained or Trained())
     first = (next((f for f in group if f.holds(evidence)), None) for group in FINDINGS)
     return [finding.sentence(evidence) for finding in first if finding is not None] or [CLEAN]
