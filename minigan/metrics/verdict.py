@@ -64,7 +64,7 @@ class Evidence:
         but once in hundreds of times.
         """
         modes, digits = -self.excess("modes"), -self.excess("kinds")
-        if modes >= 0.5 and self.made.get("high_quality", 1.0) * PROTOCOL / self.real["modes"] > 9:
+        if modes >= 0.5 and self.made.get("high_quality", 1.0) * PROTOCOL > 9 * self.real["modes"]:
             return f"{modes:.0f} of {self.real['modes']:.0f} modes have no samples"
         if digits >= 0.5:
             return f"{digits:.0f} of {self.real['kinds']:.0f} digits are missing"
