@@ -139,7 +139,7 @@ def evaluate(run: Run, saved: Checkpoint, data: Data, n: int, backend: Ops) -> t
     suite = Suite(data, backend, n, all_data=saved.config.all_data)
     x = saved.sample(max(n, suite.m), backend, seed=saved.config.seed)
     made = suite.measure(x)
-    findings = verdict(made, suite.real, trained(run.read_config(), saved))
+    findings = verdict(made, suite.real, trained(run.read_config(), saved), suite.m)
     return Report(run, saved, suite, suite.groups(x), made, suite.real, findings), x
 
 

@@ -31,6 +31,8 @@ SAMPLE = 8
 SPLIT = 9
 CLASSIFIER = 11
 METRIC = 12
+EYE = 13
+SPOIL = 14
 
 
 class Noise:

@@ -6,6 +6,7 @@ report, the curves, the documents' table and the tests read this table.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,13 +15,13 @@ import numpy as np
 
 from minigan.data import Data
 from minigan.data.mixtures import SIGMA
-from minigan.data.spaces import Image
-from minigan.metrics import bins, prdc
+from minigan.data.spaces import Image, Table
+from minigan.metrics import bins, columns, local, prdc
 from minigan.metrics.features import digit_kl, digits_met
 from minigan.metrics.frechet import frechet_distance, kernel_distance
-from minigan.metrics.neighbours import memorisation
+from minigan.metrics.neighbours import memorisation, squared_radii
 from minigan.metrics.parzen import parzen
-from minigan.metrics.variation import contrast, mean_distance
+from minigan.metrics.variation import deviation, mean_distance, roughness
 
 if TYPE_CHECKING:
     from minigan.metrics.suite import Group
@@ -59,6 +60,7 @@ IMAGES = Where("images", lambda data: isinstance(data.space, Image))
 TESTED = Where("images with a test part", lambda data: isinstance(data.space, Image) and len(data.test) > 0)
 LABELLED = Where("digits and MNIST", lambda data: data.labels is not None)
 MIXTURES = Where("ring and grid", is_mixture)
+TABLES = Where("tables", lambda data: isinstance(data.space, Table))
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,21 @@ def _mode_width(g: Group) -> float:
 
 
 def _sharpness(g: Group) -> float:
-    return contrast(g.suite.shaped(g.x)) / contrast(g.suite.shaped(g.suite.reference))
+    return roughness(g.images) / roughness(g.real_images)
+
+
+def _contrast(g: Group) -> float:
+    return deviation(g.images) / deviation(g.real_images)
+
+
+def _place(g: Group) -> float:
+    """In pixels: the square root of the Frechet distance between the centres of brightness."""
+    made, real = (g.ops.asarray(local.centres(images)) for images in (g.images, g.real_images))
+    return math.sqrt(max(frechet_distance(real, made, g.ops), 0.0))
+
+
+def _texture(g: Group) -> float:
+    return frechet_distance(g.suite.real_texture, local.texture(g.images, g.ops), g.ops)
 
 
 def _spread(g: Group) -> float:
@@ -120,9 +136,29 @@ def _parzen(g: Group) -> float:
     return parzen(s.plain(g.x), s.plain(tuning), s.plain(s.reference), s.ops).nats
 
 
-def _memorisation(g: Group) -> float:
+def _shapes(g: Group) -> float:
+    return float(columns.shapes(g.real_rows, g.x).max())
+
+
+def _correlations(g: Group) -> float:
+    plain = g.suite.compared.rows
+    return columns.correlations(plain(g.real_rows), plain(g.x))
+
+
+def _familiar(g: Group) -> float:
     s = g.suite
-    return memorisation(s.plain(g.x), s.plain(s.training), s.plain(s.reference), s.ops)
+    return columns.familiar(s.data.values(s.data.train), g.real_rows, g.x)
+
+
+def _repeated(g: Group) -> float:
+    """Of every hundred real rows one is as near to another as that."""
+    return float((squared_radii(g.features, 1, g.ops, grain=g.suite.grain) <= g.suite.near).mean())
+
+
+def _copies(g: Group) -> float:
+    """Of every hundred held-out rows one is as near to a training row as that."""
+    s = g.suite
+    return float((s.to_training(g.x) <= s.near_training).mean())
 
 
 TABLE = (
@@ -140,14 +176,33 @@ TABLE = (
     Measure("mode_width", ONE, "width of modes over the true one", _mode_width, MIXTURES),
     Measure("narrowest", ONE, "narrowest axis over the true one", lambda g: float(g.widths.min()), MIXTURES),
     Measure("widest", ONE, "widest axis over the true one", lambda g: float(g.widths.max()), MIXTURES),
-    Measure("sharpness", ONE, "pixel contrast over that of real", _sharpness, IMAGES),
+    Measure("sharpness", ONE, "steps between pixels over real ones", _sharpness, IMAGES),
+    Measure("contrast", ONE, "spread of pixels over that of real", _contrast, IMAGES),
+    Measure("specks", LOW, "lone bright pixels an image", lambda g: local.specks(g.images), IMAGES),
+    Measure("faint", LOW, "faint pixels far from bright ones", lambda g: local.faint(g.images), IMAGES),
+    Measure("place", LOW, "pixels between centres", _place, IMAGES),
+    Measure("texture", LOW, "distance of random filters' answers", _texture, IMAGES, quick=False),
+    Measure("shapes", LOW, "KS distance of the worst column", _shapes, TABLES),
+    Measure("correlations", LOW, "difference of the worst pair", _correlations, TABLES),
+    Measure("tails", ONE, "values in the columns' tails", lambda g: columns.tails(g.real_rows, g.x), TABLES),
+    Measure("lost", LOW, "rows whose category is not met", lambda g: columns.lost(g.real_rows, g.x), TABLES),
+    Measure("familiar", HIGH, "repeated values that exist", _familiar, TABLES),
     Measure("spread", ONE, "spread over that of real ones", _spread, quick=False),
     Measure("missing", LOW, "real ones where no samples are", _missing, quick=False),
     # compared with training rows, so by further ones: MNIST's validation part is by other writers
     Measure("different_bins", LOW, "bins filled unlike training data", _different_bins, quick=False, real="unused"),
     # the others tune its width
     Measure("parzen", REAL, "nats; more than real means blur", _parzen, TESTED, quick=False, real="training"),
-    Measure("memorisation", ONE, "training over held-out distance", _memorisation, quick=False, held_out=True),
+    Measure("repeated", LOW, "samples nearly like another one", _repeated, quick=False),
+    Measure(
+        "memorisation",
+        ONE,
+        "training over held-out distance",
+        lambda g: memorisation(*g.nearest),
+        quick=False,
+        held_out=True,
+    ),
+    Measure("copies", LOW, "samples nearly like a training row", _copies, quick=False, held_out=True),
 )
 MEASURES = {measure.name: measure for measure in TABLE}
 

@@ -91,8 +91,8 @@ def nearest_few(a: Array, b: Array, k: int, backend: Ops) -> np.ndarray:
     return np.concatenate(orders) if orders else np.empty((0, min(k, len(b))), np.int64)
 
 
-def memorisation(x: Array, training: Array, held_out: Array, backend: Ops) -> float:
-    """Mean distance to the nearest of N training rows over that to the nearest of N held-out rows, for samples x (n, d).
+def memorisation(near: np.ndarray, far: np.ndarray) -> float:
+    """Mean distance of samples to the nearest of N training rows, near (n,), over that to the nearest of N held-out rows, far (n,).
 
         r = mean_i min_j |x_i - t_j| / mean_i min_j |x_i - h_j|
 
@@ -100,7 +100,4 @@ def memorisation(x: Array, training: Array, held_out: Array, backend: Ops) -> fl
     give 0. nan where every sample is a copy of a held-out row. Both sets must have the same size, because the nearest
     of more rows is nearer (compare the "data-copying" test of Meehan et al. 2020).
     """
-    if len(training) != len(held_out):
-        raise ValueError(f"{len(training)} training rows against {len(held_out)} held out: they must be as many")
-    near, far = (float(nearest(x, rows, backend)[1].mean()) for rows in (training, held_out))
-    return near / far if far > 0 else float("nan")
+    return float(near.mean() / far.mean()) if far.any() else float("nan")

@@ -30,11 +30,18 @@ from minigan.metrics import bins, mixtures, prdc
 from minigan.metrics.compared import Columns, Compared, Pixels, folded
 from minigan.metrics.features import load_classifier
 from minigan.metrics.frechet import within
+from minigan.metrics.local import texture
 from minigan.metrics.measures import Measure, fitting
-from minigan.metrics.neighbours import squared_radii
+from minigan.metrics.neighbours import nearest, squared_radii
 
 GROUPS = 10
 """Groups of samples measured at most, where the real ones are few."""
+
+NEAR = 0.01
+"""The share of real rows that count as nearly like another one."""
+
+COPIES, CHUNK = 1000, 8192
+"""Samples that are compared with all training rows; training rows at a time."""
 
 LEAST = 10
 """Held-out rows below which nothing is measured."""
@@ -134,6 +141,26 @@ class Suite:
         return self.compared.grain(self.real_features, self.ops)
 
     @cached_property
+    def near(self) -> float:
+        """The squared distance to the nearest other row within which one reference row in a hundred has one."""
+        return float(self.ops.xp.quantile(squared_radii(self.real_features, 1, self.ops, grain=self.grain), NEAR))
+
+    def to_training(self, x: np.ndarray) -> np.ndarray:
+        """The distance of the first samples of x, at most `COPIES`, to the nearest of all training rows, on the host."""
+        rows, train = self.plain(x[:COPIES]), self.data.train
+        chunks = (self.plain(self.data.values(train[lo : lo + CHUNK])) for lo in range(0, len(train), CHUNK))
+        return np.min([self.ops.to_host(nearest(rows, chunk, self.ops)[1]) for chunk in chunks], axis=0)
+
+    @cached_property
+    def near_training(self) -> float:
+        """The distance to the nearest training row within which one reference row in a hundred has one."""
+        return float(np.quantile(self.to_training(self.reference), NEAR))
+
+    @cached_property
+    def real_texture(self) -> Array:
+        return texture(self.shaped(self.reference), self.ops)
+
+    @cached_property
     def within(self) -> float:
         return within(self.real_features, self.ops)
 
@@ -216,8 +243,30 @@ class Group:
         return self.suite.real_features
 
     @property
+    def real_rows(self) -> np.ndarray:
+        """The reference rows (m, size) in data units."""
+        return self.suite.reference
+
+    @property
+    def images(self) -> np.ndarray:
+        """The samples (m, h, w)."""
+        return self.suite.shaped(self.x)
+
+    @property
+    def real_images(self) -> np.ndarray:
+        return self.suite.shaped(self.suite.reference)
+
+    @property
     def ops(self) -> Ops:
         return self.suite.ops
+
+    @cached_property
+    def nearest(self) -> tuple[np.ndarray, np.ndarray]:
+        """The distance from each sample to the nearest of m training rows and of m held-out ones (m,), on the host."""
+        s = self.suite
+        x = s.plain(self.x)
+        near, far = (s.ops.to_host(nearest(x, s.plain(rows), s.ops)[1]) for rows in (s.training, s.reference))
+        return near, far
 
     @cached_property
     def prdc(self) -> prdc.PRDC:

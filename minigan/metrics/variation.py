@@ -7,13 +7,19 @@ import numpy as np
 from minigan.backends import Array, Ops
 
 LEAST = 1e-30
-"""Both are at least this, so that they can be divided by."""
+"""All are at least this, so that they can be divided by."""
 
 
-def contrast(images: np.ndarray) -> float:
-    """Mean squared difference of pixels that are neighbours in a row or a column, of images (n, h, w)."""
+def roughness(images: np.ndarray) -> float:
+    """Mean squared difference of pixels that are neighbours in a row or a column, of images (n, h, w), over the variance of all
+    pixels: the same for brighter or fainter images."""
     squares = [float(np.square(np.diff(images, axis=a)).mean()) for a in (1, 2) if images.shape[a] > 1]
-    return max(sum(squares), LEAST)
+    return max(sum(squares), LEAST) / deviation(images) ** 2
+
+
+def deviation(images: np.ndarray) -> float:
+    """Standard deviation of all pixels of all images."""
+    return max(float(images.std(dtype=np.float64)), LEAST)
 
 
 def mean_distance(features: Array, ops: Ops) -> float:

@@ -18,6 +18,15 @@ Values = dict[str, float]
 MOST = 3
 """Pieces of advice with a finding."""
 
+UNEVEN = 0.02
+"""Nats of unevenness that are left unsaid; shares wrong by a third, up or down, are .056."""
+
+SPECKS = 0.05
+"""Lone bright pixels an image that are left unsaid: one image in twenty has one."""
+
+GHOSTS = 0.003
+"""Share of pixels that may be faint and far from bright ones: two of an image of 28 x 28."""
+
 MISSING = 0.03
 """Share of real samples that must lie where no samples are, for a collapse; one mode of 25 is .04."""
 
@@ -39,13 +48,18 @@ class Trained:
         return self.step is not None and self.step < self.usual
 
 
+SURE = 4.0
+"""Standard errors by which a share must exceed its real value, beside what is small enough to leave unsaid."""
+
+
 @dataclass(frozen=True)
 class Evidence:
-    """Measures by name, of generated and of real samples, and how the model was trained."""
+    """Measures by name, of generated and of real samples, how the model was trained, and how many samples were compared."""
 
     made: Values
     real: Values
     trained: Trained
+    m: float = math.inf
 
     def share(self, name: str) -> float:
         """The measure as a share of its real value; 1 where it was not measured, so that nothing is found."""
@@ -55,6 +69,20 @@ class Evidence:
     def excess(self, name: str) -> float:
         """By how much the measure exceeds its real value; nan where it was not measured."""
         return self.made.get(name, math.nan) - self.real.get(name, math.nan)
+
+    def more(self, name: str, least: float) -> bool:
+        """Whether the measure, a share of m samples, exceeds its real value by more than `least` and what chance may add."""
+        p = min(max(self.real.get(name, 0.0), 1 / self.m), 0.5)
+        return self.excess(name) > least + SURE * math.sqrt(2 * p * (1 - p) / self.m)
+
+    def beyond(self, name: str, least: float) -> bool:
+        """Whether a largest difference, of columns or of pairs, exceeds half as much again as that of real rows."""
+        return self.excess(name) > least + 0.5 * self.real.get(name, math.inf)
+
+    def uneven(self, name: str, kinds: int) -> bool:
+        """Whether a divergence (nats) of the shares of so many kinds exceeds its real value by more than chance makes it: of two
+        sets of m samples it is chi-square with kinds - 1 degrees of freedom, over m."""
+        return self.excess(name) > UNEVEN + SURE * math.sqrt(2 * (kinds - 1)) / self.m
 
     @property
     def missing(self) -> str:
@@ -90,6 +118,11 @@ class Evidence:
     def brighter(self) -> float:
         """Parzen's log-likelihood above that of real images, in nats."""
         return self.excess("parzen")
+
+    @property
+    def flat(self) -> bool:
+        """Whether grey values are spread otherwise than real ones."""
+        return not 0.9 <= self.share("contrast") <= 1.1
 
     @property
     def fidelity(self) -> str:
@@ -144,8 +177,11 @@ COSINE = unless(lambda c: c.lr_schedule in FALLING, "--lr-schedule cosine")
 SETTLING = unless(
     lambda c: c.lr_schedule == "exponential" and c.lr_end <= 0.003, "--lr-schedule exponential with --lr-end 0.003"
 )
+ALTERNATING = unless(lambda c: c.update == "alternating", "--update alternating")
+SIGMOID = unless(lambda c: c.output == "sigmoid", "--output sigmoid")
 AVERAGE = unless(lambda c: c.ema >= 0.999, "--ema 0.999")
 RATES = always("smaller --lr-generator and --lr-discriminator")
+ROUND = always("rounding these columns after sampling")
 FEWER_STEPS, NARROWER, DATA = always("fewer --steps"), always("smaller --hidden"), always("more data")
 
 
@@ -166,6 +202,18 @@ class Finding:
         given = [words for advice in self.advice if (words := advice(evidence.trained))][:MOST]
         listed = " or ".join(filter(None, (", ".join(given[:-1]), given[-1])))
         return f"{self.name}: {self.words(evidence)}. Try {listed}{self.note}."
+
+
+def _copied(e: Evidence) -> str:
+    ratio = f"ratio {e.made['memorisation']:.2f}, real {e.real['memorisation']:.2f}"
+    some = f"; {e.made['copies']:.1%} are nearly copies" if e.more("copies", 0.02) else ""
+    return f"samples are nearer to training than to held-out data ({ratio}){some}"
+
+
+def _speckle(e: Evidence) -> str:
+    if e.excess("specks") > SPECKS:
+        return f"{e.made['specks']:.2f} lone bright pixels an image (real {e.real['specks']:.3f})"
+    return f"contrast of neighbouring pixels is {e.share('sharpness'):.0%} of real"
 
 
 def _blur(e: Evidence) -> str:
@@ -191,7 +239,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
         ),
         Finding(
             "Uneven",
-            lambda e: not e.unlike and (e.excess("digit_kl") > 0.1 or e.excess("reverse_kl") > 0.1),
+            lambda e: not e.unlike and (e.uneven("digit_kl", 10) or e.uneven("reverse_kl", 25)),
             lambda e: f"parts of the data are met too often and others too seldom ({e.variety})",
             (RELATIVISTIC, PENALTIES, more_steps, best, LARGER),
         ),
@@ -210,13 +258,20 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
     ),
     (
         Finding(
+            "Repetition",
+            lambda e: not e.collapsed and e.more("repeated", 0.05),
+            lambda e: (
+                f"{e.made['repeated']:.1%} of the samples are nearly like another one (of real ones {e.real['repeated']:.1%})"
+            ),
+            (PENALTIES, more_steps, AVERAGE, wider),
+        ),
+    ),
+    (
+        Finding(
             "Memorisation",
             # samples in few places are near to something by chance
-            lambda e: e.share("memorisation") < (0.5 if e.missing else 0.9),
-            lambda e: (
-                f"samples are nearer to training than to held-out data (ratio {e.made['memorisation']:.2f}, "
-                f"real {e.real['memorisation']:.2f})"
-            ),
+            lambda e: e.share("memorisation") < (0.5 if e.missing else 0.9) or e.more("copies", 0.02),
+            _copied,
             (FEWER_STEPS, NARROWER, DATA),
             note="; look at neighbours.png before you pass samples on",
         ),
@@ -224,15 +279,90 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
     (
         Finding(
             "Blur",
-            lambda e: e.share("sharpness") < 0.85 or e.brighter > 3,
+            lambda e: e.share("sharpness") < 0.85 or (e.brighter > 3 and not e.flat),
             _blur,
             (more_steps, FADING, SMALLER, wider),
         ),
         Finding(
-            "Noise",
-            lambda e: e.share("sharpness") > 1.15,
-            lambda e: f"contrast of neighbouring pixels is {e.share('sharpness'):.0%} of real, as speckle makes it",
-            (more_steps, COSINE, AVERAGE, wider),
+            "Ghosts",
+            lambda e: e.excess("faint") > GHOSTS,
+            lambda e: (
+                f"{e.made['faint']:.2%} of the pixels are faint and far from bright ones (of real ones {e.real['faint']:.2%}), as "
+                "of half a second image"
+            ),
+            (ALTERNATING, more_steps, COSINE, wider),
+        ),
+        Finding(
+            "Wrong contrast",
+            lambda e: e.flat,
+            lambda e: f"grey values are spread {e.share('contrast'):.0%} as widely as real ones",
+            (more_steps, AVERAGE, wider),
+        ),
+    ),
+    (
+        Finding(
+            "Speckle",
+            lambda e: e.share("sharpness") > 1.15 or e.excess("specks") > SPECKS,
+            _speckle,
+            (SIGMOID, ALTERNATING, more_steps, COSINE, AVERAGE),
+        ),
+    ),
+    (
+        Finding(
+            "Out of place",
+            lambda e: e.excess("place") > 0.3,
+            lambda e: f"samples lie {e.made['place']:.1f} pixels from where real ones do",
+            (more_steps, AVERAGE, wider),
+        ),
+    ),
+    (
+        Finding(
+            "Rounding lost",
+            lambda e: e.real.get("familiar", 0.0) - e.made.get("familiar", math.inf) > 0.1,
+            lambda e: (
+                f"of the columns with repeated values {e.made['familiar']:.0%} of the values exist in the data (of real ones "
+                f"{e.real['familiar']:.0%}), so whole numbers and categories come out between their steps"
+            ),
+            (ROUND,),
+        ),
+        Finding(
+            "Categories lost",
+            lambda e: e.excess("lost") > 0.02,
+            lambda e: f"in one column, values that {e.made['lost']:.0%} of the real rows have are not generated",
+            (RELATIVISTIC, PENALTIES, more_steps, LARGER, RATES),
+        ),
+    ),
+    (
+        Finding(
+            "A column unlike the data",
+            lambda e: not e.unlike and e.beyond("shapes", 0.03),
+            lambda e: (
+                f"the shares of one column differ by up to {e.made['shapes']:.0%} (of real ones {e.real['shapes']:.0%})"
+            ),
+            (more_steps, COSINE, best, wider),
+        ),
+        Finding(
+            "Tails cut",
+            lambda e: e.made.get("tails", 1.0) < 0.4,
+            lambda e: f"extreme values are {e.made['tails']:.0%} as frequent as in the data",
+            (PENALTIES, more_steps, SMALLER, wider),
+        ),
+        Finding(
+            "Tails too heavy",
+            lambda e: e.made.get("tails", 1.0) > 2,
+            lambda e: f"extreme values are {e.made['tails']:.1f} times as frequent as in the data",
+            (PENALTIES, more_steps, COSINE, LARGER, RATES),
+        ),
+    ),
+    (
+        Finding(
+            "Correlations lost",
+            lambda e: not e.unlike and e.beyond("correlations", 0.1),
+            lambda e: (
+                f"that of one pair of columns is wrong by {e.made['correlations']:.2f} (of real ones "
+                f"{e.real['correlations']:.2f})"
+            ),
+            (PENALTIES, more_steps, best, wider),
         ),
     ),
     (
@@ -250,7 +380,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
         ),
         Finding(
             "Strays",
-            lambda e: e.share("precision") < 0.8 or e.share("high_quality") < 0.95,
+            lambda e: e.share("precision") < 0.8 or e.share("high_quality") < 0.97,
             lambda e: f"too many samples are like no real one ({e.fidelity})",
             (COSINE, more_steps, best, wider),
         ),
@@ -270,7 +400,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
         ),
         Finding(
             "Modes too wide",
-            lambda e: 1.25 < e.made.get("mode_width", 1) < math.inf,
+            lambda e: 1.15 < e.made.get("mode_width", 1) < math.inf,
             lambda e: f"{e.made['mode_width']:.2f} of their true width",
             (best, SETTLING, PENALTIES, LARGER, more_steps),
         ),
@@ -285,8 +415,11 @@ def defined(values: Values) -> Values:
     return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
-def verdict(made: Values, real: Values, trained: Trained | None = None) -> list[str]:
-    """A sentence for each finding about generated samples, with advice that fits how they were trained."""
-    evidence = Evidence(defined(made), defined(real), trained or Trained())
+def verdict(made: Values, real: Values, trained: Trained | None = None, m: float = math.inf) -> list[str]:
+    """A sentence for each finding about generated samples, with advice that fits how they were trained.
+
+    m: how many samples were compared; with few, chance alone makes some differences.
+    """
+    evidence = Evidence(defined(made), defined(real), trained or Trained(), m)
     first = (next((f for f in group if f.holds(evidence)), None) for group in FINDINGS)
     return [finding.sentence(evidence) for finding in first if finding is not None] or [CLEAN]

@@ -1,0 +1,92 @@
+"""What a table is like column by column and pair by pair: shapes, tails, correlations, and how values are written.
+
+Neighbourhoods of whole rows overlook a column that is a little wrong: they are computed from all columns at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+TAIL = 0.025
+"""The share of real values in each tail of a column."""
+
+LEAST = 40
+"""Real values in all tails below which their number is chance."""
+
+FEW, RARE, SEEN = 50, 0.1, 10
+"""Most values of a column of categories; a category is lost below such a share of its rows, if it has so many real ones."""
+
+REPEATED = 0.5
+"""Share of values that are met again in other real rows, from which a column counts as one of whole numbers, categories or few
+decimals."""
+
+
+def shapes(real: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """The Kolmogorov-Smirnov distance of each column of real (n, d) and made (m, d): the largest difference of the shares of
+    rows up to a value, (d,)."""
+    return np.array([_distance(np.sort(a), np.sort(b)) for a, b in zip(real.T, made.T, strict=True)])
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    values = np.concatenate([a, b])
+    upto = (np.searchsorted(rows, values, side="right") / len(rows) for rows in (a, b))
+    return float(np.abs(next(upto) - next(upto)).max())
+
+
+def correlations(real: np.ndarray, made: np.ndarray) -> float:
+    """The largest difference of Pearson's correlation of two columns; 0 of a constant one.
+
+    r_ij = sum_k x_ki x_kj / sqrt(sum_k x_ki^2 sum_k x_kj^2),    x centred
+    """
+    return float(np.abs(_correlation(real) - _correlation(made)).max())
+
+
+def _correlation(x: np.ndarray) -> np.ndarray:
+    x = x - x.mean(axis=0)
+    length = np.linalg.norm(x, axis=0)
+    # what rounding leaves of a constant column is no direction
+    x = np.divide(x, length, out=np.zeros_like(x), where=length > 1e-9 * np.sqrt(len(x)))
+    result = x.T @ x
+    np.fill_diagonal(result, 1)
+    return result
+
+
+def tails(real: np.ndarray, made: np.ndarray) -> float:
+    """How many values lie in the tails of real columns, over how many should: 1 for equal distributions, 0 where tails are cut.
+
+    A tail is what lies beyond the TAIL quantile, at either end; of the columns that have one, the mean. nan where fewer than
+    LEAST real values lie in all of them.
+    """
+    low, high = np.quantile(real, [TAIL, 1 - TAIL], axis=0)
+    should, have = (((x < low).mean(axis=0), (x > high).mean(axis=0)) for x in (real, made))
+    expected, found = np.concatenate(should), np.concatenate(have)
+    counted = expected > TAIL / 2
+    enough = expected[counted].sum() * len(real) >= LEAST
+    return float((found[counted] / expected[counted]).mean()) if enough else float("nan")
+
+
+def familiar(training: np.ndarray, real: np.ndarray, made: np.ndarray) -> float:
+    """The share of values that training rows have too, of columns where they repeat: whole numbers, categories, few decimals.
+
+    Those are the columns of which at least half of the real values are found among the training rows. nan without any.
+    """
+    shares = []
+    for t, r, m in zip(training.T, real.T, made.T, strict=True):
+        known = np.unique(t)
+        if np.isin(r, known).mean() >= REPEATED:
+            shares.append(np.isin(m, known).mean())
+    return float(np.mean(shares)) if shares else float("nan")
+
+
+def lost(real: np.ndarray, made: np.ndarray) -> float:
+    """The share of real rows whose category is lost, of the column with most; nan where no column has few values.
+
+    A category is a value of a column of at most FEW, and lost where less than a tenth of its rows are made.
+    """
+    shares = []
+    for r, m in zip(real.T, made.T, strict=True):
+        values, counts = np.unique(r, return_counts=True)
+        if len(values) <= FEW:
+            found = (m[:, None] == values).sum(axis=0) * (len(r) / len(m))
+            shares.append(counts[(counts >= SEEN) & (found < RARE * counts)].sum() / len(r))
+    return float(max(shares)) if shares else float("nan")
