@@ -25,7 +25,10 @@ HOST = get_ops()
 GOOD = {
     "frechet": 1.5, "kid": 0.1, "precision": 0.93, "recall": 0.92, "density": 0.96, "coverage": 0.94, "digit_kl": 0.001,
     "kinds": 10.0, "sharpness": 1.0, "spread": 1.0, "missing": 0.0, "different_bins": 0.05, "parzen": 242.0,
-    "memorisation": 1.0,
+    "memorisation": 1.0, "contrast": 1.0, "specks": 0.003, "faint": 0.0001, "place": 0.02, "repeated": 0.01, "copies": 0.01,
+}  # fmt: skip
+COLUMNS = {
+    "precision": 0.95, "coverage": 0.96, "shapes": 0.05, "correlations": 0.06, "tails": 1.0, "familiar": 0.9, "lost": 0.0,
 }  # fmt: skip
 MIXTURE = {
     "precision": 0.99, "coverage": 0.97, "modes": 8.0, "high_quality": 0.99, "reverse_kl": 0.001, "mode_width": 1.0,
@@ -51,11 +54,24 @@ SHORT = Trained(recipe("default", "table"), 1500, 10_000)
         (GOOD, {"memorisation": 0.5}, "Memorisation: "),
         (GOOD, {"parzen": 260.0}, "Blur: contrast of neighbouring pixels is 100% of real, and Parzen is 18 nats above"),
         (GOOD, {"sharpness": 0.5}, "Blur: "),
-        (GOOD, {"sharpness": 1.4}, "Noise: "),
+        (GOOD, {"sharpness": 1.4}, "Speckle: contrast of neighbouring pixels is 140% of real"),
+        (GOOD, {"specks": 0.3}, "Speckle: 0.30 lone bright pixels an image (real 0.003)"),
+        (GOOD, {"contrast": 0.8, "parzen": 270.0}, "Wrong contrast: grey values are spread 80% as widely as real ones"),
+        (GOOD, {"faint": 0.01}, "Ghosts: 1.00% of the pixels are faint and far from bright ones (of real ones 0.01%)"),
+        (GOOD, {"place": 1.5}, "Out of place: samples lie 1.5 pixels from where real ones do"),
+        (GOOD, {"repeated": 0.2}, "Repetition: 20.0% of the samples are nearly like another one (of real ones 1.0%)"),
+        (GOOD, {"copies": 0.1}, "Memorisation: samples are nearer to training than to held-out data; 10.0% are nearly copies"),
         (GOOD, {"precision": 0.4, "coverage": 0.2}, "Unlike the data: most samples are like no real one (precision 43%"),
         (GOOD, {"precision": 0.4, "kinds": 3.0}, "Unlike the data: .* and 7 of 10 digits are missing"),
         (GOOD, {"precision": 0.7}, "Strays: "),
         (GOOD, {"density": 0.6}, "Less faithful than real samples: "),
+        (COLUMNS, {}, CLEAN),
+        (COLUMNS, {"shapes": 0.2}, "A column unlike the data: the shares of one column differ by up to 20% (of real ones 5%)"),
+        (COLUMNS, {"correlations": 0.7}, "Correlations lost: that of one pair of columns is wrong by 0.70"),
+        (COLUMNS, {"tails": 0.1}, "Tails cut: extreme values are 10% as frequent as in the data"),
+        (COLUMNS, {"tails": 3.0}, "Tails too heavy: extreme values are 3.0 times as frequent"),
+        (COLUMNS, {"lost": 0.15}, "Categories lost: in one column, values that 15% of the real rows have are not generated"),
+        (COLUMNS, {"familiar": 0.1, "lost": 1.0}, "Rounding lost: of the columns with repeated values 10% of the values exist"),
         (MIXTURE, {}, CLEAN),
         (MIXTURE, {"modes": 5.0}, "Mode collapse: 3 of 8 modes have no samples"),
         (MIXTURE, {"modes": 5.0, "high_quality": 0.02}, "Unlike the data: most .* of real)\\. "),
@@ -265,13 +281,13 @@ def test_copies_of_training_rows_are_memorisation(suites: dict[str, Suite], name
     assert "Memorisation" in found(suite, suite.training)
 
 
-def test_blurred_and_speckled_images_are_blur_and_noise(suites: dict[str, Suite]) -> None:
+def test_blurred_and_speckled_images_are_blur_and_speckle(suites: dict[str, Suite]) -> None:
     x = fresh(suites, "digits")
     images = np.pad(x.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
     blurred = sum(images[:, i : i + 8, j : j + 8] for i in range(3) for j in range(3)).reshape(-1, 64) / 9
     assert "Blur" in found(suites["digits"], blurred)
     speckled = np.clip(x + 0.3 * np.random.default_rng(0).normal(size=x.shape), 0, 1)
-    assert "Noise" in found(suites["digits"], speckled)
+    assert "Speckle" in found(suites["digits"], speckled)
     noise = found(suites["digits"], np.random.default_rng(0).random(x.shape))
     assert {"Noise", "Unlike the data"} <= set(noise)
 

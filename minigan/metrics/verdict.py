@@ -21,6 +21,9 @@ MOST = 3
 UNEVEN = 0.02
 """Nats of unevenness that are left unsaid; shares wrong by a third, up or down, are .056."""
 
+REPEATED, COPIES = 0.05, 0.02
+"""Shares of samples nearly like another one, or like a training row, that are left unsaid beside those of real samples."""
+
 SPECKS = 0.05
 """Lone bright pixels an image that are left unsaid: one image in twenty has one."""
 
@@ -205,9 +208,13 @@ class Finding:
 
 
 def _copied(e: Evidence) -> str:
-    ratio = f"ratio {e.made['memorisation']:.2f}, real {e.real['memorisation']:.2f}"
-    some = f"; {e.made['copies']:.1%} are nearly copies" if e.more("copies", 0.02) else ""
-    return f"samples are nearer to training than to held-out data ({ratio}){some}"
+    ratio = (
+        f" (ratio {e.made['memorisation']:.2f}, real {e.real['memorisation']:.2f})"
+        if e.share("memorisation") < 0.9
+        else ""
+    )
+    some = f"; {e.made['copies']:.1%} are nearly copies" if e.more("copies", COPIES) else ""
+    return f"samples are nearer to training than to held-out data{ratio}{some}"
 
 
 def _speckle(e: Evidence) -> str:
@@ -258,8 +265,34 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
     ),
     (
         Finding(
+            "Under-trained",
+            lambda e: e.unlike and e.trained.short,
+            lambda e: f"after {e.trained.step:,} steps {_unlike(e)}",
+            (more_steps, RELATIVISTIC, PENALTIES),
+        ),
+        Finding(
+            "Unlike the data",
+            lambda e: e.unlike,
+            _unlike,
+            (RELATIVISTIC, PENALTIES, COSINE, more_steps, best, wider),
+        ),
+        Finding(
+            "Strays",
+            lambda e: e.share("precision") < 0.8 or e.share("high_quality") < 0.97,
+            lambda e: f"too many samples are like no real one ({e.fidelity})",
+            (COSINE, more_steps, best, wider),
+        ),
+        Finding(
+            "Less faithful than real samples",
+            lambda e: e.share("precision") < 0.95 or e.share("density") < 0.8,
+            lambda e: f"precision {e.share('precision'):.0%}, density {e.share('density'):.0%} of real",
+            (more_steps, best, wider),
+        ),
+    ),
+    (
+        Finding(
             "Repetition",
-            lambda e: not e.collapsed and e.more("repeated", 0.05),
+            lambda e: not e.collapsed and e.more("repeated", REPEATED),
             lambda e: (
                 f"{e.made['repeated']:.1%} of the samples are nearly like another one (of real ones {e.real['repeated']:.1%})"
             ),
@@ -270,7 +303,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
         Finding(
             "Memorisation",
             # samples in few places are near to something by chance
-            lambda e: e.share("memorisation") < (0.5 if e.missing else 0.9) or e.more("copies", 0.02),
+            lambda e: e.share("memorisation") < (0.5 if e.missing else 0.9) or e.more("copies", COPIES),
             _copied,
             (FEWER_STEPS, NARROWER, DATA),
             note="; look at neighbours.png before you pass samples on",
@@ -363,32 +396,6 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
                 f"{e.real['correlations']:.2f})"
             ),
             (PENALTIES, more_steps, best, wider),
-        ),
-    ),
-    (
-        Finding(
-            "Under-trained",
-            lambda e: e.unlike and e.trained.short,
-            lambda e: f"after {e.trained.step:,} steps {_unlike(e)}",
-            (more_steps, RELATIVISTIC, PENALTIES),
-        ),
-        Finding(
-            "Unlike the data",
-            lambda e: e.unlike,
-            _unlike,
-            (RELATIVISTIC, PENALTIES, COSINE, more_steps, best, wider),
-        ),
-        Finding(
-            "Strays",
-            lambda e: e.share("precision") < 0.8 or e.share("high_quality") < 0.97,
-            lambda e: f"too many samples are like no real one ({e.fidelity})",
-            (COSINE, more_steps, best, wider),
-        ),
-        Finding(
-            "Less faithful than real samples",
-            lambda e: e.share("precision") < 0.95 or e.share("density") < 0.8,
-            lambda e: f"precision {e.share('precision'):.0%}, density {e.share('density'):.0%} of real",
-            (more_steps, best, wider),
         ),
     ),
     (
