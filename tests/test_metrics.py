@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import threadpoolctl
 from fakecupy import fake_cupy
 from helpers import exit_code
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ from minigan.metrics import bins, features
 from minigan.metrics.features import Classifier, digit_kl, load_classifier
 from minigan.metrics.frechet import frechet_distance, kernel_distance, within
 from minigan.metrics.measures import HIGH, LOW, MEASURES, ONE, REAL, cost
-from minigan.metrics.neighbours import memorisation, nearest, nearest_few, squared_distances, squared_radii
+from minigan.metrics.neighbours import in_blocks, memorisation, nearest, nearest_few, squared_distances, squared_radii
 from minigan.metrics.parzen import SIGMAS, log_likelihoods, parzen
 from minigan.metrics.prdc import prdc
 from minigan.metrics.suite import Suite, names, primary
@@ -54,7 +55,7 @@ def test_squared_distances_in_blocks_are_those_by_subtraction(n: int, m: int, d:
     a, b = normal(n, d, seed=seed) + 5, normal(m, d, seed=seed + 1) + 5
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("minigan.metrics.neighbours.BLOCK", 64)
-        blocks = list(squared_distances(a, b, HOST))
+        blocks = list(squared_distances(lambda rows, D: (rows, D), a, b, HOST))
         found, distance = nearest(a, b, HOST)
         few = nearest_few(a, b, 3, HOST)
     D = naive_distances(a, b)
@@ -82,11 +83,65 @@ def test_ten_thousand_against_ten_thousand_within_the_memory_promised() -> None:
     a, b = normal(10_000, 8), normal(10_000, 8, seed=1)
     tracemalloc.start()
     nearest(a, b, HOST)
-    for _, D in squared_distances(a[:1000], b, HOST):
-        assert D.nbytes <= 32 << 20
+    for nbytes in squared_distances(lambda _, D: D.nbytes, a[:1000], b, HOST):
+        assert nbytes <= 8 << 20
     squared_radii(a[:5000], 5, HOST)
     assert tracemalloc.get_traced_memory()[1] < 200 << 20
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_blocks_come_in_their_order_and_few_wait(threads: int) -> None:
+    started = []
+
+    def work(rows: slice) -> slice:
+        started.append(rows)
+        return rows
+
+    with threadpoolctl.threadpool_limits(threads, "blas"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minigan.metrics.neighbours.BLOCK", 30)
+        for i, rows in enumerate(in_blocks(work, 995, 3, HOST)):
+            assert rows == slice(10 * i, min(10 * i + 10, 995)) and len(started) <= i + 1 + 8
+        assert i == 99 and not list(in_blocks(work, 0, 3, HOST))
+        after = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
+        assert all(library["num_threads"] == threads for library in after)
+
+
+def test_no_value_depends_on_the_number_of_threads() -> None:
+    a, b = (normal(1500, 90, seed=i).astype(np.float32) for i in (1, 2))
+    wide = a.astype(np.float64), b.astype(np.float64)
+
+    def measured(threads: int) -> list[Any]:
+        with threadpoolctl.threadpool_limits(threads, "blas"), pytest.MonkeyPatch.context() as patch:
+            patch.setattr("minigan.metrics.neighbours.BLOCK", 200_000)
+            centres = bins.k_means(a, 20, HOST)
+            found = [centres, bins.assign(b, centres, HOST), squared_radii(wide[0], 5, HOST), *nearest(a, b, HOST)]
+            numbers = prdc(*wide, HOST), kernel_distance(*wide, HOST), parzen(a, b, b, HOST)
+            return [*(x.tolist() for x in found), *numbers, nearest_few(a[:9], b, 3, HOST).tolist()]
+
+    assert measured(1) == measured(2) == measured(5)
+
+
+def test_threads_keep_the_callers_error_state_and_its_errors() -> None:
+    def work(rows: slice) -> float:
+        return float(np.log(np.zeros(1))[0])
+
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        with np.errstate(all="ignore"):
+            assert list(in_blocks(work, 2, 1 << 20, HOST)) == [-math.inf] * 2
+        with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+            list(in_blocks(work, 2, 1 << 20, HOST))
+
+
+def test_the_nearest_is_found_across_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = normal(50, 4), normal(95, 4, seed=1)
+    b[60] = b[15] = a[3]
+    monkeypatch.setattr("minigan.metrics.neighbours.PART", 10)
+    found, distance = nearest(a, b, HOST)
+    D = naive_distances(a, b)
+    np.testing.assert_array_equal(found, D.argmin(axis=1))
+    np.testing.assert_allclose(distance, np.sqrt(D.min(axis=1)))
+    assert found[3] == 15 and distance[3] == 0
 
 
 def test_memorisation_of_new_samples_is_one_and_of_copies_nothing() -> None:
@@ -160,7 +215,7 @@ def test_kernel_distance_is_its_formula() -> None:
     assert kernel_distance(a, b, HOST) == pytest.approx(expected)
     assert kernel_distance(a, b, HOST, within_b=within(b, HOST)) == pytest.approx(expected)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minigan.metrics.frechet.BLOCK", 20)
+        patch.setattr("minigan.metrics.neighbours.BLOCK", 20)
         assert kernel_distance(a, b, HOST) == pytest.approx(expected)
 
 

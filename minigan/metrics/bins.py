@@ -17,7 +17,7 @@ import numpy as np
 
 from minigan.backends import Array, Ops
 from minigan.backends.noise import METRIC, Noise
-from minigan.metrics.neighbours import squared_distances
+from minigan.metrics.neighbours import in_blocks, squared_distances
 
 BINS = 100
 ROUNDS = 30
@@ -34,11 +34,11 @@ def assign(x: Array, centres: Array, backend: Ops) -> Array:
     Equally near but for rounding: rows that are equal never fall into two bins.
     """
     xp = backend.xp
-    which = xp.empty(len(x), xp.int64)
-    blocks = (squared_distances(x, centres, backend, bound=bound) for bound in (-1, 1))
-    for (rows, low), (_, high) in zip(*blocks, strict=True):
-        which[rows] = (low <= high.min(axis=1)[:, None]).argmax(axis=1)
-    return which
+
+    def first(_: slice, low: Array, high: Array) -> Array:
+        return (low <= high.min(axis=1)[:, None]).argmax(axis=1)
+
+    return xp.concatenate(list(squared_distances(first, x, centres, backend, bounds=(-1, 1))))
 
 
 def k_means(x: Array, k: int, backend: Ops) -> Array:
@@ -54,11 +54,18 @@ def k_means(x: Array, k: int, backend: Ops) -> Array:
         if before is not None and bool((which == before).all()):
             break
         before = which
-        member = xp.zeros((k, len(x)), x.dtype)
-        member[which, xp.arange(len(x))] = 1
-        counts = member.sum(axis=1, dtype=xp.float64)
-        centres = xp.where(counts[:, None] > 0, (member @ x) / xp.maximum(counts, 1)[:, None], centres)
+        counts, sums = _sums(x, which, k, backend)
+        centres = xp.where(counts[:, None] > 0, sums / xp.maximum(counts, 1)[:, None], centres)
     return centres[counts > 0]
+
+
+def _sums(x: Array, which: Array, k: int, backend: Ops) -> tuple[Array, Array]:
+    """How many rows of x (n, d) fall to each of k centres, (k,), float64, and their sum, (k, d), by a matrix product."""
+    xp = backend.xp
+    member = xp.zeros((k, len(x)), x.dtype)
+    member[which, xp.arange(len(x))] = 1
+    sums = in_blocks(lambda some: member[some] @ x, k, len(x), backend)
+    return member.sum(axis=1, dtype=xp.float64), xp.concatenate(list(sums))
 
 
 def shares(x: Array, centres: Array, backend: Ops) -> np.ndarray:

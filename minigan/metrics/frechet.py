@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from minigan.backends import Array, Ops
-from minigan.metrics.neighbours import BLOCK
+from minigan.metrics.neighbours import in_blocks
 
 
 def frechet_distance(a: Array, b: Array, backend: Ops) -> float:
@@ -59,11 +59,14 @@ def within(x: Array, backend: Ops) -> float:
 
 def _sum(a: Array, b: Array, backend: Ops) -> float:
     """sum_ij k(a_i, b_j), in blocks."""
-    step = max(1, BLOCK // max(1, *b.shape))
-    return sum(float(_cubed(a[lo : lo + step] @ b.T, a.shape[1]).sum()) for lo in range(0, len(a), step))
+    d = a.shape[1]
+    return math.fsum(in_blocks(lambda rows: float(_cubed(a[rows] @ b.T, d).sum()), len(a), max(b.shape), backend))
 
 
 def _cubed(products: Array, d: int) -> Array:
+    """(p / d + 1)^3; overwrites p."""
     products /= d
     products += 1
-    return products * products * products  # much quicker than a power
+    cubes = products * products  # much quicker than a power
+    cubes *= products
+    return cubes

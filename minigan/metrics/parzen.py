@@ -45,12 +45,17 @@ def log_likelihoods(samples: Array, x: Array, sigmas: np.ndarray, backend: Ops) 
     xp = backend.xp
     result = xp.empty((len(sigmas), len(x)), xp.float64)
     n, d = samples.shape
-    for rows, D in squared_distances(x, samples, backend):
-        D = D.astype(xp.float64)
+
+    def score(rows: slice, D: Array) -> None:
         least = D.min(axis=1)  # the largest term, taken out so that the sum neither overflows nor vanishes
         D -= least[:, None]
+        # in the type of the arrays: a term too small for it is nothing beside the largest, which is 1
+        terms, least = xp.empty_like(D), least.astype(xp.float64)
         for i, sigma in enumerate(sigmas.tolist()):
-            terms = xp.multiply(D, -0.5 / sigma**2)
-            mean = xp.exp(terms, out=terms).sum(axis=1) / n
+            xp.multiply(D, -0.5 / sigma**2, out=terms)
+            mean = xp.exp(terms, out=terms).sum(axis=1, dtype=xp.float64) / n
             result[i, rows] = xp.log(mean) - 0.5 / sigma**2 * least - d * math.log(sigma * math.sqrt(2 * math.pi))
+
+    for _ in squared_distances(score, x, samples, backend):
+        pass
     return backend.to_host(result)

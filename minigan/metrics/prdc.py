@@ -47,10 +47,14 @@ def prdc(
     balls = xp.empty(len(generated), xp.int64)  # real balls around each generated row
     recalled = xp.zeros(len(real), bool)
     nearest = xp.full(len(real), xp.inf, real.dtype)
-    for rows, D in squared_distances(generated, real, backend, centre=centre, bound=1):
+
+    def compare(rows: slice, D: Array) -> tuple[Array, Array]:
         balls[rows] = (reach > D).sum(axis=1)
-        recalled |= (reach_generated[rows, None] > D).any(axis=0)
-        nearest = xp.minimum(nearest, D.min(axis=0))
+        return (reach_generated[rows, None] > D).any(axis=0), D.min(axis=0)
+
+    for inside, least in squared_distances(compare, generated, real, backend, centre=centre, bounds=(1,)):
+        recalled |= inside
+        nearest = xp.minimum(nearest, least)
     return PRDC(
         precision=float((balls > 0).mean()),
         recall=float(recalled.mean()),
@@ -69,6 +73,10 @@ def reached(real: Array, generated: Array, backend: Ops, *, k: int = K, grain: f
     reach = squared_radii(generated, k, backend, centre=centre, grain=grain)
     reach = xp.minimum(reach, xp.sort(reach)[int(WIDEST * (len(reach) - 1))])
     found = xp.zeros(len(real), bool)
-    for rows, D in squared_distances(generated, real, backend, centre=centre, bound=1):
-        found |= (reach[rows, None] > D).any(axis=0)
+
+    def inside(rows: slice, D: Array) -> Array:
+        return (reach[rows, None] > D).any(axis=0)
+
+    for block in squared_distances(inside, generated, real, backend, centre=centre, bounds=(1,)):
+        found |= block
     return found
