@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigan.backends import Ops, get_ops
+from minigan.backends.noise import Noise
 from minigan.data import Data, load
 from minigan.data.spaces import SPACES, Image
 from minigan.errors import DivergenceError, InputError
@@ -31,6 +32,8 @@ from minigan.metrics.neighbours import in_blocks, memorisation, nearest, nearest
 from minigan.metrics.parzen import SIGMAS, log_likelihoods, parzen
 from minigan.metrics.prdc import prdc
 from minigan.metrics.suite import Suite, names, primary
+from minigan.metrics.variation import roughness
+from minigan.nn.gradcheck import numerical_gradient
 
 HOST = get_ops()
 
@@ -147,15 +150,14 @@ def test_the_nearest_is_found_across_parts(monkeypatch: pytest.MonkeyPatch) -> N
 def test_memorisation_of_new_samples_is_one_and_of_copies_nothing() -> None:
     real = normal(3000, 6)
     training, held_out, new = real[:1000], real[1000:2000], real[2000:]
-    assert memorisation(new, training, held_out, HOST) == pytest.approx(1, abs=0.04)
-    assert memorisation(training[:300], training, held_out, HOST) == 0
-    mixed = np.concatenate([new[:500], training[:500]])
-    assert memorisation(mixed, training, held_out, HOST) == pytest.approx(0.5, abs=0.05)
-    assert memorisation(held_out, training, held_out, HOST) != 1 and math.isnan(
-        memorisation(held_out, training, held_out, HOST)
-    )
-    with pytest.raises(ValueError, match="as many"):
-        memorisation(new, training, held_out[1:], HOST)
+
+    def ratio(x: np.ndarray) -> float:
+        return memorisation(nearest(x, training, HOST)[1], nearest(x, held_out, HOST)[1])
+
+    assert ratio(new) == pytest.approx(1, abs=0.04)
+    assert ratio(training[:300]) == 0
+    assert ratio(np.concatenate([new[:500], training[:500]])) == pytest.approx(0.5, abs=0.05)
+    assert math.isnan(ratio(held_out))
 
 
 # ------------------------------------------------------------------------------------------------- Frechet and kernel
@@ -374,8 +376,11 @@ def test_the_shipped_classifiers_are_small_and_the_ones_in_the_code(name: str) -
     assert path.stat().st_size < 700_000
     assert hashlib.sha256(path.read_bytes()).hexdigest() == features.RECIPES[name].sha256
     assert safetensors.numpy.load_file(path)["theta"].dtype == np.float16
-    network = load_classifier(name, HOST).network
-    assert network.sizes == features.RECIPES[name].sizes and network.dtype == "float32"
+    recipe, classifier = features.RECIPES[name], load_classifier(name, HOST)
+    assert classifier.eye.sizes[1:] == recipe.eye and classifier.head.sizes[1:-1] == recipe.head
+    assert classifier.head.sizes[-1] == features.KINDS + len(features.SPOILT) and classifier.eye.dtype == "float32"
+    with pytest.raises(ValueError, match="weights, the vector has 3"):
+        Classifier(recipe, HOST, np.zeros(3, np.float32))
 
 
 def test_the_digits_classifier_classifies_held_out_images(backend: Ops) -> None:
@@ -385,11 +390,49 @@ def test_the_digits_classifier_classifies_held_out_images(backend: Ops) -> None:
     x = data.validation * np.float32(data.unit)
     assert classifier.accuracy(x, data.labels["validation"]) >= 0.98
     found, kinds = classifier.features(x)
-    tape = classifier.network.tape(len(x))
-    logits = classifier.network.forward(backend.asarray(x), tape)
-    np.testing.assert_allclose(backend.to_host(found), backend.to_host(tape.layers[-2].y), rtol=1e-4, atol=1e-5)
+    tapes = classifier.tapes(len(x))
+    logits = classifier.forward(backend.asarray(x), tapes)
+    np.testing.assert_allclose(backend.to_host(found), backend.to_host(tapes[1].layers[-2].y), rtol=1e-4, atol=1e-5)
     assert found.shape == (359, 64) and found.dtype == np.float64
-    assert (backend.to_host(kinds) == backend.to_host(logits.argmax(axis=1))).all()
+    assert (backend.to_host(kinds) == backend.to_host(logits[:, : features.KINDS].argmax(axis=1))).all()
+
+
+def test_the_classifier_sees_patches_and_its_gradient_is_that_of_its_logits() -> None:
+    """im2col by hand, and both networks' gradients against differences, from a random upstream gradient in float64."""
+    recipe = features.Recipe((4, 5), 3, 1, (7, 3), (6,), 0, 0, "")
+    classifier, x = Classifier(recipe, HOST, dtype="float64"), rng(5).random((2, 20))
+    classifier.initialise(Noise(3))
+    tapes, ds = classifier.tapes(2), normal(2, 15, seed=6)
+    got = classifier.forward(x, tapes).copy()
+    for i, image in enumerate(x.reshape(2, 4, 5)):
+        eyes = [image[r : r + 3, c : c + 3].reshape(1, 9) for r in range(2) for c in range(3)]
+        seen = [classifier.eye.forward(patch, classifier.eye.tape(1)).copy() for patch in eyes]
+        one = classifier.head.forward(np.concatenate(seen, axis=1), classifier.head.tape(1))
+        np.testing.assert_allclose(got[i], one[0], rtol=1e-12)
+    gradient = np.zeros(classifier.count)
+    classifier.backward(ds, tapes, gradient)
+
+    def loss() -> float:
+        return float((classifier.forward(x, classifier.tapes(2)) * ds).sum())
+
+    np.testing.assert_allclose(gradient, numerical_gradient(loss, classifier.theta), rtol=1e-5, atol=1e-8)
+
+
+def test_an_eighth_each_is_spoilt_as_its_class_says() -> None:
+    data = load("digits")
+    images = data.values(data.train[:128]).reshape(-1, 8, 8)
+    out = features.spoilt(images, Noise(0), 3, HOST)
+    wrong = features._wrong(128)
+    assert np.bincount(wrong).tolist() == [64, 16, 16, 16, 16]
+    assert (out[wrong == 0] == images[wrong == 0]).all() and out.min() >= 0 and out.max() <= 1
+    change = out - images
+    salted, ghost, gap, blur = (change[wrong == k] for k in (1, 2, 3, 4))
+    assert (salted >= 0).all() and 1 <= (salted > 0).sum(axis=(1, 2)).max() <= 5
+    assert (ghost >= 0).all() and ghost.max() <= 0.6 and (ghost > 0).any(axis=(1, 2)).all()
+    assert (gap <= 0).all() and (gap < 0).any(axis=(1, 2)).all() and (gap < 0).sum(axis=(1, 2)).max() <= 9
+    assert roughness(out[wrong == 4]) < 0.8 * roughness(images[wrong == 4]) and abs(blur.sum(axis=0)).max() > 0
+    again = features.spoilt(images, Noise(0), 3, HOST)
+    assert (again == out).all() and (features.spoilt(images, Noise(0), 4, HOST) != out).any()
 
 
 def test_a_classifier_that_was_changed_or_is_missing_is_refused(
@@ -451,6 +494,14 @@ def own(kind: str, n: int, *shape: int, seed: int = 0) -> Data:
     return Data("own", SPACES[kind](shape, columns), x[: n - n // 5], x[n - n // 5 :], x[:0], None, 1.0)
 
 
+UNDEFINED = {"tails", "lost", "familiar"}
+"""Measures that few rows, or columns in which no value is repeated, leave undefined."""
+
+
+def known(values: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if name not in UNDEFINED}
+
+
 @pytest.fixture(scope="module")
 def digits() -> Suite:
     return Suite(load("digits"), HOST)
@@ -460,7 +511,7 @@ def test_real_samples_measure_like_real_samples(digits: Suite) -> None:
     real = digits.real
     assert digits.m == 359 and list(real) == digits.names == names(digits.data)
     assert real["coverage"] > 0.93 and real["recall"] > 0.9 and real["precision"] > 0.9 and real["kinds"] == 10
-    assert real["density"] == pytest.approx(1, abs=0.1) and real["frechet"] < 4 and real["digit_kl"] < 0.05
+    assert real["density"] == pytest.approx(1, abs=0.1) and real["frechet"] < 5 and real["digit_kl"] < 0.05
     assert real["memorisation"] == pytest.approx(1, abs=0.03) and real["sharpness"] == pytest.approx(1, abs=0.03)
     assert real["different_bins"] < 0.2
 
@@ -490,7 +541,9 @@ def test_each_measure_moves_in_the_right_direction(digits: Suite) -> None:
 def test_a_quick_look_measures_the_same_but_less(digits: Suite) -> None:
     x = digits.others[:700]
     quick, whole = digits.measure(x, quick=True), digits.measure(x)
-    assert set(whole) - set(quick) == {"spread", "missing", "different_bins", "memorisation"}
+    assert set(whole) - set(quick) == {
+        "spread", "missing", "different_bins", "memorisation", "texture", "repeated", "copies",
+    }  # fmt: skip
     assert quick == {name: whole[name] for name in quick} and list(quick) == names(digits.data, quick=True)
 
 
@@ -503,7 +556,7 @@ def test_parzen_rises_with_blur() -> None:
     means = x[nearest_few(x[:800], x[:800], 5, HOST)].mean(axis=1)
     sharp, blurred = suite.measure(x[:800]), suite.measure(means)
     assert blurred["parzen"] > sharp["parzen"] + 2 and suite.real["parzen"] == pytest.approx(sharp["parzen"], abs=2)
-    assert blurred["sharpness"] < 0.9
+    assert blurred["sharpness"] < 0.95 and sharp["sharpness"] == pytest.approx(1, abs=0.03)
 
 
 def test_mixtures_are_measured_by_their_modes() -> None:
@@ -533,7 +586,7 @@ def test_mixtures_are_measured_by_their_modes() -> None:
 def test_own_data_are_measured_by_their_columns_or_pixels(data: Data) -> None:
     suite = Suite(data, HOST)
     real = suite.real
-    assert set(real) >= {"frechet", "coverage", "memorisation"} and all(map(math.isfinite, real.values()))
+    assert set(real) >= {"frechet", "coverage", "memorisation"} and all(map(math.isfinite, known(real).values()))
     assert not set(real) & {"digit_kl", "kinds", "modes", "parzen"} and ("sharpness" in real) == (
         data.space.kind == "image"
     )
@@ -567,7 +620,7 @@ def test_constant_and_enormous_columns_do_not_matter() -> None:
         rows[:, 1] = 7.3
         rows[:, 2] *= 1e28
     suite = Suite(data, HOST)
-    assert suite.real["coverage"] > 0.8 and all(map(math.isfinite, suite.real.values()))
+    assert suite.real["coverage"] > 0.8 and all(map(math.isfinite, known(suite.real).values()))
     worst = suite.measure(np.full((80, 4), 3e38, np.float32))
     assert worst["coverage"] == 0
 
@@ -598,8 +651,8 @@ def test_the_best_value_costs_least() -> None:
 def test_the_order_of_samples_does_not_matter(seed: int) -> None:
     suite = Suite(own("table", 200, 3), HOST)
     x = normal(40, 3, seed=seed).astype(np.float32)
-    a, b = suite.measure(x), suite.measure(x[rng(seed).permutation(40)])
-    assert a == pytest.approx(b)
+    a, b = (suite.measure(rows) for rows in (x, x[rng(seed).permutation(40)]))
+    assert a == pytest.approx(b, nan_ok=True)
     assert all(0 <= a[name] <= 1 for name in ("precision", "recall", "coverage", "different_bins"))
 
 

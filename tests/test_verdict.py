@@ -289,7 +289,7 @@ def test_blurred_and_speckled_images_are_blur_and_speckle(suites: dict[str, Suit
     speckled = np.clip(x + 0.3 * np.random.default_rng(0).normal(size=x.shape), 0, 1)
     assert "Speckle" in found(suites["digits"], speckled)
     noise = found(suites["digits"], np.random.default_rng(0).random(x.shape))
-    assert {"Noise", "Unlike the data"} <= set(noise)
+    assert {"Speckle", "Unlike the data"} <= set(noise)
 
 
 def test_samples_drawn_together_are_too_narrow(suites: dict[str, Suite]) -> None:

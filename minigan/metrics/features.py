@@ -88,17 +88,17 @@ class Classifier:
     theta: the weights of both in one vector, the eye's first (default: zeros).
     """
 
-    def __init__(self, recipe: Recipe, ops: Ops, theta: Array | None = None) -> None:
+    def __init__(self, recipe: Recipe, ops: Ops, theta: Array | None = None, dtype: str = "float32") -> None:
         pixels = patch_pixels(recipe.shape, (recipe.patch, recipe.patch), recipe.stride)
         self.ops, self.patches = ops, len(pixels)
         self.pixels = ops.asarray(pixels)
         self.sizes = (pixels.shape[1], *recipe.eye), (len(pixels) * recipe.eye[-1], *recipe.head, KINDS + len(SPOILT))
         self.eyes, self.count = parameter_count(self.sizes[0]), sum(map(parameter_count, self.sizes))
-        self.theta = ops.zeros((self.count,), "float32") if theta is None else theta
+        self.theta = ops.zeros((self.count,), dtype) if theta is None else theta
         if len(self.theta) != self.count:
             raise ValueError(f"{self.sizes} need {self.count} weights, the vector has {len(self.theta)}")
-        self.eye = Network(self.sizes[0], "leaky-relu", "leaky-relu", ops, "float32", self.theta[: self.eyes])
-        self.head = Network(self.sizes[1], "leaky-relu", "identity", ops, "float32", self.theta[self.eyes :])
+        self.eye = Network(self.sizes[0], "leaky-relu", "leaky-relu", ops, dtype, self.theta[: self.eyes])
+        self.head = Network(self.sizes[1], "leaky-relu", "identity", ops, dtype, self.theta[self.eyes :])
 
     def initialise(self, noise: Noise) -> None:
         """Draw the weights of both networks."""
