@@ -19,14 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from benchmarks import machine
 from minigan import cli
 from minigan.backends import get_ops
 from minigan.data import DATA_SETS, Data, load
 from minigan.data.mixtures import centres
+from minigan.metrics.measures import MEASURES
 from minigan.metrics.suite import Suite
 from minigan.metrics.verdict import CLEAN, verdict
+from minigan.plots import style
 
 RECORDS = Path(__file__).with_name("quality") / "planted.jsonl"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "planted-faults.png"
@@ -286,19 +289,19 @@ def drawn(name: str, seed: int, n: int) -> Draw:
     return Draw(data, x, kinds, rng)
 
 
-def matrix(name: str, n: int = 10_000, draws: int = DRAWS, repeats: int = REPEATS) -> Record:
+def matrix(name: str, n: int = 10_000, draws: int = DRAWS, repeats: int = REPEATS, seed: int = 0) -> Record:
     """What real samples of a data set measure, and by how many standard errors each fault moves each measure."""
     real: list[dict[str, float]] = []
     findings: list[list[str]] = []
     moved_by: dict[str, list[dict[str, float]]] = {fault.name: [] for fault in FAULTS[name]}
     said: dict[str, list[list[str]]] = {fault.name: [] for fault in FAULTS[name]}
-    for seed in range(draws):
-        draw = drawn(name, seed, n)
+    for i in range(draws):
+        draw = drawn(name, seed + i, n)
         suite = Suite(draw.data, get_ops(), n)
         clean = suite.measure(draw.x[: suite.m])
         real.append(clean)
         findings.append(verdict(clean, suite.real, None, suite.m))
-        for fault in FAULTS[name] if seed < repeats else ():
+        for fault in FAULTS[name] if i < repeats else ():
             made = suite.measure(np.ascontiguousarray(fault.spoil(draw)[: suite.m]))
             moved_by[fault.name].append({key: made[key] - clean[key] for key in made})
             said[fault.name].append(verdict(made, suite.real, None, suite.m))
@@ -332,7 +335,7 @@ def complaints(record: Record) -> list[str]:
     )
     for fault in FAULTS[record["data"]]:
         of = record["faults"][fault.name]
-        errors = {key: value for key, value in of["errors"].items() if not math.isnan(value)}
+        errors = {key: float(value) for key, value in of["errors"].items() if value is not None and value == value}
         found += [
             f"{fault.name}: {key} moves by {errors[key]:.1f}"
             for key in fault.seen
@@ -348,6 +351,61 @@ def complaints(record: Record) -> list[str]:
     return found
 
 
+# ------------------------------------------------------------------------------------------------------------ picture
+
+LEFT, CELL, ROW, HEAD, MOST = 210, 32, 20, 96, 1000.0
+"""Pixels: for the names of the faults, and of a cell; for the names of the measures; standard errors with the darkest colour."""
+
+
+def records() -> dict[str, Record]:
+    """The newest record of each data set."""
+    lines = RECORDS.read_text(encoding="utf-8").splitlines() if RECORDS.is_file() else []
+    return {record["data"]: record for record in map(json.loads, lines)}
+
+
+def picture(path: Path, found: dict[str, Record]) -> None:
+    """Draw the matrices: a row for each fault, a column for each measure, darker the more standard errors it moves by."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("errors", ["#f6d9c6", style.FAKE, "#5c1d0c"])
+    names = [name for name in FAULTS if name in found]
+    heights = [HEAD + ROW * len(FAULTS[name]) for name in names]
+    with style.house_style():
+        figure = style.figure(style.WIDTH, style.MARGIN + style.TITLE + sum(heights) + 26 * len(names))
+        style.title(figure, style.MARGIN, "planted faults, and the measures that see them (standard errors)")
+        top = style.MARGIN + style.TITLE
+        for name, height in zip(names, heights, strict=True):
+            record, faults = found[name], [fault.name for fault in FAULTS[name]]
+            measures = [key for key in MEASURES if record["real"].get(key) is not None]
+            axes = style.axes(figure, style.MARGIN + LEFT, top + HEAD, CELL * len(measures), ROW * len(faults))
+            axes.set_xlim(0, len(measures))
+            axes.set_ylim(len(faults), 0)
+            for i, fault in enumerate(faults):
+                for j, measure in enumerate(measures):
+                    value = record["faults"][fault]["errors"][measure]
+                    size = 0.0 if value is None else abs(float(value))
+                    if size < SEEN:
+                        continue
+                    share = min(1.0, math.log(size / SEEN) / math.log(MOST / SEEN))
+                    axes.add_patch(Rectangle((j, i), 1, 1, facecolor=colours(share), edgecolor="white", linewidth=1))
+                    words = f"{size:.0f}" if size < MOST else "∞" if math.isinf(size) else ">1k"
+                    colour = "white" if share > 0.35 else style.INK
+                    axes.text(j + 0.5, i + 0.54, words, ha="center", va="center", fontsize=6.5, color=colour)
+            axes.set_xticks(
+                [j + 0.5 for j in range(len(measures))], measures, rotation=55, ha="left", rotation_mode="anchor"
+            )
+            axes.set_yticks([i + 0.5 for i in range(len(faults))], faults)
+            axes.tick_params(length=0, labelcolor=style.INK)
+            axes.xaxis.tick_top()
+            axes.spines[:].set_visible(False)
+            axes.hlines(range(len(faults) + 1), 0, len(measures), color=style.RULE, linewidth=0.5)
+            axes.vlines(range(len(measures) + 1), 0, len(faults), color=style.RULE, linewidth=0.5)
+            axes.set_title(f"{name}, {record['compared']:,} samples", loc="left", x=-LEFT / (CELL * len(measures)),
+                           y=1.0, pad=46, fontsize=9, color=style.INK)  # fmt: skip
+            top += height + 26
+        style.save(figure, path)
+
+
 # ------------------------------------------------------------------------------------------------------------ command
 
 
@@ -356,26 +414,43 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=tuple(FAULTS), default=list(FAULTS), help="only these data sets")
     parser.add_argument("-n", type=int, default=10_000, help="samples compared at most (default: 10000)")
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"draws of real samples (default: {DRAWS})")
+    parser.add_argument("--seed", type=int, default=0, help="of the first draw (default: 0)")
+    parser.add_argument(
+        "--picture", action="store_true", default=False, help="draw the picture from the existing records"
+    )
     return parser.parse(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     values = parse(argv)
+    if values.picture:
+        picture(PICTURE, records())
+        print(PICTURE.name)
+        return 0
     bad = 0
     for name in values.only:
         with np.errstate(all="ignore"):
-            record = matrix(name, values.n, values.draws)
+            record = matrix(name, values.n, values.draws, seed=values.seed)
         lines = complaints(record)
         bad += len(lines)
-        print(
-            f"{name}: {record['compared']:,} samples, {record['draws']} draws, {len(record['faults'])} faults",
-            flush=True,
-        )
+        faults = f"{record['compared']:,} samples, {record['draws']} draws, {len(record['faults'])} faults"
+        print(f"{name}: {faults}: {'every one is seen and named' if not lines else ''}", flush=True)
         for line in lines:
             print(f"  {line}")
         with open(RECORDS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record, sort_keys=True) + "\n")
+            file.write(json.dumps(plain(record), sort_keys=True) + "\n")
     return 1 if bad else 0
+
+
+def plain(record: Record) -> Record:
+    """JSON-ready: nan is null; a measure that chance does not move at all is moved by "inf" errors."""
+    if isinstance(record, dict):
+        return {key: plain(value) for key, value in record.items()}
+    if isinstance(record, list):
+        return [plain(value) for value in record]  # type: ignore[return-value]
+    if isinstance(record, float) and not math.isfinite(record):
+        return None if math.isnan(record) else str(record)  # type: ignore[return-value]
+    return record
 
 
 if __name__ == "__main__":
