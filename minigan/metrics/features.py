@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
 from minigan.backends import BACKENDS, Array, Ops, get_ops
@@ -32,7 +33,7 @@ from minigan.backends.noise import CLASSIFIER, EYE, SPOIL, Noise
 from minigan.data import Data, load
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
-from minigan.errors import InputError
+from minigan.errors import InputError, reason
 from minigan.files import write_bytes
 from minigan.metrics.local import patch_pixels
 from minigan.nn.network import Network, Tape, parameter_count
@@ -153,6 +154,17 @@ def load_classifier(name: str, backend: Ops) -> Classifier:
     if hashlib.sha256(content).hexdigest() != recipe.sha256:
         raise InputError(f"{path} is not the file that belongs to this version; install minigan again.")
     return Classifier(recipe, backend, backend.asarray(_weights(content)))
+
+
+def read_classifier(path: str | Path, name: str, backend: Ops) -> Classifier:
+    """A classifier of "digits" or "mnist" from a file that the command wrote. Raises: InputError where it is not one."""
+    try:
+        theta = _weights(Path(path).read_bytes())
+        return Classifier(RECIPES[name], backend, backend.asarray(theta))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from None
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path} holds no classifier of {name} ({reason(error)}).") from None
 
 
 def _weights(content: bytes) -> np.ndarray:

@@ -28,7 +28,7 @@ from minigan.data.spaces import Image, Points, Space, Table
 from minigan.errors import DivergenceError, InputError
 from minigan.metrics import bins, mixtures, prdc
 from minigan.metrics.compared import Columns, Compared, Pixels, folded
-from minigan.metrics.features import load_classifier
+from minigan.metrics.features import Classifier, load_classifier
 from minigan.metrics.frechet import within
 from minigan.metrics.local import texture
 from minigan.metrics.measures import Measure, fitting
@@ -69,12 +69,20 @@ class Suite:
     """The measures for one data set, with everything that depends on the real rows alone computed once.
 
     n: samples to compare, at most; `m` is how many are compared, since no more real rows than that are held out.
-    all_data: the model was trained on the validation part too.
+    all_data: the model was trained on the validation part too. classifier: other features than those of the shipped one.
 
     Raises: InputError where the data hold too few rows out.
     """
 
-    def __init__(self, data: Data, backend: Ops, n: int = 10_000, *, all_data: bool = False) -> None:
+    def __init__(
+        self,
+        data: Data,
+        backend: Ops,
+        n: int = 10_000,
+        *,
+        all_data: bool = False,
+        classifier: Classifier | None = None,
+    ) -> None:
         tested = len(data.test) > 0
         held = data.test if tested else data.validation
         self.data, self.ops = data, backend
@@ -99,7 +107,8 @@ class Suite:
         self.held_out = tested or not all_data
         self.measures = [measure for measure in fitting(data) if self.held_out or not measure.held_out]
         self.names = [measure.name for measure in self.measures]
-        self.classifier = load_classifier(data.name, backend) if data.labels is not None else None
+        shipped = classifier is None and data.labels is not None
+        self.classifier = load_classifier(data.name, backend) if shipped else classifier
         self.compared = compared(data)
 
         self.reference = data.values(held[:m])
