@@ -176,12 +176,12 @@ TABLE = (
     Measure("mode_width", ONE, "width of modes over the true one", _mode_width, MIXTURES),
     Measure("narrowest", ONE, "narrowest axis over the true one", lambda g: float(g.widths.min()), MIXTURES),
     Measure("widest", ONE, "widest axis over the true one", lambda g: float(g.widths.max()), MIXTURES),
-    Measure("sharpness", ONE, "steps between pixels over real ones", _sharpness, IMAGES),
-    Measure("contrast", ONE, "spread of pixels over that of real", _contrast, IMAGES),
+    Measure("sharpness", ONE, "steps between pixels over real", _sharpness, IMAGES),
+    Measure("contrast", ONE, "spread of pixels over real", _contrast, IMAGES),
     Measure("specks", LOW, "lone bright pixels an image", lambda g: local.specks(g.images), IMAGES),
     Measure("faint", LOW, "faint pixels far from bright ones", lambda g: local.faint(g.images), IMAGES),
     Measure("place", LOW, "pixels between centres", _place, IMAGES),
-    Measure("texture", LOW, "distance of random filters' answers", _texture, IMAGES, quick=False),
+    Measure("texture", LOW, "answers of random filters", _texture, IMAGES, quick=False),
     Measure("shapes", LOW, "KS distance of the worst column", _shapes, TABLES),
     Measure("correlations", LOW, "difference of the worst pair", _correlations, TABLES),
     Measure("tails", ONE, "values in the columns' tails", lambda g: columns.tails(g.real_rows, g.x), TABLES),
@@ -202,7 +202,7 @@ TABLE = (
         quick=False,
         held_out=True,
     ),
-    Measure("copies", LOW, "samples nearly like a training row", _copies, quick=False, held_out=True),
+    Measure("copies", LOW, "samples like a training row", _copies, quick=False, held_out=True),
 )
 MEASURES = {measure.name: measure for measure in TABLE}
 
