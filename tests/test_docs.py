@@ -251,6 +251,7 @@ OTHERS = (
     "minigan.metrics.features",
     "benchmarks.report",
     "benchmarks.peers",
+    "benchmarks.planted",
     "benchmarks.quality",
     "benchmarks.scaling",
 )
