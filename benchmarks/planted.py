@@ -5,7 +5,8 @@ generator would draw such a pool. Its measures, over several draws, say how much
 deviation is the standard error of the measure. Then the pool is spoilt. The fault is *seen* by a measure that moves by more
 than five standard errors, and *named* where the verdict's findings include the one that belongs to it.
 
-The result is a line of JSON for each data set in benchmarks/quality/planted.jsonl and the picture of docs/metrics.md.
+The result is a line of JSON for each data set in benchmarks/quality/planted.jsonl, unless fewer samples or draws are asked for, and
+the picture of docs/metrics.md.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ PICTURE = Path(__file__).parents[1] / "docs" / "images" / "planted-faults.png"
 SEEN = 5.0
 """Standard errors by which a measure must move."""
 
-DRAWS, REPEATS = 20, 3
-"""Draws of real samples; draws in which every fault is planted."""
+COMPARED, DRAWS, REPEATS = 10_000, 20, 3
+"""Samples compared at most; draws of real samples; draws in which every fault is planted."""
 
 Record = dict[str, Any]
 
@@ -289,7 +290,7 @@ def drawn(name: str, seed: int, n: int) -> Draw:
     return Draw(data, x, kinds, rng)
 
 
-def matrix(name: str, n: int = 10_000, draws: int = DRAWS, repeats: int = REPEATS, seed: int = 0) -> Record:
+def matrix(name: str, n: int = COMPARED, draws: int = DRAWS, repeats: int = REPEATS, seed: int = 0) -> Record:
     """What real samples of a data set measure, and by how many standard errors each fault moves each measure."""
     real: list[dict[str, float]] = []
     findings: list[list[str]] = []
@@ -412,7 +413,7 @@ def picture(path: Path, found: dict[str, Record]) -> None:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser(prog="python -m benchmarks.planted", description=__doc__.partition("\n\n")[0])
     parser.add_argument("--only", nargs="+", choices=tuple(FAULTS), default=list(FAULTS), help="only these data sets")
-    parser.add_argument("-n", type=int, default=10_000, help="samples compared at most (default: 10000)")
+    parser.add_argument("-n", type=int, default=COMPARED, help=f"samples compared at most (default: {COMPARED})")
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"draws of real samples (default: {DRAWS})")
     parser.add_argument("--seed", type=int, default=0, help="of the first draw (default: 0)")
     parser.add_argument(
@@ -437,8 +438,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name}: {faults}: {'every one is seen and named' if not lines else ''}", flush=True)
         for line in lines:
             print(f"  {line}")
-        with open(RECORDS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(plain(record), sort_keys=True) + "\n")
+        if (values.n, values.draws) == (COMPARED, DRAWS):
+            with open(RECORDS, "a", encoding="utf-8") as file:
+                file.write(json.dumps(plain(record), sort_keys=True) + "\n")
     return 1 if bad else 0
 
 

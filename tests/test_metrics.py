@@ -446,6 +446,25 @@ def test_a_classifier_that_was_changed_or_is_missing_is_refused(
         load_classifier("digits", HOST)
 
 
+def test_another_classifier_can_measure(tmp_path: Path) -> None:
+    shipped, path = Path(features.__file__).with_name("digits.safetensors"), tmp_path / "other.safetensors"
+    theta = safetensors.numpy.load_file(shipped)["theta"]
+    safetensors.numpy.save_file({"theta": theta + np.float16(0.01)}, path)
+    data = load("digits")
+    other = Suite(data, HOST, classifier=features.read_classifier(path, "digits", HOST))
+    same = Suite(data, HOST, classifier=features.read_classifier(shipped, "digits", HOST))
+    x = data.values(data.train[:359])
+    assert same.measure(x, quick=True) == Suite(data, HOST).measure(x, quick=True)
+    assert other.measure(x, quick=True)["frechet"] != same.measure(x, quick=True)["frechet"]
+    for content, words in ((b"x", "holds no classifier of digits"), (None, "cannot be read")):
+        bad = tmp_path / "bad"
+        bad.write_bytes(content) if content else bad.unlink()
+        with pytest.raises(InputError, match=words):
+            features.read_classifier(bad, "digits", HOST)
+    with pytest.raises(InputError, match="holds no classifier of mnist"):
+        features.read_classifier(shipped, "mnist", HOST)
+
+
 def test_the_command_makes_a_classifier(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -513,7 +532,8 @@ def test_real_samples_measure_like_real_samples(digits: Suite) -> None:
     assert real["coverage"] > 0.93 and real["recall"] > 0.9 and real["precision"] > 0.9 and real["kinds"] == 10
     assert real["density"] == pytest.approx(1, abs=0.1) and real["frechet"] < 5 and real["digit_kl"] < 0.05
     assert real["memorisation"] == pytest.approx(1, abs=0.03) and real["sharpness"] == pytest.approx(1, abs=0.03)
-    assert real["different_bins"] < 0.2
+    assert real["different_bins"] < 0.2 and real["copies"] == pytest.approx(0.01, abs=0.002)
+    assert real["repeated"] < 0.05
 
 
 def test_each_measure_moves_in_the_right_direction(digits: Suite) -> None:
@@ -531,7 +551,7 @@ def test_each_measure_moves_in_the_right_direction(digits: Suite) -> None:
         assert bad["coverage"] < 0.3 and bad["recall"] < 0.3 and bad["digit_kl"] > 1.5 and bad["kinds"] <= 2
         assert bad["frechet"] > 10 * real["frechet"] and bad["kid"] > 10 and bad["different_bins"] > 0.3
     assert same["recall"] == 0 and one_kind["precision"] > 0.9
-    assert copies["memorisation"] == 0 and copies["coverage"] > 0.9
+    assert copies["memorisation"] == 0 and copies["coverage"] > 0.9 and copies["copies"] == 1
     assert blurred["sharpness"] < 0.7 < 1.2 < speckled["sharpness"]
     for bad in (blurred, speckled):
         assert bad["precision"] < real["precision"] and bad["frechet"] > 2 * real["frechet"]
