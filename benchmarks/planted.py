@@ -76,11 +76,10 @@ class Planted:
 
 
 def duplicated(d: Draw) -> np.ndarray:
-    """A tenth of the samples are copies of others."""
+    """Every tenth sample is a copy of the next one."""
     x = d.x.copy()
-    k = len(x) // 10
-    x[:k] = x[k : 2 * k]
-    return d.rng.permutation(x)
+    x[:-1:10] = x[1::10][: len(x[:-1:10])]
+    return x
 
 
 def copied(d: Draw) -> np.ndarray:
@@ -194,7 +193,7 @@ POINTS = (
 AGE, INCOME, SPENT, REGION, BALANCE = range(5)
 
 
-def customers(n: int = 3000, seed: int = 0) -> np.ndarray:
+def customers(n: int = 6000, seed: int = 0) -> np.ndarray:
     """A made-up table (n, 5): age in years, income and what was spent of it, with two decimals, one of five regions, and a
     balance that is a float of no special kind. Income rises with age, what is spent with income."""
     rng = np.random.default_rng(seed)
@@ -220,8 +219,10 @@ def without_category(d: Draw) -> np.ndarray:
 
 
 def clipped(d: Draw) -> np.ndarray:
-    """Values beyond the 4 % quantiles become those."""
-    return np.clip(d.x, *np.quantile(d.x, [0.04, 0.96], axis=0)).astype(d.x.dtype)
+    """Numbers beyond the 5 % quantiles become those."""
+    x = np.clip(d.x, *np.quantile(d.x, [0.05, 0.95], axis=0)).astype(d.x.dtype)
+    x[:, REGION] = d.x[:, REGION]
+    return x
 
 
 def unrounded(d: Draw) -> np.ndarray:

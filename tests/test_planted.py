@@ -71,7 +71,7 @@ def test_a_fault_changes_what_its_name_says_and_leaves_samples_enough(name: str)
 def test_a_draw_parts_new_real_samples_from_the_rows_that_a_person_has() -> None:
     draw = planted.drawn("table", 3, 10_000)
     rows = np.concatenate([draw.data.values(part) for part in (draw.data.train, draw.data.validation)])
-    assert len(rows) + len(draw.x) == 3000 and not set(map(tuple, rows)) & set(map(tuple, draw.x))
+    assert len(rows) + len(draw.x) == 6000 and not set(map(tuple, rows)) & set(map(tuple, draw.x))
     assert {len(planted.drawn("table", seed, 10_000).x) for seed in range(3)} == {len(draw.x)}
 
 

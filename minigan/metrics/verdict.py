@@ -24,8 +24,8 @@ UNEVEN = 0.02
 REPEATED, COPIES = 0.05, 0.02
 """Shares of samples nearly like another one, or like a training row, that are left unsaid beside those of real samples."""
 
-SPECKS = 0.05
-"""Lone bright pixels an image that are left unsaid: one image in twenty has one."""
+SPECKS = 0.03
+"""Lone bright pixels an image that are left unsaid: one image in thirty has one."""
 
 GHOSTS = 0.003
 """Share of pixels that may be faint and far from bright ones: two of an image of 28 x 28."""
