@@ -90,7 +90,7 @@ def test_the_same_run_gives_the_same_report_and_picture(runs: Path, capsys: pyte
 def test_an_untrained_generator_has_bad_values_and_a_verdict(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("digits", "-n", "359", "--json", "a.json") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "Under-trained: after 4 steps" in said and "more --steps (the default recipe makes 20,000)" in said
+    assert "Under-trained: after 4 steps" in said and "more --steps (the default recipe makes 30,000)" in said
     assert "--objective" not in said and "--recipe best" not in said, "followed, or too early"
     values = json.loads(Path("a.json").read_text())
     assert values["generated"]["frechet"] > 10 * values["real"]["frechet"]

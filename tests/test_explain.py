@@ -178,7 +178,7 @@ def test_the_command_explains_and_leaves_nothing(
     monkeypatch.setattr(explain, "PATIENCE", 0.01)
     assert exit_code(train.main, "--explain") == 0
     text = capsys.readouterr().out
-    assert "64-128-128-64: 33,088 parameters" in text and "every 8 steps" in text and "times the floor" in text
+    assert "64-192-128-128-64: 61,952 parameters" in text and "every 8 steps" in text and "times the floor" in text
     assert list(tmp_path.iterdir()) == []
     assert exit_code(train.main, "--explain", "--out", "x") == 2
     assert "--explain trains nothing" in capsys.readouterr().err

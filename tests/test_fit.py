@@ -119,7 +119,7 @@ def test_what_is_made_says_what_it_is_on_a_line() -> None:
     session = fit(config(), steps=2, out="run")
     assert repr(session) == f"Session('run', 2 steps on digits, {session.gan!r})"
     assert repr(session.gan) == "GAN(relativistic, generator 3-8-64, discriminator 64-8-1, batch 8, float32, step 2)"
-    assert repr(session.run) == "Run('run')" and repr(session.scaler) == "Scaler(offset 0.5, scale 0.5)"
+    assert repr(session.run) == "Run('run')" and repr(session.scaler) == "Scaler(offset 0, scale 1)"
     words = "Data(digits: 1,438 train, 359 validation, 0 test, image of 8 x 8 values, stored as uint8)"
     assert repr(session.data) == words
     assert repr(session.steps.batches) == "Batches(8 of 1,438 rows of 64 values, 179 an epoch)"
