@@ -21,7 +21,7 @@ from minigan.metrics.features import digit_kl, digits_met
 from minigan.metrics.frechet import frechet_distance, kernel_distance
 from minigan.metrics.neighbours import memorisation, squared_radii
 from minigan.metrics.parzen import parzen
-from minigan.metrics.variation import deviation, mean_distance, roughness
+from minigan.metrics.variation import LEAST, deviation, mean_distance, roughness
 
 if TYPE_CHECKING:
     from minigan.metrics.suite import Group
@@ -92,11 +92,14 @@ def _mode_width(g: Group) -> float:
 
 
 def _sharpness(g: Group) -> float:
-    return roughness(g.images) / roughness(g.real_images)
+    """nan where images have no contrast at all: they are neither sharp nor blurred."""
+    flat = min(deviation(g.images), deviation(g.real_images)) <= LEAST
+    return math.nan if flat else roughness(g.images) / roughness(g.real_images)
 
 
 def _contrast(g: Group) -> float:
-    return deviation(g.images) / deviation(g.real_images)
+    real = deviation(g.real_images)
+    return math.nan if real <= LEAST else deviation(g.images) / real
 
 
 def _place(g: Group) -> float:

@@ -75,12 +75,31 @@ class Evidence:
 
     def more(self, name: str, least: float) -> bool:
         """Whether the measure, a share of m samples, exceeds its real value by more than `least` and what chance may add."""
-        p = min(max(self.real.get(name, 0.0), 1 / self.m), 0.5)
-        return self.excess(name) > least + SURE * math.sqrt(2 * p * (1 - p) / self.m)
+        return self.excess(name) > least + self._chance(self.real.get(name, 0.0))
 
-    def beyond(self, name: str, least: float) -> bool:
-        """Whether a largest difference, of columns or of pairs, exceeds half as much again as that of real rows."""
-        return self.excess(name) > least + 0.5 * self.real.get(name, math.inf)
+    def fewer(self, name: str, least: float) -> bool:
+        """Whether such a measure is less than its real value by more than that."""
+        return -self.excess(name) > least + self._chance(1 - self.real.get(name, 1.0))
+
+    def _chance(self, share: float) -> float:
+        p = min(max(share, 1 / self.m), 0.5)
+        return SURE * math.sqrt(2 * p * (1 - p) / self.m)
+
+    def beyond(self, name: str, least: float, chance: float = 0.0) -> bool:
+        """Whether the measure exceeds by `least` half as much again as its real value, or as `chance` where that is more."""
+        return self.made.get(name, 0.0) > least + 1.5 * max(self.real.get(name, math.inf), chance)
+
+    @property
+    def apart(self) -> float:
+        """About how far two equal columns of m rows are apart by chance, in shapes or in correlations."""
+        return 1.2 / math.sqrt(self.m)
+
+    @property
+    def speckled(self) -> bool:
+        """Whether there are more lone bright pixels than half as many again as in real images, and than chance makes of rare
+        events: the standard error of their number is its square root."""
+        real = self.real.get("specks", math.inf)
+        return self.beyond("specks", SPECKS + SURE * math.sqrt(2 * max(real, 1 / self.m) / self.m))
 
     def uneven(self, name: str, kinds: int) -> bool:
         """Whether a divergence (nats) of the shares of so many kinds exceeds its real value by more than chance makes it: of two
@@ -218,7 +237,7 @@ def _copied(e: Evidence) -> str:
 
 
 def _speckle(e: Evidence) -> str:
-    if e.excess("specks") > SPECKS:
+    if e.speckled:
         return f"{e.made['specks']:.2f} lone bright pixels an image (real {e.real['specks']:.3f})"
     return f"contrast of neighbouring pixels is {e.share('sharpness'):.0%} of real"
 
@@ -318,7 +337,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
         ),
         Finding(
             "Ghosts",
-            lambda e: e.excess("faint") > GHOSTS,
+            lambda e: e.beyond("faint", GHOSTS),
             lambda e: (
                 f"{e.made['faint']:.2%} of the pixels are faint and far from bright ones (of real ones {e.real['faint']:.2%}), as "
                 "of half a second image"
@@ -335,7 +354,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
     (
         Finding(
             "Speckle",
-            lambda e: e.share("sharpness") > 1.15 or e.excess("specks") > SPECKS,
+            lambda e: e.share("sharpness") > 1.15 or e.speckled,
             _speckle,
             (SIGMOID, ALTERNATING, more_steps, COSINE, AVERAGE),
         ),
@@ -343,7 +362,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
     (
         Finding(
             "Out of place",
-            lambda e: e.excess("place") > 0.3,
+            lambda e: e.beyond("place", 0.3),
             lambda e: f"samples lie {e.made['place']:.1f} pixels from where real ones do",
             (more_steps, AVERAGE, wider),
         ),
@@ -351,7 +370,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
     (
         Finding(
             "Rounding lost",
-            lambda e: e.real.get("familiar", 0.0) - e.made.get("familiar", math.inf) > 0.1,
+            lambda e: e.fewer("familiar", 0.1),
             lambda e: (
                 f"of the columns with repeated values {e.made['familiar']:.0%} of the values exist in the data (of real ones "
                 f"{e.real['familiar']:.0%}), so whole numbers and categories come out between their steps"
@@ -360,7 +379,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
         ),
         Finding(
             "Categories lost",
-            lambda e: e.excess("lost") > 0.02,
+            lambda e: e.more("lost", 0.02),
             lambda e: f"in one column, values that {e.made['lost']:.0%} of the real rows have are not generated",
             (RELATIVISTIC, PENALTIES, more_steps, LARGER, RATES),
         ),
@@ -368,7 +387,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
     (
         Finding(
             "A column unlike the data",
-            lambda e: not e.unlike and e.beyond("shapes", 0.03),
+            lambda e: not e.unlike and e.beyond("shapes", 0.03, e.apart),
             lambda e: (
                 f"the shares of one column differ by up to {e.made['shapes']:.0%} (of real ones {e.real['shapes']:.0%})"
             ),
@@ -390,7 +409,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
     (
         Finding(
             "Correlations lost",
-            lambda e: not e.unlike and e.beyond("correlations", 0.1),
+            lambda e: not e.unlike and e.beyond("correlations", 0.1, e.apart),
             lambda e: (
                 f"that of one pair of columns is wrong by {e.made['correlations']:.2f} (of real ones "
                 f"{e.real['correlations']:.2f})"
