@@ -136,7 +136,7 @@ def fainter(d: Draw) -> np.ndarray:
 
 LOCAL = "specks", "faint", "place", "texture", "sharpness", "contrast"
 IMAGES = (
-    Planted("salt in 0.3 % of the pixels", salt(0.003), ("specks", "texture"), ("place",), "Speckle"),
+    Planted("salt in 0.3 % of the pixels", salt(0.003), ("specks", "texture"), ("digit_kl", "kinds"), "Speckle"),
     Planted("salt in 1 % of the pixels", salt(0.01), ("specks", "texture", "sharpness", "frechet"), (), "Speckle"),
     Planted("blur", blurred, ("sharpness", "contrast", "texture", "frechet", "precision"), ("digit_kl",), "Blur"),
     Planted("ghosts of a second image", ghosts, ("faint", "texture", "frechet", "precision"), ("specks",), "Ghosts"),
@@ -176,7 +176,7 @@ POINTS = (
     Planted(
         "modes of .7 of their width",
         widths(0.7),
-        ("mode_width", "coverage", "narrowest"),
+        ("mode_width", "narrowest"),
         ("modes",),
         "Modes too narrow",
     ),
