@@ -42,8 +42,8 @@ ROUNDING = 8
 def in_blocks(work: Callable[[slice], T], n: int, width: int, backend: Ops) -> Iterator[T]:
     """What `work(rows)` returns for slices of n rows, in order; a slice has BLOCK numbers, `width` a row.
 
-    On the CPU several blocks are worked on at the same time, as many as the BLAS has threads, since all but matrix products
-    takes one thread. Each product takes one too: so what is returned does not depend on the number of threads.
+    On the CPU several blocks are computed at the same time, one on each BLAS thread, since all but matrix products takes one
+    thread. Each product takes one too: so what is returned does not depend on the number of threads.
     """
     step = max(1, BLOCK // max(1, width))
     blocks = [slice(lo, min(lo + step, n)) for lo in range(0, n, step)]
