@@ -10,7 +10,7 @@ images is blind to what is small, as speckle and broken strokes are (docs/metric
 
     python -m minigan.metrics.features --data mnist -o mnist.safetensors
 
-makes such a file: softmax cross-entropy, Adam with a cosine schedule, every minibatch moved by up to a pixel or two.
+makes such a file: softmax cross-entropy, Adam with a cosine schedule, every minibatch moved by up to a pixel (MNIST).
 
 Half of each minibatch is spoilt, and the classifier learns to say how, beside the digit: what is never asked for is soon
 not seen. Classifiers of digits alone learn to overlook speckle, gaps and ghosts.

@@ -93,19 +93,19 @@ def _mode_width(g: Group) -> float:
 
 def _sharpness(g: Group) -> float:
     """nan where images have no contrast at all: they are neither sharp nor blurred."""
-    flat = min(deviation(g.images), deviation(g.real_images)) <= LEAST
-    return math.nan if flat else roughness(g.images) / roughness(g.real_images)
+    flat = min(deviation(g.images), g.suite.real_deviation) <= LEAST
+    return math.nan if flat else roughness(g.images) / g.suite.real_roughness
 
 
 def _contrast(g: Group) -> float:
-    real = deviation(g.real_images)
+    real = g.suite.real_deviation
     return math.nan if real <= LEAST else deviation(g.images) / real
 
 
 def _place(g: Group) -> float:
     """In pixels: the square root of the Frechet distance between the centres of brightness."""
-    made, real = (g.ops.asarray(local.centres(images)) for images in (g.images, g.real_images))
-    return math.sqrt(max(frechet_distance(real, made, g.ops), 0.0))
+    made = g.ops.asarray(local.centres(g.images))
+    return math.sqrt(max(frechet_distance(g.suite.real_centres, made, g.ops), 0.0))
 
 
 def _texture(g: Group) -> float:

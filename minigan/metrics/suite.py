@@ -30,9 +30,11 @@ from minigan.metrics import bins, mixtures, prdc
 from minigan.metrics.compared import Columns, Compared, Pixels, folded
 from minigan.metrics.features import Classifier, load_classifier
 from minigan.metrics.frechet import within
+from minigan.metrics.local import centres as centres_of
 from minigan.metrics.local import texture
 from minigan.metrics.measures import Measure, fitting
 from minigan.metrics.neighbours import nearest, squared_radii
+from minigan.metrics.variation import deviation, roughness
 
 GROUPS = 10
 """Groups of samples measured at most, where the real ones are few."""
@@ -166,6 +168,18 @@ class Suite:
         return float(np.quantile(self.to_training(self.reference), NEAR))
 
     @cached_property
+    def real_roughness(self) -> float:
+        return roughness(self.shaped(self.reference))
+
+    @cached_property
+    def real_deviation(self) -> float:
+        return deviation(self.shaped(self.reference))
+
+    @cached_property
+    def real_centres(self) -> Array:
+        return self.ops.asarray(centres_of(self.shaped(self.reference)))
+
+    @cached_property
     def real_texture(self) -> Array:
         return texture(self.shaped(self.reference), self.ops)
 
@@ -260,10 +274,6 @@ class Group:
     def images(self) -> np.ndarray:
         """The samples (m, h, w)."""
         return self.suite.shaped(self.x)
-
-    @property
-    def real_images(self) -> np.ndarray:
-        return self.suite.shaped(self.suite.reference)
 
     @property
     def ops(self) -> Ops:
