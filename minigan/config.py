@@ -13,6 +13,7 @@ from typing import Any
 from minigan.backends import BACKENDS, KERNELS
 from minigan.backends.activations import ACTIVATIONS
 from minigan.data import DATA_SETS
+from minigan.data.reading import COLORS, DECIMALS, Reading
 from minigan.data.scaling import OUTPUTS
 from minigan.errors import InputError
 from minigan.nn.objectives import OBJECTIVES
@@ -74,6 +75,20 @@ class Config:
     )
     all_data: bool = setting(False, "train on everything but the test images (no validation part held out)")
     image_size: int = setting(28, "side in pixels to which a folder's images are converted", low=1, high=1024)
+    color: str = setting("auto", "own images: grey, rgb, or as the first of them are", choices=COLORS)
+    shape: tuple[int, ...] = setting(
+        (), "own data in flat rows: the shape of a sample, as in 28 28", low=1, high=1 << 20, metavar="N"
+    )
+    columns: str = setting(
+        "", "kinds of a table's columns, others are inferred (plain: numbers all)", metavar='"NAME:KIND,..."'
+    )
+    drop: str = setting("", "columns of a table to leave out", metavar='"NAME,..."')
+    label_column: str = setting("", "the column of a table that holds labels", metavar="NAME")
+    decimal: str = setting("auto", "the decimal sign in a table", choices=DECIMALS)
+    sample_rate: int = setting(0, "own signals: samples a second (0: from the files)", low=0, high=1 << 30)
+    length: int = setting(
+        0, "own signals and texts: cut to so many samples or characters (0: as they are)", low=0, high=1 << 20
+    )
 
     latent: int = setting(
         64, "size of the latent vector z, drawn from N(0, I)", low=1, high=MAX_COUNT, section="networks"
@@ -183,6 +198,11 @@ class Config:
         return self.r1 > 0 or self.r2 > 0 or self.gradient_penalty > 0
 
     @property
+    def reading(self) -> Reading:
+        """How own data are read."""
+        return Reading(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)})
+
+    @property
     def horizon(self) -> int:
         """Steps over which schedules run."""
         return self.schedule_steps or self.steps
@@ -226,6 +246,10 @@ class Config:
         if of_a_run:
             for name in foreign(settings.get("objective", cls.objective)):
                 settings.pop(name, None)
+            if (
+                "columns" not in settings and settings.get("data") not in DATA_SETS
+            ):  # made before tables had kinds of columns, and images colours
+                settings |= {"columns": "plain", "color": "grey"}
         try:
             return cls(**settings)
         except InputError as error:
@@ -238,6 +262,11 @@ def _penalised(c: Config) -> bool:
 
 NEEDS: dict[str, tuple[Callable[[Config], bool], str]] = {
     "image_size": (lambda c: c.data not in DATA_SETS, "a folder of images as --data"),
+    **{
+        field.name: (lambda c: c.data not in DATA_SETS, "own data as --data")
+        for field in dataclasses.fields(Reading)
+        if field.name != "image_size"
+    },
     "spread": (lambda c: c.output == "identity", "--output identity"),
     "penalty_every": (_penalised, "a penalty (--r1, --r2 or --gradient-penalty)"),
     "penalty_schedule": (_penalised, "a penalty (--r1, --r2 or --gradient-penalty)"),

@@ -139,9 +139,9 @@ def write(path: Path, saved: Checkpoint, n: int, parts: Iterator[np.ndarray]) ->
         else:
             text = io.TextIOWrapper(file, "utf-8", newline="")
             table = csv.writer(text, lineterminator="\n")
-            table.writerow(saved.space.columns or [f"p{i}" for i in range(saved.space.size)])
-            for x in parts:  # the shortest text that reads back as the same number
-                table.writerows([[str(v) for v in row] for row in x])
+            table.writerow(saved.space.header())
+            for x in parts:
+                table.writerows(saved.space.cells(x))
             text.detach()  # flushed, and the file left open
 
 

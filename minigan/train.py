@@ -13,6 +13,7 @@ import numpy as np
 from minigan import cli, memory, recipes
 from minigan.config import Config, check_effect
 from minigan.data import DATA_SETS
+from minigan.data.reading import Reading
 from minigan.errors import InputError, quoted
 
 if TYPE_CHECKING:  # the rest is imported once flags are read: --help and errors come at once
@@ -27,6 +28,7 @@ def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
     early = cli.Parser(prog="python -m minigan.train", add_help=False)
     for name in ("--data", "--recipe", "--config", "--resume"):
         early.add_argument(name)
+    early.add_argument("--shape", type=int, nargs="+", default=())
     chosen, _ = early.parse_known_args(argv)
     base = base_config(chosen)
 
@@ -82,17 +84,17 @@ def base_config(chosen: argparse.Namespace) -> Config:
     if "config" in chosen:
         return load_config(chosen.config)
     data = getattr(chosen, "data", "digits")
-    base = recipes.recipe(getattr(chosen, "recipe", "default"), family(data))
+    base = recipes.recipe(getattr(chosen, "recipe", "default"), family(data, Reading(shape=tuple(chosen.shape))))
     return base.replace(data=data, data_dir=os.environ.get("MINIGAN_DATA") or None)
 
 
-def family(data: str) -> str:
-    """The family of recipes for --data: the name of a data set, or "image" or "table" for own data. Raises: InputError."""
+def family(data: str, reading: Reading = Reading()) -> str:  # noqa: B008
+    """The family of recipes for --data: the name of a data set, or a kind of own data. Raises: InputError."""
     if data in DATA_SETS:
         return data
     from minigan.data import own
 
-    return "image" if own.holds_images(Path(data)) else "table"
+    return own.family(Path(data), reading)
 
 
 def explain(config: Config, request: Request) -> None:
@@ -142,6 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     config, gan, run = session.config, session.gan, session.run
     stop = Stop()
     session.say(f"backend {session.backend.name} on {session.backend.device}, {config.dtype}, {config.kernels} kernels")
+    for note in session.data.notes:
+        session.say(note)
     session.say(f"data {session.data.name}: {session.identity['samples']} samples of {session.data.space.size} values")
     session.say(f"generator {gan.generator.count:,} parameters, discriminator {gan.discriminator.count:,}")
     verb = f"resuming at step {gan.step}" if gan.step else "training"

@@ -29,6 +29,7 @@ from minigan.config import (
     flag,
 )  # fmt: skip
 from minigan.data import DATA_SETS
+from minigan.data.reading import COLORS, DECIMALS
 from minigan.data.spaces import Image
 from minigan.errors import InputError
 from minigan.nn.network import Network
@@ -45,6 +46,8 @@ RATE = ([1e-12, 1, 1e30], [0, 0.0, -1.0, math.inf, TOO_LARGE], "> 0")
 FRACTION = ([0, 0.0, 0.999999], [1, 1.0, -0.1, math.inf], ">= 0 and < 1")
 NUMBERS = {
     "image_size": ([1, 1024], [0, 1025], ">= 1 and <= 1024"),
+    "sample_rate": ([0, 8000], [-1, 1 << 31], f">= 0 and <= {1 << 30}"),
+    "length": ([0, 12], [-1, 1 << 21], f">= 0 and <= {1 << 20}"),
     "latent": COUNT,
     "spread": ([0.001, 3, 1000], [0, 5e-324, -1.0, 1001, math.inf, TOO_LARGE], ">= 0.001 and <= 1000"),
     "label_smoothing": FRACTION,
@@ -73,6 +76,8 @@ NUMBERS = {
 }
 WHOLE = {f.name for f in dataclasses.fields(Config) if str(f.type).startswith("int")}
 CHOICES = {
+    "color": COLORS,
+    "decimal": DECIMALS,
     "activation": ACTIVATIONS,
     "output": OUTPUTS,
     "dtype": DTYPES,
@@ -84,7 +89,7 @@ CHOICES = {
     "backend": ("numpy", "cupy"),
     "recipe": ("default", "best", "article"),
 }
-REST = {"data", "data_dir", "all_data", "hidden", "until"}
+REST = {"data", "data_dir", "all_data", "hidden", "until", "shape", "columns", "drop", "label_column"}
 
 
 def refusal(**values: Any) -> str:
@@ -332,6 +337,14 @@ def test_what_a_run_ignored_is_left_out_of_its_configuration_and_a_users_file_is
 
 IDLE: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "image_size": (32, {"data": "digits"}, {"data": "pictures"}),
+    "color": ("rgb", {"data": "digits"}, {"data": "pictures"}),
+    "shape": ((8, 8), {"data": "digits"}, {"data": "rows.npy"}),
+    "columns": ("a:integer", {"data": "digits"}, {"data": "rows.csv"}),
+    "drop": ("a", {"data": "digits"}, {"data": "rows.csv"}),
+    "label_column": ("a", {"data": "digits"}, {"data": "rows.csv"}),
+    "decimal": ("comma", {"data": "digits"}, {"data": "rows.csv"}),
+    "sample_rate": (8000, {"data": "digits"}, {"data": "sounds"}),
+    "length": (12, {"data": "digits"}, {"data": "names.txt"}),
     "spread": (2.0, {"output": "tanh"}, {"output": "identity"}),
     "penalty_every": (4, {"r1": 0.0}, {"r2": 1.0}),
     "penalty_schedule": ("linear", {}, {"gradient_penalty": 1.0}),

@@ -31,6 +31,7 @@ from minigan.backends import Ops
 from minigan.data import DATA_SETS, Data, arrays, idx, images, load, mixtures, mnist, spaces, tables
 from minigan.data.batches import Batches
 from minigan.data.raw import MAX_FEATURES
+from minigan.data.reading import Reading
 from minigan.data.scaling import Scaler
 from minigan.errors import InputError
 
@@ -209,7 +210,7 @@ SPACES = [spaces.Image((2, 3)), spaces.Points((2,), ("a", "b")), spaces.Table((3
 
 @pytest.mark.parametrize("space", SPACES)
 def test_a_space_survives_json(space: spaces.Space) -> None:
-    assert spaces.Space.from_dict(space.to_dict(), "f") == space
+    assert spaces.from_dict(space.to_dict(), "f") == space
     assert space.size == np.prod(space.shape)
 
 
@@ -221,10 +222,10 @@ def test_a_space_survives_json(space: spaces.Space) -> None:
 )  # fmt: skip
 def test_what_is_no_space_is_refused(change: dict) -> None:
     with pytest.raises(InputError, match=r"^here: "):
-        spaces.Space.from_dict({**SPACES[0].to_dict(), **change}, "here")
+        spaces.from_dict({**SPACES[0].to_dict(), **change}, "here")
     for value in (None, [], "x", {}):
         with pytest.raises(InputError, match=r"^here: "):
-            spaces.Space.from_dict(value, "here")
+            spaces.from_dict(value, "here")
 
 
 JSON = st.recursive(
@@ -243,7 +244,7 @@ JSON = st.recursive(
 )
 def test_any_json_is_a_space_or_refused(values: dict) -> None:
     try:
-        assert spaces.Space.from_dict(values, "f").to_dict() == values
+        assert spaces.from_dict(values, "f").to_dict() == values
     except InputError as error:
         assert str(error).startswith("f: ")
 
@@ -607,7 +608,7 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     assert data.train.dtype == np.uint8 and len(data.train) == 8
     expected = np.stack([np.asarray(image).reshape(-1) for image in pictures])
     assert same_rows(all_rows(data), expected)
-    raw = images.read_images(folder, 8)
+    raw = images.read_images(folder, Reading(image_size=8))
     assert (raw.rows == expected[::-1]).all()  # in the order of the names
 
 
@@ -927,7 +928,7 @@ def check(data: Data) -> None:
         assert np.isfinite(rows).all()
         if data.space.kind == "image":
             assert not rows.size or (rows.min() >= 0 and rows.max() * data.unit <= 1)
-    assert spaces.Space.from_dict(data.space.to_dict(), "") == data.space
+    assert spaces.from_dict(data.space.to_dict(), "") == data.space
     for output in ("sigmoid", "tanh", "identity"):
         scaler = Scaler.fit(data.space, data.train, output, data.unit)
         assert np.isfinite(scaler.to_model(data.train * data.unit)).all()

@@ -243,7 +243,7 @@ def test_a_run_that_began_in_float32_goes_on_to_the_same_bytes(
     """A run of an earlier version: the identity of its data and all later numbers are those of rows in float32."""
     loaded(folder / "log.csv", log())
     with monkeypatch.context() as before:
-        before.setattr("minigan.data.raw.storage", lambda values: (np.float32, np.ones(values.shape[1])))
+        before.setattr("minigan.data.tables.storage", lambda values: (np.float32, np.ones(values.shape[1])))
         assert exit_code(train.main, *TINY, "--data", "log.csv", "--steps", 8, "--out", "old") == 0
         shutil.copytree("old", "now")
         assert exit_code(train.main, "--resume", "old", "--steps", 12, "--quiet") == 0

@@ -14,7 +14,7 @@ from PIL import Image
 
 from minigan import evaluate, plots, sample, train
 from minigan.data import Data
-from minigan.data.spaces import SPACES, Space
+from minigan.data.spaces import SPACES, Space, from_dict
 from minigan.metrics.compared import Columns
 from minigan.metrics.measures import HIGH, MEASURES, Measure, Where
 from minigan.metrics.suite import COMPARED
@@ -72,7 +72,7 @@ def test_every_kind_of_data_has_a_row_in_every_registry() -> None:
 
 def test_another_kind_of_data_goes_through(signals: Data) -> None:
     space = signals.space
-    assert Space.from_dict(space.to_dict(), "here") == space and space.size == 16
+    assert from_dict(space.to_dict(), "here") == space and space.size == 16
     assert exit_code(train.main, *TINY, "--steps", 4, "--evaluate-every", 2, "--output", "tanh", "--out", "run") == 0
     run, saved = Run(Path("run")), checkpoint.load("run")
     assert saved.space == space and (saved.scaler.offset, saved.scaler.scale) == (0, 1), "limits are the scale"

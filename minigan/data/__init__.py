@@ -9,13 +9,14 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigan.backends.noise import SPLIT, Noise
 from minigan.data.raw import Raw
-from minigan.data.spaces import Image, Points, Space, columns_space
+from minigan.data.reading import Reading
+from minigan.data.spaces import Image, Points, Space
 from minigan.errors import InputError, reason, short
 
 
@@ -24,8 +25,9 @@ class Data:
     """A data set. Rows are *stored* values (n, size): uint8 where the source has 8 bits, else float32.
 
     Tables that would lose digits in float32 are stored in float64 (see `scaling.storage`). A data value is a stored value
-    times `unit` (see `values`); those of images lie in [0, 1]. `labels` (digits and MNIST) holds uint8
-    arrays under the names of the parts. `test` may have no rows.
+    times `unit` (see `values`); those of images lie in [0, 1]. `labels`, where there are any, holds arrays of whole numbers
+    under the names of the parts. `test` may have no rows. `notes` are sentences about the source; `bundled`: it is one of
+    `DATA_SETS`.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Data:
     test: np.ndarray
     labels: dict[str, np.ndarray] | None
     unit: float
+    notes: tuple[str, ...] = ()
+    bundled: bool = False
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in ("train", "validation", "test"))
@@ -56,10 +60,16 @@ class Data:
         return np.concatenate([self.train, self.validation]) if all_data else self.train
 
 
-def load(source: str | os.PathLike[str] | np.ndarray, data_dir: str | None = None, image_size: int = 28) -> Data:
+def load(
+    source: str | os.PathLike[str] | np.ndarray,
+    data_dir: str | None = None,
+    reading: Reading | None = None,
+    **options: Any,
+) -> Data:
     """A data set by its name, or own data: a path, or an array in memory.
 
-    image_size: side in pixels for a folder's images. An array is a table (n, d) or grey images (n, h, w), as in a file.
+    reading, or its fields as `options`: how own data are read. An array is a table (n, d) or grey images (n, h, w), as in a
+    file.
 
     The split is fixed. MNIST: the first 50,000 training images, the last 10,000 of them, the 10,000 test images.
     Mixtures: 100,000, 10,000 and 10,000 points. Digits and own data: the last fifth of a fixed shuffle is held out for
@@ -68,11 +78,12 @@ def load(source: str | os.PathLike[str] | np.ndarray, data_dir: str | None = Non
     Raises: InputError for an unknown name and for data that are missing, damaged or unusable.
     """
     name = "the array" if isinstance(source, np.ndarray) else source
+    reading = replace(reading or Reading(), **options)
     try:
         if isinstance(source, np.ndarray):
             from minigan.data.arrays import from_array
 
-            return _divided(from_array(source), "array")
+            return _divided(from_array(source, reading), "array")
         if not isinstance(source, str | os.PathLike):
             raise InputError(
                 f"data are loaded from a name, a path or a NumPy array, not from an object of type {type(source).__name__}; "
@@ -81,7 +92,7 @@ def load(source: str | os.PathLike[str] | np.ndarray, data_dir: str | None = Non
         name = os.fspath(source)
         if name in DATA_SETS:
             return DATA_SETS[name].read(data_dir)
-        return _own(name, image_size)
+        return _own(name, reading)
     except MemoryError as error:
         raise InputError(f"{name} does not fit into memory ({reason(error)}).") from None
 
@@ -91,7 +102,7 @@ def _mnist(data_dir: str | None) -> Data:
 
     x, y, x_test, y_test = mnist.read(data_dir)
     labels = {"train": y[:50_000], "validation": y[50_000:], "test": y_test}
-    return Data("mnist", Image((28, 28)), x[:50_000], x[50_000:], x_test, labels, 1 / 255)
+    return Data("mnist", Image((28, 28)), x[:50_000], x[50_000:], x_test, labels, 1 / 255, bundled=True)
 
 
 def _mixture(name: str) -> Data:
@@ -103,7 +114,7 @@ def _mixture(name: str) -> Data:
 def _drawn(name: str, x: np.ndarray, parts: Sequence[int]) -> Data:
     """Points of the plane (n, 2) as a data set; parts: how many are for training, for validation and for the test."""
     a, b, _ = np.cumsum(parts)
-    return Data(name, Points((2,), ("x0", "x1")), x[:a], x[a:b], x[b:], None, 1.0)
+    return Data(name, Points((2,), ("x0", "x1")), x[:a], x[a:b], x[b:], None, 1.0, bundled=True)
 
 
 def _digits() -> Data:
@@ -117,7 +128,7 @@ def _digits() -> Data:
     order, held = _shuffle(len(x))
     labels = {"train": y[order[:held]], "validation": y[order[held:]], "test": y[:0]}
     x = x.reshape(len(x), -1)
-    return Data("digits", Image((8, 8)), x[order[:held]], x[order[held:]], x[:0].copy(), labels, 1 / 16)
+    return Data("digits", Image((8, 8)), x[order[:held]], x[order[held:]], x[:0].copy(), labels, 1 / 16, bundled=True)
 
 
 class DataSet(NamedTuple):
@@ -138,7 +149,7 @@ DATA_SETS: dict[str, DataSet] = {
 """The data sets that --data knows by name."""
 
 
-def _own(name: str, image_size: int) -> Data:
+def _own(name: str, reading: Reading) -> Data:
     if not name or not os.path.exists(name):
         raise InputError(
             f"--data {short(name, 200)!r} is neither a known data set ({', '.join(DATA_SETS)}) nor an existing .npy, "
@@ -146,15 +157,17 @@ def _own(name: str, image_size: int) -> Data:
         )
     from minigan.data import own
 
-    return _divided(own.read(Path(name), image_size), Path(name).resolve().stem or "data")
+    return _divided(own.read(Path(name), reading), Path(name).resolve().stem or "data")
 
 
 def _divided(raw: Raw, name: str) -> Data:
     """Own samples as a data set: the last fifth of a fixed shuffle is held out."""
-    space = columns_space(raw.columns) if raw.columns else Image(raw.shape)
     order, held = _shuffle(len(raw.rows))
     train, validation = raw.rows[order[:held]], raw.rows[order[held:]]
-    return Data(name, space, train, validation, raw.rows[:0].copy(), None, raw.unit)
+    labels = None
+    if raw.labels is not None:
+        labels = {"train": raw.labels[order[:held]], "validation": raw.labels[order[held:]], "test": raw.labels[:0]}
+    return Data(name, raw.space, train, validation, raw.rows[:0].copy(), labels, raw.unit, raw.notes)
 
 
 def _shuffle(n: int) -> tuple[np.ndarray, int]:

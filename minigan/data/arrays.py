@@ -14,7 +14,10 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from minigan.data.files import BLOCK, opened, read_exactly
-from minigan.data.raw import MAX_VALUE, Raw, check_counts, parsing, table
+from minigan.data.raw import MAX_VALUE, Raw, check_counts, parsing
+from minigan.data.reading import Reading
+from minigan.data.spaces import Image
+from minigan.data.tables import table
 from minigan.errors import InputError, short
 
 MAX_HEADER = 10_000
@@ -41,16 +44,16 @@ class Header:
         return len(self.shape) == 3
 
 
-def read_npy(path: Path) -> Raw:
+def read_npy(path: Path, reading: Reading) -> Raw:
     """The array of an .npy file."""
     with opened(path) as (file, size):
-        return _read_array(file, size, path)
+        return _read_array(file, size, path, reading)
 
 
-def read_npz(path: Path, key: str = "x") -> Raw:
+def read_npz(path: Path, reading: Reading, key: str = "x") -> Raw:
     """The array `key` of an .npz file."""
     with npz_entry(path, key) as (stream, size):
-        return _read_array(stream, size, path)
+        return _read_array(stream, size, path, reading)
 
 
 def read_header(path: Path, key: str = "x") -> Header:
@@ -60,7 +63,7 @@ def read_header(path: Path, key: str = "x") -> Header:
         return _checked_header(stream, size, path)
 
 
-def from_array(values: np.ndarray, name: str = "the array") -> Raw:
+def from_array(values: np.ndarray, reading: Reading, name: str = "the array") -> Raw:
     """An array in memory, checked as one in a file is. Raises: InputError, whose sentence begins with `name`."""
     if isinstance(values, np.ma.MaskedArray):
         raise InputError(f"{name} is masked; fill in or remove missing values, and give a plain array.")
@@ -71,7 +74,12 @@ def from_array(values: np.ndarray, name: str = "the array") -> Raw:
     def fill(block: np.ndarray, start: int) -> None:
         block[:] = flat[start : start + block.size]
 
-    return _raw(header, fill, name)
+    return _raw(header, fill, name, reading)
+
+
+def family(path: Path, reading: Reading) -> str:
+    """The recipes for what is in a file, from its header. Raises: InputError."""
+    return "image" if read_header(path).images else "table"
 
 
 @contextmanager
@@ -109,7 +117,7 @@ def _check_zip_end(file: BinaryIO, size: int, path: Path) -> None:
         raise InputError(f"{path} is not a usable .npz file: it is truncated, damaged or not written by NumPy.")
 
 
-def _read_array(stream: BinaryIO, size: int, path: Path) -> Raw:
+def _read_array(stream: BinaryIO, size: int, path: Path, reading: Reading) -> Raw:
     """An array of the .npy format; size: bytes of the whole stream."""
     header = _checked_header(stream, size, path)
 
@@ -119,7 +127,7 @@ def _read_array(stream: BinaryIO, size: int, path: Path) -> Raw:
             with parsing(path, "is damaged"):
                 stream.read(1)  # meeting the end of a zip entry verifies its checksum
 
-    return _raw(header, fill, path)
+    return _raw(header, fill, path, reading)
 
 
 def _checked_header(stream: BinaryIO, size: int, path: Path) -> Header:
@@ -151,7 +159,7 @@ def _check_header(header: Header, path: Path | str, size: int | None = None) -> 
     check_counts(shape[0], math.prod(shape[1:]), path, image_bytes if header.images else table_bytes)
 
 
-def _raw(header: Header, fill: Callable[[np.ndarray, int], None], path: Path | str) -> Raw:
+def _raw(header: Header, fill: Callable[[np.ndarray, int], None], path: Path | str, reading: Reading) -> Raw:
     """The samples of an array whose values come a block at a time: fill(block, start) writes those from flat index `start`."""
     shape, dtype, images = header.shape, header.dtype, header.images
     kept: Any = dtype.newbyteorder("=") if not images else np.float32 if dtype.kind == "f" else np.uint8
@@ -173,7 +181,7 @@ def _raw(header: Header, fill: Callable[[np.ndarray, int], None], path: Path | s
             f"{path} holds whole numbers for images, taken as 0 (black) to 255 (white), but none is above 1; if 1 "
             f"means white, save them as bool or float."
         )
-    return Raw(rows, shape[1:], (), 1 / 255 if dtype.kind in "iu" else 1.0)
+    return Raw(Image(shape[1:]), rows, 1 / 255 if dtype.kind in "iu" else 1.0)
 
 
 def _npy_header(stream: BinaryIO, path: Path) -> tuple[Header, int]:

@@ -9,6 +9,8 @@ import numpy as np
 
 from minigan.data.files import opened
 from minigan.data.raw import Raw, check_counts, parsing
+from minigan.data.reading import Reading
+from minigan.data.spaces import Image as Grey
 from minigan.errors import InputError, reason
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
@@ -20,8 +22,14 @@ MIN_SIDE = 16
 """Pixels that a shorter side counts as: every row, however short, takes an address and padding in every copy."""
 
 
-def read_images(folder: Path, size: int) -> Raw:
-    """Every image directly in a folder, in the order of their names, as `size` x `size` grey pixels."""
+def family(folder: Path, reading: Reading) -> str:
+    """The recipes for a folder of images."""
+    return "image"
+
+
+def read_images(folder: Path, reading: Reading) -> Raw:
+    """Every image directly in a folder, in the order of their names, as grey squares of `image_size` pixels."""
+    size = reading.image_size
     try:
         paths = sorted(
             p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "." and not p.is_dir()
@@ -35,7 +43,7 @@ def read_images(folder: Path, size: int) -> Raw:
     rows = np.empty((len(paths), size * size), np.uint8)
     for row, path in zip(rows, paths, strict=True):
         row[:] = read_image(path, size).reshape(-1)
-    return Raw(rows, (size, size), (), 1 / 255)
+    return Raw(Grey((size, size)), rows, 1 / 255)
 
 
 def read_image(path: Path, size: int) -> np.ndarray:

@@ -1,32 +1,48 @@
-"""Own data, none of which is trusted: .npy, .npz, .csv or a folder of images. The suffix chooses the reader."""
+"""Own data, none of which is trusted. The end of a file's name chooses the reader, one row of `READERS`; a folder has its own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from minigan.data.arrays import read_header, read_npy, read_npz
-from minigan.data.images import read_images
+from minigan.data import arrays, images, tables
 from minigan.data.raw import Raw
-from minigan.data.tables import read_csv
+from minigan.data.reading import Reading
 from minigan.errors import InputError
 
-READERS = {".npy": read_npy, ".npz": read_npz, ".csv": read_csv}
+
+class Reader(NamedTuple):
+    """How one kind of file is read."""
+
+    read: Callable[[Path, Reading], Raw]
+    family: Callable[[Path, Reading], str]
+    """The recipes for what is in a file, from as little of it as possible."""
 
 
-def read(path: Path, image_size: int) -> Raw:
-    """The data at `path`, by its suffix; a folder is a folder of images.
+READERS: dict[str, Reader] = {
+    ".npy": Reader(arrays.read_npy, arrays.family),
+    ".npz": Reader(arrays.read_npz, arrays.family),
+    ".csv": Reader(tables.read_csv, tables.family),
+}
+FOLDER = Reader(images.read_images, images.family)
 
-    Raises: InputError for anything that is not usable data.
-    """
+
+def reader(path: Path) -> Reader:
+    """The reader of a path. Raises: InputError where there is none."""
     if path.is_dir():
-        return read_images(path, image_size)
+        return FOLDER
     if path.suffix.lower() not in READERS:
         raise InputError(f"{path} is of an unknown kind: give an .npy, .npz or .csv file or a folder of images.")
-    return READERS[path.suffix.lower()](path)
+    return READERS[path.suffix.lower()]
 
 
-def holds_images(path: Path) -> bool:
-    """Whether `read` would find images there, from the header of an array and without its values. Raises: InputError."""
-    if path.suffix.lower() in (".npy", ".npz") and path.is_file():
-        return read_header(path).images
-    return path.is_dir()
+def read(path: Path, reading: Reading) -> Raw:
+    """The data at `path`. Raises: InputError for anything that is not usable data."""
+    return reader(path).read(path, reading)
+
+
+def family(path: Path, reading: Reading) -> str:
+    """The recipes for what `read` would find there; "table" where it would find nothing. Raises: InputError."""
+    known = path.is_dir() or (path.is_file() and path.suffix.lower() in READERS)
+    return reader(path).family(path, reading) if known else "table"

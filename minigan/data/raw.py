@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigan import memory
-from minigan.data.scaling import FAR, storage
-from minigan.errors import InputError, reason, short
+from minigan.errors import InputError, reason
+
+if TYPE_CHECKING:
+    from minigan.data.spaces import Space
 
 MAX_FEATURES = 1 << 20
 """Columns of a table or pixels of an image: more than a dense network can use."""
@@ -36,12 +39,17 @@ SMALLER = "give fewer samples or smaller ones"
 
 @dataclass(frozen=True)
 class Raw:
-    """The samples of a source: rows (n, prod(shape)); value = row * unit; no columns means images of shape (h, w)."""
+    """The samples of a source: rows (n, space.size); value = row * unit.
 
+    labels: the label of each (n,), as an index into the space's classes, or None; notes: what is to be said about the source,
+    a sentence or a line each.
+    """
+
+    space: Space
     rows: np.ndarray
-    shape: tuple[int, ...]
-    columns: tuple[str, ...]
-    unit: float
+    unit: float = 1.0
+    labels: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 def is_name(text: str) -> bool:
@@ -56,24 +64,6 @@ def check_counts(n: int, d: int, path: Path | str, stored: int) -> None:
     if not 1 <= d <= MAX_FEATURES:
         raise InputError(f"{path} holds samples of {d:,} values; they must have between 1 and {MAX_FEATURES:,}.")
     memory.require(2 * n * d * stored, f"{path}, read and divided into parts,", SMALLER)
-
-
-def table(values: np.ndarray, lost: np.ndarray, columns: tuple[str, ...], path: Path | str) -> Raw:
-    """A table of values (n, d) of any type; lost (d,): the largest rounding error of float64 in each column.
-
-    Raises: InputError where that is too much for a column's spread, by the rule for float32 (see `scaling.FAR`).
-    """
-    with np.errstate(all="ignore"):  # values too small for float32, which become 0
-        dtype, scale = storage(values)
-        bad = lost > FAR * 2.0**-24 * scale
-        if bad.any():
-            j = int(bad.argmax())
-            raise InputError(
-                f"{path}: column {short(columns[j])} holds whole numbers beyond 2^53 = {WHOLE:,} that float64 moves by up "
-                f"to {lost[j]:.0f}, too much for a spread of {scale[j]:.3g}; subtract a number from the column, or leave it out."
-            )
-        memory.require(values.size * np.dtype(dtype).itemsize, f"{path}, divided into parts,", SMALLER)
-        return Raw(np.ascontiguousarray(values, dtype), (len(columns),), columns, 1.0)
 
 
 @contextmanager

@@ -83,15 +83,11 @@ class Scaler:
         return self._blocks(data, lambda x: (x - self.offset) / self.scale, dtype)
 
     def to_data(self, model: np.ndarray, space: Space) -> np.ndarray:
-        """Data values of model values (n, d), of the type `data_type`, clipped to the space's limits if it has any.
+        """Data values of model values (n, d), of the type `data_type`: the nearest that the space can have.
 
         Rounding moves them by 2^-24 (FAR + |model|) scales at most; in float64 by 2^-52 (|offset| + |scale model|).
         """
-        dtype = self.data_type(space)
-        if space.limits is not None:
-            low, high = space.limits
-            return self._blocks(model, lambda y: np.clip(self.offset + self.scale * y, low, high), dtype)
-        return self._blocks(model, lambda y: self.offset + self.scale * y, dtype)
+        return self._blocks(model, lambda y: space.settle(self.offset + self.scale * y), self.data_type(space))
 
     def data_type(self, space: Space) -> Any:
         """float32, or float64 where values have no limits and a column is `far`."""

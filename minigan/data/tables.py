@@ -14,14 +14,22 @@ import numpy as np
 
 from minigan import memory
 from minigan.data.files import BLOCK, opened
-from minigan.data.raw import MAX_VALUE, SMALLER, WHOLE, Raw, check_counts, is_name, table
+from minigan.data.raw import MAX_VALUE, SMALLER, WHOLE, Raw, check_counts, is_name
+from minigan.data.reading import Reading
+from minigan.data.scaling import FAR, storage
+from minigan.data.spaces import columns_space
 from minigan.errors import InputError, reason, short
 
 MAX_LINE = 1 << 22
 """Characters in one line."""
 
 
-def read_csv(path: Path) -> Raw:
+def family(path: Path, reading: Reading) -> str:
+    """The recipes for a table."""
+    return "table"
+
+
+def read_csv(path: Path, reading: Reading) -> Raw:
     """A table of numbers: a header that names the columns, then a row per sample; `,`, `;` or tab between cells."""
     with opened(path) as (file, _), io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         try:
@@ -43,6 +51,24 @@ def read_csv(path: Path) -> Raw:
     values = np.concatenate(blocks)
     blocks.clear()  # its memory is needed
     return table(values, lost, columns, path)
+
+
+def table(values: np.ndarray, lost: np.ndarray, columns: tuple[str, ...], path: Path | str) -> Raw:
+    """A table of values (n, d) of any type; lost (d,): the largest rounding error of float64 in each column.
+
+    Raises: InputError where that is too much for a column's spread, by the rule for float32 (see `scaling.FAR`).
+    """
+    with np.errstate(all="ignore"):  # values too small for float32, which become 0
+        dtype, scale = storage(values)
+        bad = lost > FAR * 2.0**-24 * scale
+        if bad.any():
+            j = int(bad.argmax())
+            raise InputError(
+                f"{path}: column {short(columns[j])} holds whole numbers beyond 2^53 = {WHOLE:,} that float64 moves by up "
+                f"to {lost[j]:.0f}, too much for a spread of {scale[j]:.3g}; subtract a number from the column, or leave it out."
+            )
+        memory.require(values.size * np.dtype(dtype).itemsize, f"{path}, divided into parts,", SMALLER)
+        return Raw(columns_space(columns), np.ascontiguousarray(values, dtype))
 
 
 def _lines(text: TextIO, path: Path) -> Iterator[str]:

@@ -58,7 +58,7 @@ def is_mixture(data: Data) -> bool:
 ANY = Where("any", lambda data: True)
 IMAGES = Where("images", lambda data: isinstance(data.space, Image))
 TESTED = Where("images with a test part", lambda data: isinstance(data.space, Image) and len(data.test) > 0)
-LABELLED = Where("digits and MNIST", lambda data: data.labels is not None)
+LABELLED = Where("digits and MNIST", lambda data: data.bundled and data.labels is not None)
 MIXTURES = Where("ring and grid", is_mixture)
 TABLES = Where("tables", lambda data: isinstance(data.space, Table))
 

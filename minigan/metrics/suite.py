@@ -109,7 +109,7 @@ class Suite:
         self.held_out = tested or not all_data
         self.measures = [measure for measure in fitting(data) if self.held_out or not measure.held_out]
         self.names = [measure.name for measure in self.measures]
-        shipped = classifier is None and data.labels is not None
+        shipped = classifier is None and data.bundled and data.labels is not None
         self.classifier = load_classifier(data.name, backend) if shipped else classifier
         self.compared = compared(data)
 

@@ -22,6 +22,7 @@ import numpy as np
 from minigan import __version__
 from minigan.backends import Ops
 from minigan.config import MAX_COUNT, Config
+from minigan.data import spaces
 from minigan.data.scaling import Scaler
 from minigan.data.spaces import Space
 from minigan.errors import DivergenceError, InputError, require_whole, short
@@ -221,7 +222,7 @@ def _described(path: Path, meta: dict[str, Any]) -> tuple[Config, Space]:
         written = f"format {short(meta.get('format'), 20)}, written by minigan {short(meta.get('version'), 40)}"
         raise InputError(f"{path}: {written}; this version reads format {FORMAT}.")
     config = Config.from_dict(meta.get("config"), str(path), of_a_run=True)
-    space = Space.from_dict(meta.get("space"), str(path))
+    space = spaces.from_dict(meta.get("space"), str(path))
     step = meta.get("step")
     if type(step) is not int or not 0 <= step <= MAX_COUNT:
         raise InputError(f"{path}: its metadata lack a step, a whole number from 0 to {MAX_COUNT}.")

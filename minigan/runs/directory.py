@@ -229,7 +229,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
 def find_data(run: str, config: Config, *, told: bool) -> Data:
     """The data of a run, which may have moved; told: --data was given. Raises: InputError."""
     try:
-        return load(config.data, config.data_dir, config.image_size)
+        return load(config.data, config.data_dir, config.reading)
     except InputError as error:
         remedy = "" if told else " Where the run's data have moved, say so with --data (or --data-dir)."
         raise InputError(f"{run}: {error}{remedy}") from None

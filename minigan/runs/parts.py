@@ -53,7 +53,7 @@ class Parts:
                 f"--steps-per-launch {config.steps_per_launch} is for --backend cupy --kernels cuda; elsewhere it must be 1."
             )
         if request.resume is None:
-            data = load(config.data, config.data_dir, config.image_size)
+            data = load(config.data, config.data_dir, config.reading)
         else:
             data = find_data(f"--resume {request.resume}", config, told="data" in request.given)
             with cli.saying_warnings():
