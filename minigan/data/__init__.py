@@ -157,7 +157,14 @@ def _own(name: str, reading: Reading) -> Data:
         )
     from minigan.data import own
 
-    return _divided(own.read(Path(name), reading), Path(name).resolve().stem or "data")
+    return _divided(own.read(Path(name), reading), _stem(name))
+
+
+def _stem(name: str) -> str:
+    """The name of a data set from its path: table of table.csv.gz."""
+    path = Path(name).resolve()
+    path = path.with_suffix("") if path.suffix.lower() == ".gz" and path.is_file() else path
+    return path.stem or "data"
 
 
 def _divided(raw: Raw, name: str) -> Data:

@@ -17,7 +17,7 @@ from minigan.data.files import BLOCK, opened, read_exactly
 from minigan.data.raw import MAX_VALUE, Raw, check_counts, parsing
 from minigan.data.reading import Reading
 from minigan.data.spaces import Image
-from minigan.data.tables import table
+from minigan.data.tables import from_numbers
 from minigan.errors import InputError, short
 
 MAX_HEADER = 10_000
@@ -173,8 +173,7 @@ def _raw(header: Header, fill: Callable[[np.ndarray, int], None], path: Path | s
             flat[start : start + block.size] = block
     values = flat.reshape(shape[::-1]).T if header.fortran else flat.reshape(shape)
     if not images:
-        columns = tuple(f"x{i}" for i in range(shape[1]))
-        return table(values, _whole_lost(values), columns, path)
+        return from_numbers(values, _whole_lost(values), reading, path)
     rows = np.ascontiguousarray(values).reshape(shape[0], -1)
     if dtype.kind in "iu" and rows.max() <= 1:
         raise InputError(

@@ -23,7 +23,7 @@ class Reader(NamedTuple):
 READERS: dict[str, Reader] = {
     ".npy": Reader(arrays.read_npy, arrays.family),
     ".npz": Reader(arrays.read_npz, arrays.family),
-    ".csv": Reader(tables.read_csv, tables.family),
+    **dict.fromkeys((".csv", ".tsv"), Reader(tables.read_csv, tables.family)),
 }
 FOLDER = Reader(images.read_images, images.family)
 
@@ -32,9 +32,15 @@ def reader(path: Path) -> Reader:
     """The reader of a path. Raises: InputError where there is none."""
     if path.is_dir():
         return FOLDER
-    if path.suffix.lower() not in READERS:
+    if ending(path) not in READERS:
         raise InputError(f"{path} is of an unknown kind: give an .npy, .npz or .csv file or a folder of images.")
-    return READERS[path.suffix.lower()]
+    return READERS[ending(path)]
+
+
+def ending(path: Path) -> str:
+    """The end of a file's name, without that of its compression: .csv of table.csv.gz."""
+    suffix = path.suffix.lower()
+    return path.with_suffix("").suffix.lower() if suffix == ".gz" else suffix
 
 
 def read(path: Path, reading: Reading) -> Raw:
@@ -44,5 +50,5 @@ def read(path: Path, reading: Reading) -> Raw:
 
 def family(path: Path, reading: Reading) -> str:
     """The recipes for what `read` would find there; "table" where it would find nothing. Raises: InputError."""
-    known = path.is_dir() or (path.is_file() and path.suffix.lower() in READERS)
+    known = path.is_dir() or (path.is_file() and ending(path) in READERS)
     return reader(path).family(path, reading) if known else "table"

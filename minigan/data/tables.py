@@ -1,63 +1,255 @@
-"""Tables as CSV text: a header that names the columns, then a row of numbers per sample."""
+"""Tables: from text files of cells, and from arrays (n, d), whose columns are all numbers."""
 
 from __future__ import annotations
 
-import csv
-import io
-import warnings
-from collections.abc import Iterator
-from contextlib import suppress
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple
 
 import numpy as np
 
 from minigan import memory
-from minigan.data.files import BLOCK, opened
-from minigan.data.raw import MAX_VALUE, SMALLER, WHOLE, Raw, check_counts, is_name
+from minigan.data import delimited, kinds
+from minigan.data.columns import Category, Column, Constant, Number
+from minigan.data.delimited import Block, Form
+from minigan.data.kinds import Draft, Left, Survey
+from minigan.data.raw import MAX_VALUE, SMALLER, WHOLE, Raw, check_counts
 from minigan.data.reading import Reading
 from minigan.data.scaling import FAR, storage
-from minigan.data.spaces import columns_space
-from minigan.errors import InputError, reason, short
+from minigan.data.spaces import Points, Table, columns_space
+from minigan.errors import InputError, quoted, reason, short
 
-MAX_LINE = 1 << 22
-"""Characters in one line."""
+PLAIN = "plain"
+"""What --columns says where all columns are numbers without kinds, as all tables were once."""
+
+SHOWN = 40
+"""Columns that are described before training."""
+
+USED = ("columns", "drop", "label_column", "decimal", "shape")
+"""What `Reading` says about tables."""
+
+
+class Filled(NamedTuple):
+    """A column, its values (n,), and the largest error with which float64 holds them."""
+
+    column: Column
+    values: np.ndarray
+    lost: float
 
 
 def family(path: Path, reading: Reading) -> str:
-    """The recipes for a table."""
-    return "table"
+    """The recipes for a table, whose rows are images if their shape is given."""
+    return "image" if reading.shape else "table"
 
 
 def read_csv(path: Path, reading: Reading) -> Raw:
-    """A table of numbers: a header that names the columns, then a row per sample; `,`, `;` or tab between cells."""
-    with opened(path) as (file, _), io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+    """A table in a text file: a header that names the columns, then a row per sample. Raises: InputError."""
+    reading.only(path, "a table", *USED)
+    form = delimited.form_of(path)
+    try:
+        return _read(form, reading)
+    except UnicodeDecodeError:  # far from the beginning
+        notes = (*form.notes, f"{path} is not UTF-8, so it is read as Windows-1252.")
+        return _read(replace(form, encoding="cp1252", notes=notes), reading)
+
+
+def _read(form: Form, reading: Reading) -> Raw:
+    path = form.path
+    surveys, n = _surveyed(form)
+    check_counts(n, len(surveys), path, 0)
+    plain = reading.columns == PLAIN
+    asked = dict.fromkeys(form.names, "number") if plain else _asked(reading, form.names, path)
+    drafts = kinds.decide(surveys, asked, reading.decimal, path)
+    values, lost = _values(form, drafts, n)
+    if plain:
+        return table(np.stack(values, axis=1), np.array(lost), form.names, path)
+    left, filled = [], []
+    for draft, x, loss in zip(drafts, values, lost, strict=True):
+        why = "" if draft.name in asked else _counter(draft, x)
+        if why or isinstance(draft, Left):
+            left.append(draft if isinstance(draft, Left) else Left(draft.name, why=why))
+        else:
+            filled.append(Filled(draft.column(x), x, loss))
+    words = [_without(draft) for draft in left]
+    if hint := _pixels(filled, path):
+        words.append(hint)
+    if not filled:
+        raise InputError(f"{path} holds no column to train on: {'; '.join(words)}.")
+    return _table(filled, reading, path, form.separator, [*form.notes, *words])
+
+
+def _surveyed(form: Form) -> tuple[list[Survey], int]:
+    """What is known of each column, and the number of rows."""
+    surveys = [Survey(name) for name in form.names]
+    n = 0
+    for block in delimited.blocks(form):
+        n += len(block.lines)
+        memory.require(8 * n * len(surveys), f"{form.path}, of which {n:,} rows have been read,", SMALLER)
+        for survey, cells in zip(surveys, block.columns, strict=True):
+            survey.see(cells)
+    return surveys, n
+
+
+def _values(form: Form, drafts: Sequence[Draft], n: int) -> tuple[list[np.ndarray], list[float]]:
+    """The values (n,) of each column, and the largest rounding error of float64 in it."""
+    values = [np.empty(0 if isinstance(draft, Left) else n) for draft in drafts]
+    lost = [0.0] * len(drafts)
+    at = 0
+    for block in delimited.blocks(form):
+        for j, (draft, cells) in enumerate(zip(drafts, block.columns, strict=True)):
+            if isinstance(draft, Left):
+                continue
+            try:
+                found = draft.values(cells)
+                unusable = np.abs(found) > MAX_VALUE
+            except (ValueError, OverflowError) as error:
+                raise InputError(_fault(form, draft, block, cells, reason(error))) from None
+            if unusable.any():
+                place = f"line {block.lines[int(unusable.argmax())]}, column {short(draft.name)}"
+                held = short(cells[int(unusable.argmax())])
+                raise InputError(f"{form.path}: {place}, holds {held}; values must be finite and within {MAX_VALUE:g}.")
+            values[j][at : at + len(cells)] = found
+            lost[j] = max(lost[j], draft.lost(cells, found))
+        at += len(block.lines)
+    return values, lost
+
+
+def _fault(form: Form, draft: Draft, block: Block, cells: Sequence[str], why: str) -> str:
+    """The sentence for the first cell of a block that a draft cannot read."""
+    for line, cell in zip(block.lines, cells, strict=True):
         try:
-            lines = _lines(text, path)
-            header = next(lines, "")
-            delimiter = max(",;\t", key=header.count)
-            columns = _header(header, delimiter, path)
-            blocks, size, lost = [], 0, np.zeros(len(columns))
-            for first, block in _line_blocks(lines):
-                rows = _csv_rows(block, first, delimiter, columns, path)
-                if (np.abs(rows) >= WHOLE).any():
-                    lost = np.maximum(lost, _cells_lost(block, delimiter, len(columns)))
-                blocks.append(rows)
-                size += rows.nbytes
-                memory.require(size, f"{path}, of which {size:,} bytes of values have been read,", SMALLER)
-        except UnicodeDecodeError:
-            raise InputError(f"{path} is not UTF-8 text; save the table as CSV in UTF-8.") from None
-    check_counts(sum(map(len, blocks)), len(columns), path, 0)
-    values = np.concatenate(blocks)
-    blocks.clear()  # its memory is needed
-    return table(values, lost, columns, path)
+            draft.values([cell])
+        except (ValueError, OverflowError):
+            place = f"{form.path}: line {line}, column {short(draft.name)}"
+            return f"{place}, holds {short(cell)!r}, which does not fit the others: {why}."
+    return f"{form.path}: column {short(draft.name)} cannot be read: {why}."
+
+
+def _asked(reading: Reading, names: Sequence[str], path: object) -> dict[str, str]:
+    """The kinds that a person asks for, by the names of columns. Raises: InputError for a column or a kind that is not known."""
+    asked = {}
+    if reading.columns and reading.columns != PLAIN:
+        for entry in reading.columns.split(","):
+            name = max((n for n in names if entry.strip().startswith(f"{n}:")), key=len, default=None)
+            if name is None:
+                raise InputError(
+                    f"--columns {short(entry)!r}: {path} has no such column; its columns are {short(', '.join(names), 200)}, and "
+                    f'an entry is NAME:KIND, as in "{short(names[0])}:category".'
+                )
+            asked[name] = entry.strip()[len(name) + 1 :].strip()
+            if asked[name].partition("=")[0] not in kinds.KINDS or (
+                "=" in asked[name] and not asked[name].startswith("date=")
+            ):
+                raise InputError(f"--columns {short(entry)!r}: the kinds are {', '.join(kinds.KINDS)}.")
+    if reading.label_column:
+        if reading.label_column not in names:
+            raise InputError(
+                f"--label-column {short(reading.label_column)}: {path} has no such column; its columns are "
+                f"{short(', '.join(names), 200)}."
+            )
+        asked.setdefault(reading.label_column, "category")
+    for name in filter(None, reading.drop.split(",")):
+        if name.strip() not in names:
+            raise InputError(
+                f"--drop {short(name)}: {path} has no such column; its columns are {short(', '.join(names), 200)}."
+            )
+        asked[name.strip()] = "ignore"
+    return asked
+
+
+_ID = re.compile(r"(^|[\W_])(id|uuid|guid)$|^(index|unnamed: 0|row|)$", re.IGNORECASE)
+
+
+def _counter(draft: Draft, values: np.ndarray) -> str:
+    """Why a column only counts or names the rows, "" if it does not."""
+    if not isinstance(draft, kinds.Numbers) or draft.decimals not in (0, None) or len(values) < 2:
+        return ""
+    if (np.diff(values) == 1).all() and (values[0] in (0, 1)):
+        return "the numbers of the rows"
+    if _ID.search(draft.name) and len(np.unique(values)) == len(values):
+        return "a different number in each row"
+    return ""
+
+
+def _pixels(filled: Sequence[Filled], path: Path) -> str:
+    """A hint where a table's columns look like the pixels of square images, perhaps with a label before or behind them."""
+    if len(filled) < 64:
+        return ""
+    bytes_ = [isinstance(c, Number) and c.grid == 0 and c.low >= 0 and c.high <= 255 for c, _, _ in filled[1:-1]]
+    for labels in (0, 1):
+        side = math.isqrt(len(filled) - labels)
+        if side * side == len(filled) - labels and all(bytes_):
+            label = f" --label-column {quoted(filled[0].column.name)}" if labels else ""
+            return f"{path} looks like images in rows; to read them as such: --shape {side} {side}{label}"
+    return ""
+
+
+def _without(draft: Left) -> str:
+    name = f"column {short(draft.name)}" if draft.name else "a column without a name"
+    return f"left out: {name} ({draft.why or 'as you said'})"
+
+
+# ---------------------------------------------------------------------------------------------------------- arrays
+
+
+def from_numbers(values: np.ndarray, lost: np.ndarray, reading: Reading, path: Path | str) -> Raw:
+    """A table of the values (n, d) of an array of numbers, of which nan is missing; lost: as in `table`.
+
+    Raises: InputError.
+    """
+    names = [f"x{i}" for i in range(values.shape[1])]
+    asked = _asked(reading, names, path)
+    if reading.columns == PLAIN:
+        return table(values, lost, tuple(names), path)
+    filled = []
+    for name, x, loss in zip(names, values.T, lost, strict=True):
+        kind = asked.get(name, "")
+        if kind not in ("ignore", "id"):
+            column = _of_numbers(name, x, kind)
+            places = np.searchsorted(np.unique(x), x) if isinstance(column, Category) else x
+            filled.append(Filled(column, places, float(loss)))
+    if not filled:
+        raise InputError(f"{path} holds no column to train on: all are left out.")
+    return _table(filled, reading, path, ",", [])
+
+
+def _of_numbers(name: str, x: np.ndarray, kind: str) -> Column:
+    """The column of numbers x (n,) of any type."""
+    if kind in ("category", "common"):
+        return Category(name, None, tuple(map(_text, np.unique(x))))
+    if x.dtype == bool:
+        levels = tuple(map(str, np.unique(x)))
+        return Category(name, None, levels) if len(levels) == 2 else Constant(name, None, levels[0])
+    there = x[~np.isnan(x)] if x.dtype.kind == "f" else x
+    gone = None if len(there) == len(x) else "nan"
+    if not len(there):
+        return Constant(name, None, "nan")
+    if gone is None and (x == x[0]).all():
+        return Constant(name, None, _text(x[0]))
+    whole = x.dtype.kind in "iu" or ((np.rint(there) == there).all() and np.abs(there).max() < WHOLE)
+    low, high, mean = float(there.min()), float(there.max()), float(there.mean(dtype=np.float64))
+    decimals = (0 if x.dtype.kind in "iu" else 1) if whole else None
+    return Number(name, gone, low, high, min(max(mean, low), high), decimals, 0 if whole else None)
+
+
+def _text(value: np.generic) -> str:
+    """A number of an array as it is written."""
+    return str(value)
 
 
 def table(values: np.ndarray, lost: np.ndarray, columns: tuple[str, ...], path: Path | str) -> Raw:
-    """A table of values (n, d) of any type; lost (d,): the largest rounding error of float64 in each column.
+    """Rows of numbers (n, d) of any type, without kinds; lost (d,): the largest rounding error of float64 in each column.
 
     Raises: InputError where that is too much for a column's spread, by the rule for float32 (see `scaling.FAR`).
     """
+    return Raw(columns_space(columns), _stored(values, lost, columns, path))
+
+
+def _stored(values: np.ndarray, lost: np.ndarray, columns: Sequence[str], path: Path | str) -> np.ndarray:
+    """The values (n, d) in the type that keeps their digits."""
     with np.errstate(all="ignore"):  # values too small for float32, which become 0
         dtype, scale = storage(values)
         bad = lost > FAR * 2.0**-24 * scale
@@ -68,111 +260,47 @@ def table(values: np.ndarray, lost: np.ndarray, columns: tuple[str, ...], path: 
                 f"to {lost[j]:.0f}, too much for a spread of {scale[j]:.3g}; subtract a number from the column, or leave it out."
             )
         memory.require(values.size * np.dtype(dtype).itemsize, f"{path}, divided into parts,", SMALLER)
-        return Raw(columns_space(columns), np.ascontiguousarray(values, dtype))
+        return np.ascontiguousarray(values, dtype)
 
 
-def _lines(text: TextIO, path: Path) -> Iterator[str]:
-    """The lines of a text, each of bounded length and with its quotes closed."""
-    number = 0
-    while line := text.readline(MAX_LINE):
-        number += 1
-        if len(line) == MAX_LINE:
-            raise InputError(f"{path}: line {number} is longer than {MAX_LINE:,} characters.")
-        if '"' in line and line.count('"') % 2:
-            raise InputError(f"{path}: line {number} opens a quote that it does not close.")
-        yield line
+def _table(filled: Sequence[Filled], reading: Reading, path: Path | str, separator: str, notes: Sequence[str]) -> Raw:
+    """The samples of a table of these columns."""
+    columns = tuple(column for column, _, _ in filled)
+    n, width = len(filled[0].values), sum(column.width for column in columns)
+    if not width:
+        raise InputError(f"{path} holds the same values in every row: there is nothing to learn.")
+    check_counts(n, width, path, 4)
+    memory.require(12 * n * width, f"{path}, as values of {len(columns)} columns,", SMALLER)
+    space = (Points if _is_plane(columns) else Table)((width,), schema=columns, separator=separator)
+    rows, lost, labels = np.empty((n, width)), np.zeros(width), None
+    for (column, x, loss), part in zip(filled, space.slices, strict=True):
+        rows[:, part] = column.block(x)
+        lost[part] = loss
+        if column.name == reading.label_column and isinstance(column, Category):
+            labels = x.astype(np.int64)
+            space = replace(space, classes=column.levels)
+    rows = _stored(rows, lost, space.columns, path)
+    return Raw(space, rows, labels=labels, notes=(*notes, *described(space, rows)))
 
 
-def _line_blocks(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    """The lines after the header in blocks of about BLOCK characters, each with the number of its first line."""
-    number, block, size = 2, [], 0
-    for line in lines:
-        block.append(line)
-        size += len(line)
-        if size >= BLOCK:
-            yield number, block
-            number, block, size = number + len(block), [], 0
-    if block:
-        yield number, block
+def _is_plane(columns: Sequence[Column]) -> bool:
+    """Whether two columns are points of the plane."""
+    return len(columns) == 2 and all(isinstance(c, Number) and c.missing is None for c in columns)
 
 
-def _csv_rows(lines: list[str], first: int, delimiter: str, columns: tuple[str, ...], path: Path) -> np.ndarray:
-    """The rows (n, columns) of a block of lines, float64; blank lines are left out."""
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # about blocks of blank lines
-            rows = np.loadtxt(lines, np.float64, comments=None, delimiter=delimiter, quotechar='"', ndmin=2)
-        if not rows.size:
-            return rows.reshape(0, len(columns))
-        why = "" if rows.shape[1] == len(columns) and (np.abs(rows) <= MAX_VALUE).all() else "its values are unusable"
-    except (ValueError, OverflowError) as error:
-        why = reason(error)
-    if why:  # the fast parser says that something is wrong; the slow one says where
-        fault = _csv_fault(lines, first, delimiter, columns) or f"after line {first - 1}: {why}"
-        raise InputError(f"{path}: {fault}.")
-    return rows
-
-
-def _cells_lost(lines: list[str], delimiter: str, columns: int) -> np.ndarray:
-    """The largest rounding error of float64 for whole numbers, per column of a block of lines: (columns,)."""
-    lost = [0] * columns
-    for line in lines:
-        for j, cell in enumerate(next(csv.reader([line], delimiter=delimiter))):
-            with suppress(ValueError):  # no whole number
-                lost[j] = max(lost[j], abs(int(cell) - int(float(cell))))
-    return np.array(lost, np.float64)
-
-
-def _header(line: str, delimiter: str, path: Path) -> tuple[str, ...]:
-    """The names of the columns."""
-    try:
-        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
-    except csv.Error as error:
-        raise InputError(f"{path}: the header cannot be read: {reason(error)}.") from None
-    if not any(names):
-        raise InputError(f"{path} has no header: the first line must name the columns.")
-    seen: set[str] = set()
-    for i, name in enumerate(names):
-        if not name:
-            raise InputError(
-                f"{path}: column {i + 1} has no name in the header; name it, or leave it out (pandas: index=False)."
-            )
-        if not is_name(name):
-            raise InputError(f"{path}: column {i + 1} of the header is no name: {short(name)}.")
-        if name in seen:
-            raise InputError(f"{path}: the header names column {short(name)} twice.")
-        seen.add(name)
-    counted = names == [str(i) for i in range(len(names))]  # what pandas writes for an array without names
-    if not counted and all(_number(name) is not None for name in names):
-        raise InputError(f"{path} has no header: the first line must name the columns, but it holds numbers.")
-    return tuple(names)
-
-
-def _number(cell: str) -> float | None:
-    """The value of a cell, or None when it is not a number."""
-    try:
-        return float(cell) if cell.isascii() and "_" not in cell else None
-    except ValueError:
-        return None
-
-
-def _csv_fault(lines: list[str], first: int, delimiter: str, columns: tuple[str, ...]) -> str | None:
-    """A description of the first error in a block of lines, if one is found."""
-    for number, line in enumerate(lines, start=first):
-        if not line.strip("\r\n"):
-            continue
-        try:
-            cells = next(csv.reader([line], delimiter=delimiter))
-        except csv.Error as error:
-            return f"line {number} cannot be read: {reason(error)}"
-        if len(cells) != len(columns):
-            return f"line {number} has {len(cells)} cells, but the header names {len(columns)} columns"
-        for name, cell in zip(columns, cells, strict=True):
-            value, where = _number(cell), f"line {number}, column {short(name)},"
-            if not cell.strip():
-                return f"{where} is empty; fill in or remove missing values"
-            if value is None:
-                return f"{where} holds {short(cell)!r}, which is not a number"
-            if not abs(value) <= MAX_VALUE:
-                return f"{where} holds {short(cell)}; values must be finite and within {MAX_VALUE:g}"
-    return None
+def described(space: Table | Points, rows: np.ndarray) -> list[str]:
+    """The columns of rows (n, size) as lines: name, kind, range or categories, share of missing cells."""
+    wide = max([6, *(min(24, len(column.name)) for column in space.schema[:SHOWN])])
+    lines = [f"{'column':<{wide}}  {'kind':<10}  {'missing':>7}  values"]
+    for column, block in list(space.blocks(rows))[:SHOWN]:
+        gone = f"{block[:, 1].mean():.1%}" if column.missing is not None else ""
+        if isinstance(column, Category):
+            empty = [i for i, level in enumerate(column.levels) if level.strip() in kinds.MISSING]
+            share = float(np.isin(column.places(block), empty).mean())
+            gone = f"{share:.1%}" if share else ""
+        lines.append(
+            f"{short(column.name, wide):<{wide}}  {column.words:<10}  {gone:>7}  {short(column.range, 78 - wide - 23)}"
+        )
+    if len(space.schema) > SHOWN:
+        lines.append(f"and {len(space.schema) - SHOWN:,} more columns")
+    return lines

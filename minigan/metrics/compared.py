@@ -59,7 +59,10 @@ class Pixels:
 
 
 class Columns:
-    """Columns in standard deviations of the training part, float64; beyond a billion they are cut off."""
+    """Columns in standard deviations of the training part, float64; beyond a billion they are cut off.
+
+    The values of a category share one scale, so that it counts as much as a number, whatever the shares of its levels.
+    """
 
     primary: ClassVar[str] = "coverage"
     whole: ClassVar[bool] = True
@@ -69,7 +72,9 @@ class Columns:
         rows = data.train - zero  # float64
         deviation, mean = rows.std(axis=0), rows.mean(axis=0)
         self.mean = zero + mean
-        self.deviation = np.where(varies(mean, deviation, data.train.dtype), deviation, 1.0)
+        deviation = np.where(varies(mean, deviation, data.train.dtype), deviation, 1.0)
+        shared = data.space.scales(data.train)
+        self.deviation = np.where(shared > 0, shared, deviation)
 
     def rows(self, x: np.ndarray) -> np.ndarray:
         return np.clip((x - self.mean) / self.deviation, -1e9, 1e9)

@@ -51,6 +51,14 @@ class Space:
         """The nearest samples that this kind can have to data values x (n, size), of any float type; x may be changed."""
         return x if self.limits is None else np.clip(x, *self.limits)
 
+    def scales(self, x: np.ndarray) -> np.ndarray:
+        """What the values of rows x (n, size) are compared in, (size,): 0 where that is their own standard deviation."""
+        return np.zeros(self.size)
+
+    def arrays(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Samples x (n, size) as the arrays of a file, by their names."""
+        return {"x": x.reshape(-1, *self.shape)}
+
     def header(self) -> list[str]:
         """The names of the cells of a row, as text files have them."""
         return list(self.columns) or [f"p{i}" for i in range(self.size)]

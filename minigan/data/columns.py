@@ -1,0 +1,346 @@
+"""Kinds of columns: how the cells of one column become numbers for the networks, and numbers cells again.
+
+    number     one value; missing cells have a yes/no value beside it
+    date       a number of seconds
+    category   one value per level that is 1 for the cell's level and 0 for others; of two levels one value is enough
+    constant   none
+
+Another kind is a subclass of `Column` in `KINDS`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minigan.errors import InputError, short
+
+MAX_TEXT = 200
+"""Characters in the name of a column or in a category."""
+
+MAX_LEVELS = 1 << 16
+"""Categories of a column."""
+
+EPOCH = datetime(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table; a block is what its cells are to the networks: (n, width), float64.
+
+    missing: the text of a missing cell, None where no cell is missing.
+    """
+
+    name: str
+    missing: str | None = None
+
+    kind: ClassVar[str]
+
+    @property
+    def width(self) -> int:
+        """Values that a cell takes."""
+        return 1 if self.missing is None else 2
+
+    @property
+    def words(self) -> str:
+        """The kind in a word, for people."""
+        return self.kind
+
+    @property
+    def range(self) -> str:
+        """Which values it has, for people."""
+        raise NotImplementedError
+
+    def names(self) -> list[str]:
+        """The name of each of its values."""
+        return [self.name] if self.missing is None else [self.name, f"{self.name} missing"]
+
+    def block(self, values: np.ndarray) -> np.ndarray:
+        """The block of values (n,) of its cells: numbers, nan where missing, or the places of levels."""
+        raise NotImplementedError
+
+    def settle(self, block: np.ndarray) -> None:
+        """Move a block to the nearest one that cells can have, in place."""
+        raise NotImplementedError
+
+    def cells(self, block: np.ndarray) -> list[str]:
+        """The texts of a settled block, of any float type."""
+        raise NotImplementedError
+
+    def scales(self, block: np.ndarray) -> np.ndarray:
+        """What its values are compared in (width,): 0 where that is the standard deviation of each."""
+        return np.zeros(self.width)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"kind": self.kind, **asdict(self)}
+
+    def check(self) -> bool:
+        """Whether its fields, which have the types that they should, can be used."""
+        return True
+
+
+@dataclass(frozen=True)
+class Scaled(Column):
+    """A column of values on a line; low, high: the least and the largest seen; fill: what stands where a cell is missing."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    fill: float = 0.0
+
+    def block(self, values: np.ndarray) -> np.ndarray:
+        if self.missing is None:
+            return values.reshape(-1, 1)
+        gone = np.isnan(values)
+        return np.stack([np.where(gone, self.fill, values), gone], axis=1)
+
+    def settle(self, block: np.ndarray) -> None:
+        block[:, 0] = self.rounded(np.clip(block[:, 0], self.low, self.high))
+        if self.missing is not None:
+            gone = block[:, 1] > 0.5
+            block[:, 1] = gone
+            block[gone, 0] = self.fill
+
+    def rounded(self, values: np.ndarray) -> np.ndarray:
+        """The nearest values that cells can have."""
+        return values
+
+    def texts(self, values: np.ndarray) -> list[str]:
+        """The cells of values that are there."""
+        raise NotImplementedError
+
+    def cells(self, block: np.ndarray) -> list[str]:
+        texts = self.texts(block[:, 0])
+        if self.missing is None:
+            return texts
+        return [self.missing if gone else text for text, gone in zip(texts, block[:, 1] > 0.5, strict=True)]
+
+    def check(self) -> bool:
+        return self.low <= self.high and math.isfinite(self.fill)
+
+
+@dataclass(frozen=True)
+class Number(Scaled):
+    """Numbers, written with a fixed count of decimals, or with the fewest digits that read back as the same number (None).
+
+    grid: decimals that are not 0 in every cell: 0 for whole numbers, also where they are written as 18.0; None: any.
+    decimal, thousands: the signs; before, after: what stands around each number, as a currency or a per cent sign.
+    """
+
+    decimals: int | None = None
+    grid: int | None = None
+    decimal: str = "."
+    thousands: str = ""
+    before: str = ""
+    after: str = ""
+
+    kind = "number"
+
+    @property
+    def words(self) -> str:
+        return "integer" if self.grid == 0 else "continuous"
+
+    @property
+    def range(self) -> str:
+        if self.decimals is None:
+            return f"{self.low:.6g} to {self.high:.6g}"
+        return " to ".join(self.texts(np.array([self.low, self.high])))
+
+    def rounded(self, values: np.ndarray) -> np.ndarray:
+        return values if self.grid is None else np.round(values, self.grid)
+
+    def texts(self, values: np.ndarray) -> list[str]:
+        if self.decimals is None:
+            plain = [str(value) for value in values]
+        else:
+            form = f"{{:{',' if self.thousands else ''}.{self.decimals}f}}".format
+            plain = [form(value) for value in (values.astype(np.float64) + 0.0)]  # no -0
+        if self.decimal != "." or self.thousands not in ("", ","):
+            signs = str.maketrans({".": self.decimal, ",": self.thousands})
+            plain = [text.translate(signs) for text in plain]
+        return [f"{self.before}{text}{self.after}" for text in plain] if self.before or self.after else plain
+
+    def check(self) -> bool:
+        signs = (self.decimal, self.thousands, self.before, self.after)
+        counts = all(count is None or 0 <= count <= 30 for count in (self.decimals, self.grid))
+        return super().check() and counts and all(len(sign) < 9 for sign in signs)
+
+
+@dataclass(frozen=True)
+class Date(Scaled):
+    """Dates and times in seconds since 1970, written by a format of `datetime.strftime`.
+
+    step: seconds between neighbouring ones; padded: whether days and months below 10 are written with a 0.
+    """
+
+    format: str = "%Y-%m-%d"
+    step: float = 86400.0
+    padded: bool = True
+
+    kind = "date"
+
+    @property
+    def range(self) -> str:
+        return " to ".join(self.texts(np.array([self.low, self.high])))
+
+    def rounded(self, values: np.ndarray) -> np.ndarray:
+        return np.round(values / self.step) * self.step
+
+    def texts(self, values: np.ndarray) -> list[str]:
+        # microseconds, because float seconds could be a microsecond short
+        moments = (EPOCH + timedelta(microseconds=round(float(value) * 1e6)) for value in values)
+        texts = [f"{moment:{self.format}}" for moment in moments]
+        return texts if self.padded else [unpadded(text) for text in texts]
+
+    def check(self) -> bool:
+        first, last = (seconds(datetime(year, 1, 1)) for year in (1, 9999))
+        return first <= self.low <= self.high <= last and self.step > 0 and len(self.format) < 40
+
+
+@dataclass(frozen=True)
+class Category(Column):
+    """Texts, of which there are few: the levels. A missing cell is a level as well."""
+
+    levels: tuple[str, ...] = ()
+
+    kind = "category"
+
+    @property
+    def width(self) -> int:
+        return 1 if len(self.levels) == 2 else len(self.levels)
+
+    @property
+    def words(self) -> str:
+        return "yes/no" if len(self.levels) == 2 else "category"
+
+    @property
+    def range(self) -> str:
+        return f"{len(self.levels)}: " + ", ".join(short(level or "(empty)", 30) for level in self.levels[:12])
+
+    def names(self) -> list[str]:
+        return [f"{self.name}={level}" for level in self.levels[1 if self.width == 1 else 0 :]]
+
+    def block(self, values: np.ndarray) -> np.ndarray:
+        places = values.astype(np.int64).reshape(-1, 1)
+        return (places == (np.arange(self.width) if self.width > 1 else 1)).astype(np.float64)
+
+    def settle(self, block: np.ndarray) -> None:
+        if self.width == 1:
+            block[:] = block > 0.5
+        else:
+            largest = block.argmax(axis=1)
+            block[:] = 0
+            block[np.arange(len(block)), largest] = 1
+
+    def places(self, block: np.ndarray) -> np.ndarray:
+        """The place among the levels of each row of a settled block."""
+        return (block[:, 0] > 0.5).astype(np.int64) if self.width == 1 else block.argmax(axis=1)
+
+    def cells(self, block: np.ndarray) -> list[str]:
+        return [self.levels[place] for place in self.places(block)]
+
+    def scales(self, block: np.ndarray) -> np.ndarray:
+        """sqrt(sum_l p_l (1 - p_l)), l over the values, for all of them: the block as a whole varies as much as a number does."""
+        shares = block.mean(axis=0)
+        return np.full(self.width, np.sqrt((shares * (1 - shares)).sum()))
+
+    def check(self) -> bool:
+        texts = all(isinstance(level, str) and len(level) <= MAX_TEXT for level in self.levels)
+        return texts and 2 <= len(set(self.levels)) == len(self.levels) <= MAX_LEVELS
+
+
+@dataclass(frozen=True)
+class Constant(Column):
+    """The same text in every row: nothing to learn, and written back."""
+
+    text: str = ""
+
+    kind = "constant"
+
+    @property
+    def width(self) -> int:
+        return 0
+
+    @property
+    def range(self) -> str:
+        return short(self.text or "(empty)", 30)
+
+    def names(self) -> list[str]:
+        return []
+
+    def block(self, values: np.ndarray) -> np.ndarray:
+        return np.empty((len(values), 0))
+
+    def settle(self, block: np.ndarray) -> None:
+        pass
+
+    def cells(self, block: np.ndarray) -> list[str]:
+        return [self.text] * len(block)
+
+
+KINDS: dict[str, type[Column]] = {kind.kind: kind for kind in (Number, Date, Category, Constant)}
+
+
+def seconds(moment: datetime) -> float:
+    """Seconds since 1970 of a moment without a zone."""
+    return (moment - EPOCH) / timedelta(seconds=1)
+
+
+def unpadded(text: str) -> str:
+    """A date without the zeros before days and months: 03.07.2024 -> 3.7.2024; the time of day stays."""
+    day, space, time = text.partition(" ")
+    sign = next((sign for sign in day if not sign.isalnum()), "")
+    return sign.join(part.lstrip("0") or "0" for part in day.split(sign)) + space + time if sign else text
+
+
+def from_dict(values: Any, source: str) -> Column:
+    """The inverse of `Column.to_dict`, for untrusted input.
+
+    Raises: InputError, naming `source`, for anything that is not a column.
+    """
+    fault = InputError(f"{source}: the description of a column of its data is damaged.")
+    if not isinstance(values, dict) or values.get("kind") not in KINDS:
+        raise fault
+    kind = KINDS[values["kind"]]
+    known = {field.name: str(field.type) for field in fields(kind)}
+    if set(values) != {*known, "kind"}:
+        raise fault
+    given: dict[str, Any] = {}
+    for name, declared in known.items():
+        value = values[name]
+        if declared.startswith("tuple"):
+            good = isinstance(value, list) and len(value) <= MAX_LEVELS
+            value = tuple(value) if good else value
+        elif value is None:
+            good = declared.endswith("None")
+        elif declared.startswith("float"):
+            good = type(value) in (int, float) and not math.isnan(value)
+            value = float(value) if good else value
+        else:
+            types = {"str": str, "int": int, "bool": bool}
+            good = type(value) is types[declared.removesuffix(" | None")]
+            good = good and (not isinstance(value, str) or (len(value) <= MAX_TEXT and writable(value)))
+        if not good:
+            raise fault
+        given[name] = value
+    column = kind(**given)
+    if not column.name or not column.check():
+        raise fault
+    return column
+
+
+def writable(text: str) -> bool:
+    """Whether a text can be written to a file: it has no lone surrogates and no control signs but line breaks and tabs."""
+    return all(sign.isprintable() or sign in "\n\t\r\xa0\u202f" or sign.isspace() for sign in text)
+
+
+def split(columns: Sequence[Column]) -> list[slice]:
+    """Where each column's block lies in a row."""
+    ends = np.cumsum([0, *(column.width for column in columns)])
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]

@@ -1,0 +1,265 @@
+"""Text files of cells: their encoding, what stands between cells, the header, and the records a block at a time.
+
+Nothing here knows what a cell means. A file is read twice, once to find the kinds of its columns and once for their values, so
+that its text is never in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from minigan.data.files import opened
+from minigan.data.raw import MAX_FEATURES, MAX_NAME
+from minigan.errors import InputError, reason, short
+
+MAX_LINE = 1 << 22
+"""Characters in one line."""
+
+MAX_CELL = 1 << 17
+"""Characters in one cell."""
+
+CELLS = 1 << 17
+"""Cells in a block."""
+
+SNIFFED = 50
+"""Records from which the separator is found."""
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|", " ": "spaces"}
+
+MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+"""Encodings by the first bytes of a file; without a mark it is UTF-8."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a file is written.
+
+    before: records that stand before the first row.
+    """
+
+    path: Path
+    encoding: str
+    separator: str
+    names: tuple[str, ...] = ()
+    before: int = 1
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows: the number of the line in which each ends, and the cells of each column."""
+
+    lines: list[int]
+    columns: list[tuple[str, ...]]
+
+
+def form_of(path: Path) -> Form:
+    """The form of a file. Raises: InputError where it has none."""
+    encoding, notes = "utf-8-sig", []
+    with _bytes(path) as file:
+        encoding = MARKS.get(file.read(2), encoding)
+    try:
+        head = _head(path, encoding)
+    except UnicodeDecodeError:
+        encoding = "cp1252"
+        head = _head(path, encoding)
+    if "\0" in "".join(head):
+        raise InputError(f"{path} holds no text; save the table as CSV in UTF-8.")
+    if not any(line.strip() for line in head):
+        raise InputError(f"{path} has no header: the first line must name the columns.")
+    before = 1
+    told = re.fullmatch(r"sep=(.)\s*", head[0])
+    if told and told[1] in SEPARATORS:
+        separator, before, head = told[1], 2, head[1:]
+    else:
+        separator = _separator(head)
+    if encoding == "cp1252":
+        notes.append(f"{path} is not UTF-8, so it is read as Windows-1252.")
+    form = Form(path, encoding, separator, before=before, notes=tuple(notes))
+    with _records(form) as records:
+        header: list[str] = []
+        for _ in range(before):
+            header = next(records, (0, []))[1]
+    return replace(form, names=_names(header, path, separator))
+
+
+def blocks(form: Form) -> Iterator[Block]:
+    """The rows of a file; blank ones, and empty cells behind the last column, are left out.
+
+    Raises: InputError where a row has another number of cells than the header.
+    """
+    width = len(form.names)
+    step = max(1, CELLS // width)
+    blank = [""] * width
+    with _records(form) as records:
+        for _ in range(form.before):
+            next(records, None)
+        rows, lines = [], []
+        for line, row in records:
+            if len(row) != width:
+                row = _fitted(row, width, line, form.path)
+            if not row or row == blank:
+                continue
+            rows.append(row)
+            lines.append(line)
+            if len(rows) == step:
+                yield Block(lines, list(zip(*rows, strict=True)))
+                rows, lines = [], []
+        if rows:
+            yield Block(lines, list(zip(*rows, strict=True)))
+
+
+def _fitted(row: list[str], width: int, line: int, path: Path) -> list[str]:
+    """A row of another number of cells than the header has: blank (as []), or with empty cells at its end."""
+    if not any(cell.strip() for cell in row):
+        return []
+    if len(row) > width and not any(cell.strip() for cell in row[width:]):
+        return row[:width]
+    remedy = "a cell that holds the separator must be in quotes" if len(row) > width else ""
+    if width == 1 < len(row):
+        remedy = "the header must be in line 1, so remove a title before it"
+    counts = f"{len(row)} cells, but the header names {width} column{'s' if width > 1 else ''}"
+    raise InputError(f"{path}: line {line} has {counts}{'; ' if remedy else ''}{remedy}.")
+
+
+@contextmanager
+def _bytes(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, which may be compressed by gzip."""
+    with opened(path) as (file, _):
+        if path.suffix.lower() != ".gz":
+            yield file
+            return
+        try:
+            with gzip.GzipFile(fileobj=file) as plain:
+                yield cast(BinaryIO, plain)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{path} is not a usable .gz file: {reason(error)}.") from None
+
+
+@contextmanager
+def _text(path: Path, encoding: str) -> Iterator[TextIO]:
+    with _bytes(path) as file:
+        yield io.TextIOWrapper(file, encoding, newline="")
+
+
+@contextmanager
+def _records(form: Form) -> Iterator[Iterator[tuple[int, list[str]]]]:
+    """The records of a file, each with the number of its last line."""
+    with _text(form.path, form.encoding) as text:
+        yield _parsed(_lines(text, form.path), form.separator, form.path)
+
+
+def _parsed(lines: Iterator[str], separator: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(MAX_CELL)
+    spaced = separator == " "
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=spaced)
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        if "field limit" in str(error):
+            what = f"has a cell of more than {MAX_CELL:,} characters; does it open a quote that it does not close?"
+        elif "unexpected end" in str(error):
+            what = "opens a quote that the file does not close."
+        else:
+            what = f"cannot be read: {reason(error)}."
+        raise InputError(f"{path}: line {reader.line_num} {what}") from None
+
+
+def _lines(text: TextIO, path: Path) -> Iterator[str]:
+    """The lines of a text, each of bounded length."""
+    number = 0
+    while line := text.readline(MAX_LINE):
+        number += 1
+        if len(line) == MAX_LINE:
+            raise InputError(f"{path}: line {number} is longer than {MAX_LINE:,} characters.")
+        yield line
+
+
+def _head(path: Path, encoding: str) -> list[str]:
+    """The first lines, enough to know the separator by. Raises: InputError, UnicodeDecodeError."""
+    with _text(path, encoding) as text:
+        lines = []
+        try:
+            for line in _lines(text, path):
+                lines.append(line)
+                if len(lines) > SNIFFED and sum(map(len, lines)) > MAX_CELL:
+                    break
+        except UnicodeDecodeError as error:
+            if encoding.startswith("utf-16") or encoding == "cp1252":
+                raise InputError(f"{path} is no text that can be read; save the table as CSV in UTF-8.") from error
+            raise
+        return lines
+
+
+def _separator(lines: list[str]) -> str:
+    """The separator by which most records have as many cells as the first one, more than one; of several the one of most cells."""
+    best, found = (0.0, 0), ","
+    for separator in SEPARATORS:
+        if best[0] == 1 and separator == " ":  # spaces stand in texts too
+            break
+        text = [line.strip(" ") for line in lines] if separator == " " else lines
+        counts = []
+        try:
+            for row in csv.reader(text, delimiter=separator, skipinitialspace=separator == " "):
+                if any(cell.strip() for cell in row):
+                    counts.append(len(row))
+                if len(counts) == SNIFFED:
+                    break
+        except csv.Error:
+            pass
+        if not counts or counts[0] < 2:
+            continue
+        score = sum(count == counts[0] for count in counts) / len(counts), counts[0]
+        if score > best:
+            best, found = score, separator
+    return found
+
+
+def _names(cells: list[str], path: Path, separator: str) -> tuple[str, ...]:
+    """The names of the columns in a header, "" for columns without one."""
+    while cells and not cells[-1].strip():  # trailing separators
+        cells = cells[:-1]
+    names = [name.strip() for name in cells]
+    if not names:
+        raise InputError(f"{path} has no header: the first line must name the columns.")
+    if names[0].startswith("#"):
+        raise InputError(
+            f"{path}: the first line begins with #; the header must be in line 1, so remove the lines before it."
+        )
+    if len(names) > MAX_FEATURES:
+        raise InputError(f"{path} names {len(names):,} columns; at most {MAX_FEATURES:,} can be trained on.")
+    counted = names == [str(i) for i in range(len(names))]  # what pandas writes for an array without names
+    if not counted and all(map(is_number, names)):
+        apart = f", with {SEPARATORS[separator]} between cells" if separator != "," else ""
+        example = separator.join(f"x{i}" for i in range(min(3, len(names)))) + ("..." if len(names) > 3 else "")
+        raise InputError(
+            f"{path} has no header: the first line must name the columns, but it holds numbers{apart}; put a line "
+            f"such as {short(repr(example))} before it."
+        )
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if len(name) > MAX_NAME or not all(c.isprintable() or c in "\r\n\t" for c in name):
+            raise InputError(f"{path}: column {i + 1} of the header is no name: {short(name)}.")
+        if name and name in seen:
+            raise InputError(f"{path}: the header names column {short(name)} twice.")
+        seen.add(name)
+    return tuple(names)
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a plain number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return cell.isascii() and "_" not in cell
