@@ -216,7 +216,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_table_of_timestamps_is_trained_on_sampled_and_measured(folder: Path) -> None:
     data = loaded(folder / "log.csv", log())
-    assert exit_code(train.main, *TINY, "--data", "log.csv", "--columns", "plain", "--steps", 20, "--evaluate-every", 10, "--out", "r") == 0
+    assert (
+        exit_code(
+            train.main,
+            *TINY,
+            "--data",
+            "log.csv",
+            "--columns",
+            "plain",
+            "--steps",
+            20,
+            "--evaluate-every",
+            10,
+            "--out",
+            "r",
+        )
+        == 0
+    )
     for name in ("a.csv", "a.npz"):
         assert exit_code(sample.main, "r", "-n", 300, "-o", name) == 0
     x = np.load("a.npz")["x"]
@@ -244,7 +260,9 @@ def test_a_run_that_began_in_float32_goes_on_to_the_same_bytes(
     loaded(folder / "log.csv", log())
     with monkeypatch.context() as before:
         before.setattr("minigan.data.tables.storage", lambda values: (np.float32, np.ones(values.shape[1])))
-        assert exit_code(train.main, *TINY, "--data", "log.csv", "--columns", "plain", "--steps", 8, "--out", "old") == 0
+        assert (
+            exit_code(train.main, *TINY, "--data", "log.csv", "--columns", "plain", "--steps", 8, "--out", "old") == 0
+        )
         shutil.copytree("old", "now")
         assert exit_code(train.main, "--resume", "old", "--steps", 12, "--quiet") == 0
     capsys.readouterr()

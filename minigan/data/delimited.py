@@ -160,14 +160,15 @@ def _records(form: Form) -> Iterator[Iterator[tuple[int, list[str]]]]:
 
 def _parsed(lines: Iterator[str], separator: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(MAX_CELL)
-    spaced = separator == " "
-    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=spaced)
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     try:
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
         if "field limit" in str(error):
-            what = f"has a cell of more than {MAX_CELL:,} characters; does it open a quote that it does not close?"
+            what = (
+                f"has a cell of more than {MAX_CELL:,} characters; perhaps a quote is opened there that is not closed."
+            )
         elif "unexpected end" in str(error):
             what = "opens a quote that the file does not close."
         else:
@@ -188,11 +189,12 @@ def _lines(text: TextIO, path: Path) -> Iterator[str]:
 def _head(path: Path, encoding: str) -> list[str]:
     """The first lines, enough to know the separator by. Raises: InputError, UnicodeDecodeError."""
     with _text(path, encoding) as text:
-        lines = []
+        lines, size = [], 0
         try:
             for line in _lines(text, path):
                 lines.append(line)
-                if len(lines) > SNIFFED and sum(map(len, lines)) > MAX_CELL:
+                size += len(line)
+                if len(lines) > SNIFFED and size > MAX_CELL:
                     break
         except UnicodeDecodeError as error:
             if encoding.startswith("utf-16") or encoding == "cp1252":
@@ -202,15 +204,18 @@ def _head(path: Path, encoding: str) -> list[str]:
 
 
 def _separator(lines: list[str]) -> str:
-    """The separator by which most records have as many cells as the first one, more than one; of several the one of most cells."""
-    best, found = (0.0, 0), ","
+    """The separator by which most records have as many cells as the first one, more than one; of several the one of most cells.
+
+    Where there is none, the most frequent one in the header: the records are refused then, in its words.
+    """
+    best, found = (0.5, 0), max(",;\t|", key=lines[0].count)
     for separator in SEPARATORS:
         if best[0] == 1 and separator == " ":  # spaces stand in texts too
             break
         text = [line.strip(" ") for line in lines] if separator == " " else lines
         counts = []
         try:
-            for row in csv.reader(text, delimiter=separator, skipinitialspace=separator == " "):
+            for row in csv.reader(text, delimiter=separator, skipinitialspace=True):
                 if any(cell.strip() for cell in row):
                     counts.append(len(row))
                 if len(counts) == SNIFFED:

@@ -30,6 +30,9 @@ RARE = 0.01
 OTHER = "other"
 """The category of joined ones."""
 
+MOSTLY = 0.9
+"""The share of numbers from which other texts among many different ones are taken for slips, not for categories."""
+
 FREE = 20
 """Rows from which a column of texts that (nearly) all differ is one of names or ids."""
 
@@ -113,8 +116,17 @@ class Survey:
         return {s.strip() for s in self.signatures} - MISSING
 
 
+_INFINITE = re.compile(r"[-+]?inf(inity)?", re.IGNORECASE)
 _ZEROS = re.compile(r"(?m)^\s*[-+]?0\d")
 _BELOW = re.compile(r"(?m)^\s*[-+]?0[.,]")
+
+
+class OddCellError(Exception):
+    """A cell that does not fit the others: the column, the cell and the rest of the sentence; the reader knows its line."""
+
+    def __init__(self, name: str, cell: str, why: str) -> None:
+        super().__init__(name, cell, why)
+        self.name, self.cell, self.why = name, cell, why
 
 
 # --------------------------------------------------------------------------------------------------------- drafts
@@ -301,6 +313,9 @@ def _draft(survey: Survey, asked: str, styles: list[tuple[str, str]], sign: str 
         return Left(name)
     if survey.complete and len(survey.texts) == 1 and not kind:
         return Same(name, text=next(iter(survey.texts)))
+    if any(map(_INFINITE.fullmatch, survey.there)) and any(map(_is_numeric, survey.texts)):
+        for text in filter(lambda text: _INFINITE.fullmatch(text.strip()), survey.texts):
+            raise OddCellError(name, text, "but values must be finite; empty it, or leave the row out")
     if not survey.there:
         if kind:
             raise InputError(f"{where} holds nothing, so it is no {kind}; leave it out.")
@@ -309,19 +324,11 @@ def _draft(survey: Survey, asked: str, styles: list[tuple[str, str]], sign: str 
         return _levels(survey, kind, where)
     numeric = bool(styles) and (kind or not survey.zeros)
     if numeric and kind != "date":
-        if survey.complete and len(survey.texts) == 2 and not kind:
+        if survey.complete and len(survey.texts) == 2 and not kind and not any("e" in s.lower() for s in survey.texts):
             return Levels(name, levels=_sorted(survey.texts, numeric=True))
         return _numbers(survey, styles, sign, gone, where)
     if kind in ("number", "integer", "continuous"):
-        bad = next(
-            (
-                text
-                for text in survey.texts
-                if not _NUMBER.fullmatch(text.translate(DIGITS).strip()) and text not in gone
-            ),
-            "",
-        )
-        raise InputError(f"{where} holds {short(bad)!r}, which is not a number, so it cannot be {kind}.")
+        raise OddCellError(name, _odd(survey, gone), f"which is not a number, so the column cannot be {kind}")
     found = [asked.partition("=")[2]] if "=" in asked else _formats(survey, gone)
     if len(found) > 1 and not _same(found, survey, gone):
         example = next(text for text in survey.texts if text not in gone)
@@ -369,8 +376,25 @@ def _numbers(
     return Numbers(survey.name, gone, decimals, point, thousands, before.pop(), after.pop())
 
 
+def _is_numeric(text: str) -> bool:
+    return _NUMBER.fullmatch(text.translate(DIGITS).strip()) is not None
+
+
+def _odd(survey: Survey, gone: frozenset[str]) -> str:
+    """A text that is neither a number nor a missing cell, else the first one that is there."""
+    there = [text for text in survey.texts if text not in gone]
+    return next((text for text in there if not _is_numeric(text)), there[0])
+
+
 def _levels(survey: Survey, kind: str, where: str) -> Draft:
     texts = survey.texts
+    if not kind and len(texts) > FREE and not survey.zeros:
+        known = {text: count for text, count in texts.items() if text not in survey.gone}
+        numbers = sum(count for text, count in known.items() if _is_numeric(text))
+        if MOSTLY * sum(known.values()) <= numbers < sum(known.values()):
+            remedy = f'mend or empty it, or say --columns "{short(survey.name)}:category"'
+            why = f"but nearly all others are numbers; {remedy}"
+            raise OddCellError(survey.name, _odd(survey, frozenset(survey.gone)), why)
     if not kind and (not survey.complete or (len(texts) > 0.5 * survey.n and survey.n >= FREE)):
         return Left(survey.name, why=f"{len(texts):,}{'' if survey.complete else ' and more'} different texts")
     if kind == "common":

@@ -62,7 +62,12 @@ def _read(form: Form, reading: Reading) -> Raw:
     check_counts(n, len(surveys), path, 0)
     plain = reading.columns == PLAIN
     asked = dict.fromkeys(form.names, "number") if plain else _asked(reading, form.names, path)
-    drafts = kinds.decide(surveys, asked, reading.decimal, path)
+    try:
+        drafts = kinds.decide(surveys, asked, reading.decimal, path)
+    except kinds.OddCellError as error:
+        line = _line_of(form, form.names.index(error.name), error.cell)
+        place = f"{path}: line {line}, column {short(error.name)}"
+        raise InputError(f"{place}, holds {short(error.cell)!r}, {error.why}.") from None
     values, lost = _values(form, drafts, n)
     if plain:
         return table(np.stack(values, axis=1), np.array(lost), form.names, path)
@@ -91,6 +96,16 @@ def _surveyed(form: Form) -> tuple[list[Survey], int]:
         for survey, cells in zip(surveys, block.columns, strict=True):
             survey.see(cells)
     return surveys, n
+
+
+def _line_of(form: Form, column: int, cell: str) -> int:
+    """The line in which a cell of a column is met first."""
+    return next(
+        line
+        for block in delimited.blocks(form)
+        for line, found in zip(block.lines, block.columns[column], strict=True)
+        if found == cell
+    )
 
 
 def _values(form: Form, drafts: Sequence[Draft], n: int) -> tuple[list[np.ndarray], list[float]]:
@@ -229,7 +244,7 @@ def _of_numbers(name: str, x: np.ndarray, kind: str) -> Column:
         return Constant(name, None, "nan")
     if gone is None and (x == x[0]).all():
         return Constant(name, None, _text(x[0]))
-    whole = x.dtype.kind in "iu" or ((np.rint(there) == there).all() and np.abs(there).max() < WHOLE)
+    whole = x.dtype.kind in "iu" or ((np.rint(there) == there).all() and float(np.abs(there).max()) < WHOLE)
     low, high, mean = float(there.min()), float(there.max()), float(there.mean(dtype=np.float64))
     decimals = (0 if x.dtype.kind in "iu" else 1) if whole else None
     return Number(name, gone, low, high, min(max(mean, low), high), decimals, 0 if whole else None)
