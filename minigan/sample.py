@@ -114,7 +114,7 @@ def draw(saved: Checkpoint, values: argparse.Namespace) -> Iterator[np.ndarray]:
             backend.fill(z, host)
             yield backend.to_host(generator.forward(z, tape))[: len(rows)]
 
-    return saved.finished(made())
+    return saved.finished(generator, made())
 
 
 def write(path: Path, saved: Checkpoint, n: int, parts: Iterator[np.ndarray]) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -23,6 +23,12 @@ from minigan.errors import InputError, short
 
 MAX_TEXT = 200
 """Characters in the name of a column or in a category."""
+
+LEAST_ROWS, MOST_VALUES = 1024, 1 << 17
+"""Rows and values from which shifts of levels are found."""
+
+SWEEPS = 40
+"""Improvements of the shifts of levels."""
 
 MAX_LEVELS = 1 << 16
 """Categories of a column."""
@@ -77,6 +83,15 @@ class Column:
         """What its values are compared in (width,): 0 where that is the standard deviation of each."""
         return np.zeros(self.width)
 
+    def fitted(self, block: np.ndarray) -> Column:
+        """The same column as training rows have it, whose block this is."""
+        return self
+
+    def shift(self, block: np.ndarray) -> np.ndarray:
+        """What is added to generated values (n, width) before they are settled, so that categories and missing cells are as
+        frequent as in training rows: (width,)."""
+        return np.zeros(self.width)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {"kind": self.kind, **asdict(self)}
@@ -88,11 +103,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Scaled(Column):
-    """A column of values on a line; low, high: the least and the largest seen; fill: what stands where a cell is missing."""
+    """A column of values on a line; low, high: the least and the largest seen; fill: what stands where a cell is missing; absent:
+    the share of missing cells."""
 
     low: float = -math.inf
     high: float = math.inf
     fill: float = 0.0
+    absent: float = 0.0
 
     def block(self, values: np.ndarray) -> np.ndarray:
         if self.missing is None:
@@ -106,6 +123,16 @@ class Scaled(Column):
             gone = block[:, 1] > 0.5
             block[:, 1] = gone
             block[gone, 0] = self.fill
+
+    def fitted(self, block: np.ndarray) -> Column:
+        there = block[:, 0] if self.missing is None else block[block[:, 1] == 0, 0]
+        if not len(there):
+            return self
+        absent = 0.0 if self.missing is None else float(block[:, 1].mean())
+        return replace(self, low=float(there.min()), high=float(there.max()), absent=absent)
+
+    def shift(self, block: np.ndarray) -> np.ndarray:
+        return np.zeros(1) if self.missing is None else np.array([0.0, threshold_shift(block[:, 1], self.absent)])
 
     def rounded(self, values: np.ndarray) -> np.ndarray:
         """The nearest values that cells can have."""
@@ -122,7 +149,7 @@ class Scaled(Column):
         return [self.missing if gone else text for text, gone in zip(texts, block[:, 1] > 0.5, strict=True)]
 
     def check(self) -> bool:
-        return self.low <= self.high and math.isfinite(self.fill)
+        return self.low <= self.high and math.isfinite(self.fill) and 0 <= self.absent <= 1
 
 
 @dataclass(frozen=True)
@@ -205,9 +232,10 @@ class Date(Scaled):
 
 @dataclass(frozen=True)
 class Category(Column):
-    """Texts, of which there are few: the levels. A missing cell is a level as well."""
+    """Texts, of which there are few: the levels. A missing cell is a level as well. shares: of rows, for each level."""
 
     levels: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
 
     kind = "category"
 
@@ -250,9 +278,26 @@ class Category(Column):
         shares = block.mean(axis=0)
         return np.full(self.width, np.sqrt((shares * (1 - shares)).sum()))
 
+    def fitted(self, block: np.ndarray) -> Column:
+        counts = np.bincount(self.places(block), minlength=len(self.levels))
+        return replace(self, shares=tuple((counts / len(block)).tolist()))
+
+    def shift(self, block: np.ndarray) -> np.ndarray:
+        if not self.shares:
+            return np.zeros(self.width)
+        if self.width == 1:
+            return np.array([threshold_shift(block[:, 0], self.shares[1])])
+        return level_shifts(block, np.array(self.shares))
+
     def check(self) -> bool:
         texts = all(isinstance(level, str) and len(level) <= MAX_TEXT for level in self.levels)
-        return texts and 2 <= len(set(self.levels)) == len(self.levels) <= MAX_LEVELS
+        shares = all(type(share) in (int, float) and 0 <= share <= 1 for share in self.shares)
+        return (
+            texts
+            and shares
+            and len(self.shares) in (0, len(self.levels))
+            and 2 <= len(set(self.levels)) == len(self.levels) <= MAX_LEVELS
+        )
 
 
 @dataclass(frozen=True)
@@ -282,6 +327,35 @@ class Constant(Column):
 
     def cells(self, block: np.ndarray) -> list[str]:
         return [self.text] * len(block)
+
+
+def threshold_shift(values: np.ndarray, share: float) -> float:
+    """What brings this share of values (n,) above one half."""
+    return 0.5 - float(np.quantile(values, 1 - share))
+
+
+def level_shifts(block: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """What is added to each column of a block (n, L) so that column l is the largest in a share s_l of the rows: (L,).
+
+    Level l wins a row where b_l > m_l = max over k != l of (x_k + b_k) - x_l, so b_l is the s_l quantile of m_l, given the
+    others: this is repeated for all at once, with half of each step, as in the auction for an optimal assignment (Bertsekas
+    1988). Levels that no training row has never win.
+    """
+    block = block[: max(LEAST_ROWS, MOST_VALUES // len(shares))]
+    n = len(block)
+    shift = np.where(shares > 0, 0.0, -1e9)
+    known = np.flatnonzero(shares)
+    if len(known) < 2:
+        return shift
+    at = np.clip((shares[known] * n).round().astype(int), 0, n - 1)
+    for sweep in range(SWEEPS):
+        x = block[:, known] + shift[known]
+        two = np.sort(np.partition(x, -2, axis=1)[:, -2:], axis=1)
+        others = np.where(x == two[:, 1:], two[:, :1], two[:, 1:])  # the largest of the others
+        margins = np.sort(others - x, axis=0)
+        step = margins[at, np.arange(len(known))]
+        shift[known] += step * (0.5 if sweep < SWEEPS // 2 else 0.1)
+    return shift
 
 
 KINDS: dict[str, type[Column]] = {kind.kind: kind for kind in (Number, Date, Category, Constant)}

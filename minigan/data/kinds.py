@@ -197,7 +197,7 @@ class Numbers(Draft):
         low, high = (float(there.min()), float(there.max())) if len(there) else (0.0, 0.0)
         fill = float(np.clip(there.mean(), low, high)) if len(there) else 0.0
         signs = self.decimal, self.thousands, self.before, self.after
-        return Number(self.name, self.missing, low, high, fill, decimals, grid, *signs)
+        return Number(self.name, self.missing, low, high, fill, 0.0, decimals, grid, *signs)
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ class Dates(Draft):
         )
         step = next((s for s in (86400.0, 3600.0, 60.0, 1.0) if s >= finest and not (there % s).any()), finest)
         low, high, mean = (float(v) for v in (there.min(), there.max(), there.mean()))
-        return Date(self.name, self.missing, low, high, mean, self.format, step, self.padded)
+        return Date(self.name, self.missing, low, high, mean, 0.0, self.format, step, self.padded)
 
 
 @dataclass(frozen=True)
@@ -446,3 +446,34 @@ def _date(text: str, form: str) -> datetime | None:
 def _padded(texts: Iterable[str], form: str) -> bool:
     """Whether days and months below 10 are written with a 0."""
     return all((moment := _date(text, form)) is None or f"{moment:{form}}" == text for text in texts)
+
+
+def read(column: Column, cells: Sequence[str]) -> np.ndarray:
+    """The values (n,) of cells of a column that is known. Raises: OddCellError for the first cell that is none of its kind."""
+    gone = frozenset(MISSING) if column.missing is not None else frozenset()
+    drafts: dict[type[Column], Draft] = {}
+    if isinstance(column, Number):
+        signs = column.decimal, column.thousands, column.before, column.after
+        drafts[Number] = Numbers(column.name, gone, column.decimals, *signs)
+    elif isinstance(column, Date):
+        drafts[Date] = Dates(column.name, gone, column.format, column.padded)
+    elif isinstance(column, Category):
+        drafts[Category] = Levels(column.name, levels=column.levels)
+    else:
+        return np.zeros(len(cells))
+    draft = drafts[type(column)]
+    try:
+        values = draft.values(cells)
+        if not (values < 0).any() or not isinstance(column, Category):
+            return values
+    except ValueError:
+        pass
+    for cell in cells:
+        try:
+            bad = isinstance(column, Category) and draft.values([cell])[0] < 0
+        except ValueError:
+            bad = True
+        if bad:
+            known = column.range if isinstance(column, Category) else f"a {column.kind} such as {column.range}"
+            raise OddCellError(column.name, cell, f"where the model knows {short(known, 100)}")
+    raise AssertionError("a cell that cannot be read is found")

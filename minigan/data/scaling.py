@@ -50,7 +50,8 @@ class Scaler:
     def fit(cls, space: Space, rows: np.ndarray, output: str, unit: float = 1.0, spread: float = 1.0) -> Scaler:
         """The scaler for training rows (n, d), of which rows * unit are data values, and an output activation.
 
-        sigmoid -> [0, 1]; tanh -> [-1, 1]; identity -> mean 0 and standard deviation `spread`. Where the space has
+        sigmoid -> [0, 1]; tanh -> [-1, 1]; identity -> mean 0 and standard deviation `spread`, of a
+        category with several values for all of them (`Column.scales`). Where the space has
         limits, as images have, between these and for all values together; else between minimum and maximum, for each
         column. Columns that do not vary get scale 1.
 
@@ -69,11 +70,18 @@ class Scaler:
         zero = origin(rows)
         if output == "identity":
             offset, scale = _moments(rows, zero)
-            scale = scale / spread
+            shared = space.scales(rows)
+            scale = np.where(shared > 0, shared, scale) / spread
         else:
             offset, scale = _onto(output, rows.min(axis=0) - zero, rows.max(axis=0) - zero)
         scale = np.where(varies(offset, scale, rows.dtype), scale, 1 / unit)
         return cls((zero + offset) * unit, scale * unit)
+
+    def shifted(self, space: Space, model: np.ndarray) -> Scaler:
+        """The scaler by which generated samples become data, so that categories and missing cells are as frequent as they were
+        among training rows; model (n, d): generated samples from which that is found."""
+        shift = space.shift(self._blocks(model, lambda y: self.offset + self.scale * y, np.float64))
+        return Scaler(self.offset + shift, self.scale)
 
     def to_model(self, data: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
         """Model values of data values (n, d), computed in float64 and rounded once, to `dtype`.

@@ -247,7 +247,7 @@ def _of_numbers(name: str, x: np.ndarray, kind: str) -> Column:
     whole = x.dtype.kind in "iu" or ((np.rint(there) == there).all() and float(np.abs(there).max()) < WHOLE)
     low, high, mean = float(there.min()), float(there.max()), float(there.mean(dtype=np.float64))
     decimals = (0 if x.dtype.kind in "iu" else 1) if whole else None
-    return Number(name, gone, low, high, min(max(mean, low), high), decimals, 0 if whole else None)
+    return Number(name, gone, low, high, min(max(mean, low), high), 0.0, decimals, 0 if whole else None)
 
 
 def _text(value: np.generic) -> str:
@@ -319,3 +319,27 @@ def described(space: Table | Points, rows: np.ndarray) -> list[str]:
     if len(space.schema) > SHOWN:
         lines.append(f"and {len(space.schema) - SHOWN:,} more columns")
     return lines
+
+
+def read_as(space: Table | Points, path: Path, reading: Reading) -> np.ndarray:
+    """The rows (n, size) of a file that has the columns of a space, in any order and beside others, encoded as there.
+
+    Raises: InputError where a column is missing or a cell is none of its kind.
+    """
+    form = delimited.form_of(path)
+    gone = [column.name for column in space.schema if column.name not in form.names]
+    if gone:
+        raise InputError(f"{path} has no column {short(gone[0])}, which the model's table has.")
+    places = [form.names.index(column.name) for column in space.schema]
+    parts = []
+    for block in delimited.blocks(form):
+        rows = np.empty((len(block.lines), space.size))
+        for column, part, place in zip(space.schema, space.slices, places, strict=True):
+            try:
+                rows[:, part] = column.block(kinds.read(column, block.columns[place]))
+            except kinds.OddCellError as error:
+                line = block.lines[block.columns[place].index(error.cell)]
+                what = f"line {line}, column {short(error.name)}, holds {short(error.cell)!r}"
+                raise InputError(f"{path}: {what}, {error.why}.") from None
+        parts.append(rows)
+    return np.concatenate(parts) if parts else np.empty((0, space.size))

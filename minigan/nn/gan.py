@@ -213,6 +213,9 @@ class GAN:
 
     def sample(self, n: int, *, seed: int | None = None, stream: int = streams.SAMPLE, raw: bool = False) -> Array:
         """n generated samples (n, size) in model units, a host array; of the weight average unless `raw`."""
+        return sample(self.sampler(raw=raw), n, self.config.seed if seed is None else seed, stream)
+
+    def sampler(self, *, raw: bool = False) -> Network:
+        """The generator that samples come from: with the weight average unless `raw`."""
         c, flat = self.config, self.generator.theta.flat if raw else self.average.mean
-        generator = Network(self.generator.sizes, c.activation, c.output, self.ops, c.dtype, flat)
-        return sample(generator, n, c.seed if seed is None else seed, stream)
+        return Network(self.generator.sizes, c.activation, c.output, self.ops, c.dtype, flat)

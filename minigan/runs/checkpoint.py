@@ -29,7 +29,7 @@ from minigan.errors import DivergenceError, InputError, require_whole, short
 from minigan.files import ours, replacing
 from minigan.nn.gan import GAN
 from minigan.nn.network import Network, parameter_count
-from minigan.nn.sampling import collected, samples
+from minigan.nn.sampling import collected, sample, samples
 from minigan.runs.tensors import Shapes, opened, serialised
 
 FORMAT = 1
@@ -39,6 +39,9 @@ BEST = "checkpoint.best.safetensors"
 
 MAX_NAME = 255
 """Characters in the name of a data set: it is that of a file."""
+
+SHIFTED = 8192
+"""Samples from which a space's shift is found."""
 
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """How file systems without hard links (FAT, some network shares) refuse one."""
@@ -86,16 +89,19 @@ class Checkpoint:
 
     def samples(self, n: int, backend: Ops, *, seed: int, raw: bool = False) -> Iterator[np.ndarray]:
         """The same, a chunk at a time: memory does not grow with n. Raises: InputError."""
-        return self.finished(samples(self.generator(backend, raw=raw), n, seed))
+        generator = self.generator(backend, raw=raw)
+        return self.finished(generator, samples(generator, n, seed))
 
-    def finished(self, made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """Generated samples, (k, size) at a time, from model units to data units. Raises: InputError where one is not finite."""
+    def finished(self, generator: Network, made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """A generator's samples, (k, size) at a time, from model units to data units. Raises: InputError where one is not
+        finite."""
+        scaler = decoder(self.space, self.scaler, generator)
         while True:
             with np.errstate(all="ignore"):  # the error below replaces NumPy's warnings
                 x = next(made, None)
                 if x is None:
                     return
-                x = self.scaler.to_data(x, self.space)
+                x = scaler.to_data(x, self.space)
             if not np.isfinite(x).all():
                 raise InputError(
                     f"{self.path}: its generator makes samples that are not finite, so its weights are of no use."
@@ -112,6 +118,11 @@ class Checkpoint:
                 )
             array[...] = gan.ops.asarray(self.tensors[name])
         gan.step = self.step
+
+
+def decoder(space: Space, scaler: Scaler, generator: Network) -> Scaler:
+    """The scaler from samples of a generator to data: where the space shifts them, by samples of its own."""
+    return scaler.shifted(space, sample(generator, SHIFTED, 0)) if space.shifts else scaler
 
 
 def require_samples(n: int, seed: int | None) -> None:

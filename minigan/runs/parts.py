@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,6 +59,7 @@ class Parts:
             with cli.saying_warnings():
                 data = identity.as_trained(data, request.resume, config.all_data)
         rows = data.part(config.all_data)
+        data = replace(data, space=data.space.fitted(rows))
         if "batch_size" not in request.given and request.resume is None and config.batch_size > len(rows):
             config = config.replace(batch_size=len(rows))  # the recipe's size is a suggestion, a given one is an order
         scaler = Scaler.fit(data.space, rows, config.output, data.unit, config.spread)

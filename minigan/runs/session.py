@@ -77,7 +77,7 @@ class Session:
     def measure(self, watch: Watch) -> None:
         """Log the measures of samples, and keep the checkpoint if it is the best so far."""
         # the samples that `python -m minigan.evaluate` measures
-        x = self.scaler.to_data(self.gan.sample(watch.samples), self.data.space)
+        x = self.made(watch.samples)
         measured = watch.measures.measure(x, quick=True)
         record = {"step": self.gan.step, **{name: value for name, value in measured.items() if math.isfinite(value)}}
         self.run.append(record)
@@ -90,13 +90,16 @@ class Session:
         seed: None means that of the run. Raises: InputError for a negative n or seed.
         """
         checkpoint.require_samples(n, seed)
-        x = self.scaler.to_data(self.gan.sample(n, seed=seed), self.data.space)
-        return x.reshape(n, *self.data.space.shape)
+        return self.made(n, seed=seed).reshape(n, *self.data.space.shape)
+
+    def made(self, n: int, *, raw: bool = False, **which: Any) -> np.ndarray:
+        """n generated samples (n, size) in data units; which: seed and stream, as in `GAN.sample`."""
+        scaler = checkpoint.decoder(self.data.space, self.scaler, self.gan.sampler(raw=raw))
+        return scaler.to_data(self.gan.sample(n, raw=raw, **which), self.data.space)
 
     def preview(self, raw: bool = False) -> np.ndarray:
         """The generated samples of pictures, in data units: always from the same latent points."""
-        n = self.data.space.previewed
-        return self.scaler.to_data(self.gan.sample(n, stream=streams.PREVIEW, raw=raw), self.data.space)
+        return self.made(self.data.space.previewed, stream=streams.PREVIEW, raw=raw)
 
     def real(self) -> np.ndarray:
         """The real samples of pictures, in data units: always the same ones."""

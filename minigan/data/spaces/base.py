@@ -55,6 +55,19 @@ class Space:
         """What the values of rows x (n, size) are compared in, (size,): 0 where that is their own standard deviation."""
         return np.zeros(self.size)
 
+    def fitted(self, x: np.ndarray) -> Space:
+        """The same kind, with what training rows x (n, size) say about it."""
+        return self
+
+    @property
+    def shifts(self) -> bool:
+        """Whether `shift` is ever anything but 0."""
+        return False
+
+    def shift(self, x: np.ndarray) -> np.ndarray:
+        """What is to be added to generated values x (n, size) before they are settled, (size,)."""
+        return np.zeros(self.size)
+
     def arrays(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Samples x (n, size) as the arrays of a file, by their names."""
         return {"x": x.reshape(-1, *self.shape)}
