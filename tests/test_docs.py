@@ -324,13 +324,14 @@ def test_the_verdict_speaks_of_measures_that_exist() -> None:
 def test_the_layout_lists_every_file() -> None:
     text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     block = text.split("    minigan/\n", 1)[1].split("\n\n", 1)[0]
-    listed, folder = set(), ""
+    listed: set[str] = set()
+    folders: list[str] = []  # those that a line is in, by its indentation: two more columns each
     for line in block.splitlines():
-        name = line.split()[0]
+        name, depth = line.split()[0], (len(line) - len(line.lstrip()) - 6) // 2
         if name.endswith("/"):
-            folder = name if line.startswith(" " * 6) and line[6] != " " else folder.split("/")[0] + "/" + name
+            folders[depth:] = [name]
         elif name.endswith(".py"):
-            listed.add((folder if line.startswith(" " * 8) else "") + name)
+            listed.add("".join(folders[:depth]) + name)
     package = ROOT / "minigan"
     there = {p.relative_to(package).as_posix() for p in package.rglob("*.py") if p.name != "__init__.py"}
     assert listed == there - {f"{name}.py" for name in COMMANDS}
