@@ -93,7 +93,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(handle)
         ours(path)  # before the temporary file is looked for, in whichever directory is there now
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes 0600; follow the user's umask as open() would
+        os.chmod(temporary, 0o666 & ~umask())  # mkstemp makes 0600; follow the user's umask as open() would
         os.replace(temporary, path)
         _sync_directory(path.parent)
     except BaseException:
@@ -172,7 +172,7 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not valid JSON ({str(error)[:80]}).") from None
 
 
-def _umask() -> int:
+def umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
+import dataclasses
 import itertools
 import shutil
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from minigan import cli, memory
+from minigan import cli, memory, written
 from minigan.backends import BACKENDS, get_ops
 from minigan.backends import noise as streams
 from minigan.backends.noise import Noise
 from minigan.config import MAX_COUNT
 from minigan.errors import InputError, short
-from minigan.files import replacing
 from minigan.nn.sampling import CHUNK
 from minigan.runs import checkpoint
 from minigan.runs.checkpoint import Checkpoint
 
-FORMATS = (".png", ".npz", ".csv")
 MAX_PICTURED = 10_000
 """More samples than this are a data set, not a picture."""
 
@@ -42,13 +38,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "-o",
         "--out",
         required=True,
-        metavar="FILE",
-        help="FILE.png: a grid; FILE.npz: array x (n, ...) in data units, float32 or, where values need it, float64; "
-        "FILE.csv: a row per sample",
+        metavar="PATH",
+        help="FILE.png: a picture of all; FILE.npz, .npy: arrays in data units; FILE.csv, .tsv: a row per sample, as the data "
+        "were written; FILE.txt: lines of text; DIRECTORY/: a file per sample",
     )
     parser.add_argument("--seed", type=int, default=0, help="decides the latent points (default: 0)")
     parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="where to compute (default: numpy)")
     parser.add_argument("--raw", action="store_true", default=False, help="the last weights, not their average")
+    parser.add_argument(
+        "--clip",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep the numbers of a table between the least and the largest seen (default: yes)",
+    )
     parser.add_argument(
         "--interpolate",
         action="store_true",
@@ -60,14 +62,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         raise InputError(f"-n {short(values.n)} is out of range; it must be a whole number >= 1 and <= {MAX_COUNT}.")
     if not 0 <= values.seed < 2**63:
         raise InputError(f"--seed {short(values.seed)} is out of range; it must be a whole number >= 0 and < 2^63.")
-    values.out = Path(values.out)
-    if values.out.suffix.lower() not in FORMATS:
-        raise InputError(f"-o {values.out}: the name must end in one of: {', '.join(FORMATS)}.")
+    if written.ending(values.out) not in written.WRITERS:
+        raise InputError(
+            f"-o {values.out}: the name must end in one of: {', '.join(written.WRITERS)}, the last for a directory of single files."
+        )
     cli.require_new("-o", values.out)
-    if not values.out.absolute().parent.is_dir():
-        raise InputError(f"-o {values.out}: the directory {values.out.parent} does not exist.")
-    if values.out.suffix.lower() == ".png" and values.n > MAX_PICTURED:
-        raise InputError(f"-n {values.n} is too many for a picture; at most {MAX_PICTURED}, or write .npz or .csv.")
+    if not Path(values.out).absolute().parent.is_dir():
+        raise InputError(f"-o {values.out}: the directory {Path(values.out).parent} does not exist.")
+    if written.ending(values.out) == ".png" and values.n > MAX_PICTURED:
+        raise InputError(
+            f"-n {values.n} is too many for a picture; at most {MAX_PICTURED}, or write another kind of file."
+        )
     return values
 
 
@@ -117,34 +122,6 @@ def draw(saved: Checkpoint, values: argparse.Namespace) -> Iterator[np.ndarray]:
     return saved.finished(generator, made())
 
 
-def write(path: Path, saved: Checkpoint, n: int, parts: Iterator[np.ndarray]) -> None:
-    """Write n samples atomically, some rows at a time, in the format given by the file's suffix. Raises: OSError."""
-    suffix = path.suffix.lower()
-    if suffix == ".png":
-        from minigan import plots
-
-        plots.samples(path, saved.space, np.concatenate(list(parts)))
-        return
-    with replacing(path) as file:
-        if suffix == ".npz":  # as np.savez_compressed would, which needs all of the array at once
-            descr = np.dtype(saved.scaler.data_type(saved.space)).newbyteorder("<").str
-            header = {"descr": descr, "fortran_order": False, "shape": (n, *saved.space.shape)}
-            with (
-                zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-                archive.open("x.npy", "w", force_zip64=True) as entry,
-            ):
-                np.lib.format.write_array_header_1_0(entry, header)
-                for x in parts:
-                    entry.write(x.astype(descr).tobytes())
-        else:
-            text = io.TextIOWrapper(file, "utf-8", newline="")
-            table = csv.writer(text, lineterminator="\n")
-            table.writerow(saved.space.header())
-            for x in parts:
-                table.writerows(saved.space.cells(x))
-            text.detach()  # flushed, and the file left open
-
-
 def require_room(path: Path, n: int, saved: Checkpoint) -> None:
     """Raise InputError where less than half the bytes of n samples are free on the disk: compression saves half at most."""
     needed = n * saved.space.size * np.dtype(saved.scaler.data_type(saved.space)).itemsize
@@ -159,14 +136,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     values = parse(argv)
     with cli.saying_warnings():
         saved = checkpoint.load(values.run)
-    if values.out.suffix.lower() == ".png":  # twice as float32 numbers, once as shades
+    known = written.endings(saved.space)
+    if written.ending(values.out) not in known:
+        raise InputError(
+            f"-o {values.out}: {saved.space.kind} samples are written to names that end in one of: {', '.join(known)}."
+        )
+    if not values.clip:
+        saved = dataclasses.replace(saved, space=saved.space.unclipped())
+    if written.ending(values.out) == ".png":  # twice as float32 numbers, once as shades
         memory.require(
             9 * values.n * saved.space.size, f"-n {values.n}: a picture", "ask for fewer, or for .npz or .csv"
         )
     else:
-        require_room(values.out, values.n, saved)
+        require_room(Path(values.out), values.n, saved)
     try:
-        write(values.out, saved, values.n, draw(saved, values))
+        written.write(values.out, saved.space, values.n, draw(saved, values))
     except OSError as error:
         raise InputError(f"-o {values.out} cannot be written ({error.strerror or error}).") from None
     which = "last weights" if values.raw else "weight average"

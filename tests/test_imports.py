@@ -17,7 +17,7 @@ PACKAGE = ROOT / "minigan"
 # A file imports only from the packages (and single files) that stand before its own, inside functions too.
 ORDER = [
     "interrupt", "__init__", "errors", "plain", "memory", "files", "backends", "nn", "data", "config", "cli", "recipes",
-    "metrics", "plots", "runs",
+    "metrics", "plots", "runs", "written",
     *COMMANDS, "__main__",
 ]  # fmt: skip
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -71,7 +71,7 @@ class Scaler:
         if output == "identity":
             offset, scale = _moments(rows, zero)
             shared = space.scales(rows)
-            scale = np.where(shared > 0, shared, scale) / spread
+            scale = (np.where(shared > 0, shared, scale) if shared.any() else scale) / spread
         else:
             offset, scale = _onto(output, rows.min(axis=0) - zero, rows.max(axis=0) - zero)
         scale = np.where(varies(offset, scale, rows.dtype), scale, 1 / unit)

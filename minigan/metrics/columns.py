@@ -5,7 +5,11 @@ Neighbourhoods of whole rows overlook a column that is a little wrong: they are 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+from minigan.data.spaces.table import Rows
 
 TAIL = 0.025
 """The share of real values in each tail of a column."""
@@ -49,6 +53,40 @@ def _correlation(x: np.ndarray) -> np.ndarray:
     result = x.T @ x
     np.fill_diagonal(result, 1)
     return result
+
+
+def associations(space: Rows, x: np.ndarray) -> np.ndarray:
+    """How strongly each two columns of rows x (n, size) go together, from 0 to 1: (k, k), for k columns that vary.
+
+    Two numbers: |r|, Pearson's.  A number and a category: sqrt(between-level variance / variance), the correlation ratio.
+    Two categories: Cramer's V = sqrt(chi^2 / n / (min(a, b) - 1)).  All three are sqrt(trace of the squared canonical
+    correlations / their number), of numbers centred and of levels as 0 and 1: so one formula does for all.
+
+        A = U_a S V'    U_a an orthonormal basis of the centred block    value = |U_a' U_b| / sqrt(min(rank a, rank b))
+    """
+    bases = []
+    for part in _parts(space):
+        block = x[:, part].astype(np.float64)
+        block = block - block.mean(axis=0)
+        u, s, _ = np.linalg.svd(block, full_matrices=False)
+        bases.append(u[:, s > 1e-9 * max(1.0, float(np.abs(x[:, part]).max())) * math.sqrt(len(x))])
+    result = np.zeros((len(bases), len(bases)))
+    for i, a in enumerate(bases):
+        for j, b in enumerate(bases[: i + 1]):
+            rank = min(a.shape[1], b.shape[1])
+            result[i, j] = result[j, i] = np.linalg.norm(a.T @ b) / math.sqrt(rank) if rank else 0.0
+    return np.minimum(result, 1.0)
+
+
+def _parts(space: Rows) -> list[slice]:
+    """Where the values of each column lie, without those that say that a cell is missing."""
+    if not space.schema:
+        return [slice(j, j + 1) for j in range(space.size)]
+    return [
+        part if column.missing is None else slice(part.start, part.start + 1)
+        for column, part in zip(space.schema, space.slices, strict=True)
+        if column.width
+    ]
 
 
 def tails(real: np.ndarray, made: np.ndarray) -> float:

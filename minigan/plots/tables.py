@@ -10,16 +10,24 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from minigan.data.columns import Category, Column, Number
 from minigan.data.scaling import FAR
 from minigan.data.spaces import Space
+from minigan.data.spaces.table import Rows
+from minigan.metrics.columns import associations
 from minigan.plots import style
 from minigan.plots.shown import Pictures, Shown
-from minigan.plots.style import FAKE, INK, LEAST_STEPS, MARGIN, REAL, TITLE, WIDTH
+from minigan.plots.style import DPI, FAKE, INK, LEAST_STEPS, MARGIN, MUTED, REAL, TITLE, WIDTH
 
 HEIGHT, DISTANCES = 200, (900, 320)
 """Pixels: the height of a panel; the width of the picture of distances and the height of its panel."""
 
+SQUARE = 300
+"""Pixels of a square of pairs."""
+
 MAX_COLUMNS, BINS = 12, 40
+MAX_LEVELS, MAX_PAIRED = 12, 40
+"""Levels of a category that are drawn; columns whose pairs are."""
 
 
 def distances(fake: np.ndarray, real: np.ndarray) -> Figure:
@@ -35,30 +43,105 @@ def distances(fake: np.ndarray, real: np.ndarray) -> Figure:
 
 
 def comparison(space: Space, shown: Shown) -> Figure:
-    return histograms(space, shown, "generated against real")
+    """Each column, generated against real; below, how columns go together, generated beside real."""
+    return histograms(space, shown, "generated against real", pairs=True)
 
 
 def samples(space: Space, x: np.ndarray) -> Figure:
     return histograms(space, Shown(x), f"{len(x):,} generated")
 
 
-def histograms(space: Space, shown: Shown, title: str) -> Figure:
-    """A panel per column: the real share per bin as a filled shape, the generated as a line over it."""
-    d, fake, real = space.size, shown.fake, shown.real
-    panels = min(d, MAX_COLUMNS)
+def histograms(space: Space, shown: Shown, title: str, pairs: bool = False) -> Figure:
+    """A panel per column: the real share per bin or category as a filled shape, the generated as a line over it."""
+    columns = _columns(space)
+    d, fake, real = space.size, shown.fake.reshape(-1, space.size), shown.real
+    real = None if real is None else real.reshape(-1, d)
+    panels = min(len(columns), MAX_COLUMNS)
     rows = math.ceil(panels / 4)
-    columns = math.ceil(panels / rows)
-    width, height, top = (WIDTH - MARGIN) // columns, HEIGHT, MARGIN + TITLE + 20
-    figure = style.figure(WIDTH, top + rows * (height + 64) + MARGIN - 24)
-    for j in range(panels):
-        left = MARGIN + j % columns * width
-        axes = style.axes(figure, left, top + j // columns * (height + 64), width - 36, height)
-        _histogram(axes, column_of(fake, d, j), None if real is None else column_of(real, d, j))
-        name = style.short(space.columns[j], max(8, 76 // columns))
+    across = math.ceil(panels / rows)
+    width, height, top = (WIDTH - MARGIN) // across, HEIGHT, MARGIN + TITLE + 20
+    pairs = pairs and real is not None and 1 < len(columns) <= MAX_PAIRED
+    below = top + rows * (height + 64) - 24
+    figure = style.figure(WIDTH, below + (MARGIN + TITLE + SQUARE + 120 if pairs else 0) + MARGIN)
+    for j, (column, part) in enumerate(columns[:panels]):
+        left = MARGIN + j % across * width
+        axes = style.axes(figure, left, top + j // across * (height + 64), width - 36, height)
+        made, held = fake[:, part], None if real is None else real[:, part]
+        if isinstance(column, Category):
+            _bars(axes, column, made, held, 24 // across)
+        else:
+            _histogram(axes, _there(made), None if held is None else _there(held))
+        name = style.short(column.name, max(8, 76 // across - (16 if column.missing is not None else 0)))
+        if column.missing is not None:
+            gone = [f"{np.mean(x[:, 1] > 0.5):.0%}" for x in (made, held) if x is not None]
+            name += f" (missing: {' of '.join(gone)})"
         axes.set_title(name, loc="left", fontsize=8.5, color=INK, pad=4, parse_math=False)
-    style.title(figure, MARGIN, title, f"first {panels} of {d} columns" if panels < d else "")
+    style.title(figure, MARGIN, title, f"first {panels} of {len(columns)} columns" if panels < len(columns) else "")
     style.legend(figure, WIDTH - MARGIN, [_key("real"), _key("generated")] if real is not None else [_key("generated")])
+    if pairs and real is not None:
+        _associations(figure, below + MARGIN, space, fake, real)
     return figure
+
+
+def _columns(space: Space) -> list[tuple[Column, slice]]:
+    """The columns and where their values lie; values without a kind are numbers. Constants are not drawn."""
+    assert isinstance(space, Rows)
+    if not space.schema:
+        return [(Number(name), slice(j, j + 1)) for j, name in enumerate(space.columns)]
+    return [(column, part) for column, part in zip(space.schema, space.slices, strict=True) if column.width]
+
+
+def _there(block: np.ndarray) -> np.ndarray:
+    """The finite values of a block of numbers that are not missing."""
+    values = block[:, 0] if block.shape[1] == 1 else block[block[:, 1] <= 0.5, 0]
+    values = values.astype(np.float64)
+    return values[np.isfinite(values)]
+
+
+def _bars(axes: Axes, column: Category, fake: np.ndarray, real: np.ndarray | None, letters: int) -> None:
+    """The shares of a category's levels, the most frequent ones; generated ones as a line over the real ones."""
+    made = _shares(column, fake)
+    held = None if real is None else _shares(column, real)
+    order = np.argsort(-(made if held is None else held), kind="stable")[:MAX_LEVELS]
+    edges = np.arange(len(order) + 1) - 0.5
+    if held is not None:
+        axes.bar(np.arange(len(order)), held[order], width=0.8, color=REAL, alpha=0.45, linewidth=0)
+    axes.stairs(made[order], edges, color=FAKE, linewidth=1.4)
+    labels = [style.short(column.levels[i], max(3, letters * 6 // len(order))) or "(empty)" for i in order]
+    axes.set_xticks(np.arange(len(order)), labels, parse_math=False)
+    left = len(column.levels) - len(order)
+    if left:
+        axes.text(1, 1.03, f"and {left} more", transform=axes.transAxes, ha="right", fontsize=7, color=MUTED)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(NullLocator())
+    axes.spines["left"].set_visible(False)
+
+
+def _shares(column: Category, block: np.ndarray) -> np.ndarray:
+    """The share of each level (L,)."""
+    return np.bincount(column.places(block), minlength=len(column.levels)) / max(1, len(block))
+
+
+def _associations(figure: Figure, top: int, space: Space, fake: np.ndarray, real: np.ndarray) -> None:
+    """Squares of how strongly each two columns go together: real, generated, and the difference."""
+    columns = [column.name for column, _ in _columns(space)]
+    assert isinstance(space, Rows)
+    found = [associations(space, x) for x in (real, fake)]
+    panels = [("real", found[0]), ("generated", found[1]), ("difference", np.abs(found[0] - found[1]))]
+    side = min(SQUARE, (WIDTH - 2 * MARGIN - 60) // 3 - 60)
+    h = float(figure.get_size_inches()[1] * DPI)
+    figure.text(MARGIN / WIDTH, 1 - (top + 8) / h, "how columns go together, 0 to 1", fontsize=10.5, va="center")
+    left = WIDTH - MARGIN - 3 * side - 2 * 30
+    for i, (name, values) in enumerate(panels):
+        axes = style.axes(figure, left + i * (side + 30), top + TITLE, side, side)
+        axes.imshow(values, cmap="Blues" if i < 2 else "Oranges", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(name, loc="left", fontsize=8.5, color=INK, pad=4)
+        places = np.arange(len(columns))
+        axes.set_xticks(places, [style.short(c, 14) for c in columns], rotation=90, fontsize=6, parse_math=False)
+        names = [style.short(c, 40) if i == 0 else "" for c in columns]
+        axes.set_yticks(places, names, fontsize=6, parse_math=False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
 
 
 def _key(label: str) -> Line2D:

@@ -39,6 +39,8 @@ class Space:
     """Samples measured by --evaluate-every."""
     files: ClassVar[tuple[str, ...]] = (".npz", ".npy", ".csv", ".tsv")
     """The files that hold samples, by the ends of their names."""
+    separator = ","
+    """What stands between the cells of a file."""
     single: ClassVar[str] = ""
     """The end of the name of a file that holds one sample; empty where there is no such file."""
 
@@ -71,6 +73,10 @@ class Space:
     def arrays(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Samples x (n, size) as the arrays of a file, by their names."""
         return {"x": x.reshape(-1, *self.shape)}
+
+    def unclipped(self) -> Space:
+        """The same without a least and a largest value of what has them. Raises: InputError where nothing has."""
+        raise InputError(f"--no-clip has no effect on {self.kind} samples; leave it out.")
 
     def header(self) -> list[str]:
         """The names of the cells of a row, as text files have them."""

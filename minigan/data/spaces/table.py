@@ -97,7 +97,8 @@ class Rows(Space):
         }
 
     def unclipped(self) -> Rows:
-        """The same without a least and a largest value of each column."""
+        if not self.schema:
+            return super().unclipped()  # type: ignore[return-value]
         schema = (
             dataclasses.replace(c, low=-math.inf, high=math.inf) if isinstance(c, Scaled) else c for c in self.schema
         )

@@ -1,0 +1,132 @@
+"""Generated samples as files: rows of text, arrays, a picture, or a directory with a file for each. One function per kind of file.
+
+Samples come a chunk at a time, so memory does not grow with their number where the format allows it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from minigan.data.spaces import Space
+from minigan.errors import InputError
+from minigan.files import replacing, umask
+
+DIRECTORY = "/"
+"""The end of a path at which a directory of single files is written."""
+
+
+def ending(path: str) -> str:
+    """What decides how samples are written: the end of a file's name, or `DIRECTORY`."""
+    return DIRECTORY if path.endswith(("/", os.sep)) else Path(path).suffix.lower()
+
+
+def endings(space: Space) -> list[str]:
+    """The kinds of files in which samples of a space can be written."""
+    return [".png", *space.files, *([DIRECTORY] if space.single else [])]
+
+
+def write(path: str, space: Space, n: int, parts: Iterator[np.ndarray]) -> None:
+    """Write n samples, which come as parts (k, size) in data units, whole or not at all. Raises: OSError, InputError."""
+    WRITERS[ending(path)](Path(path), space, n, parts)
+
+
+def _picture(path: Path, space: Space, n: int, parts: Iterator[np.ndarray]) -> None:
+    """One picture of all."""
+    from minigan import plots
+
+    plots.samples(path, space, np.concatenate(list(parts)))
+
+
+def _rows(path: Path, space: Space, n: int, parts: Iterator[np.ndarray]) -> None:
+    """A header, and a row of cells per sample."""
+    separator = "\t" if path.suffix.lower() == ".tsv" else space.separator
+    with replacing(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        table = csv.writer(text, delimiter=separator, lineterminator="\n")
+        table.writerow(space.header())
+        for x in parts:
+            table.writerows(space.cells(x))
+        text.detach()  # flushed, and the file left open
+
+
+def _lines(path: Path, space: Space, n: int, parts: Iterator[np.ndarray]) -> None:
+    """A line of text per sample."""
+    with replacing(path) as file:
+        for x in parts:
+            file.write("".join(f"{cells[0]}\n" for cells in space.cells(x)).encode())
+
+
+def _npz(path: Path, space: Space, n: int, parts: Iterator[np.ndarray]) -> None:
+    """Arrays by name, compressed; a single one is written a part at a time, as np.savez_compressed cannot."""
+    first = next(parts)
+    names = list(space.arrays(first))
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        if len(names) == 1:
+            with archive.open(f"{names[0]}.npy", "w", force_zip64=True) as entry:
+                _array(entry.write, space, n, itertools.chain([first], parts))
+            return
+        for name, array in space.arrays(np.concatenate([first, *parts])).items():
+            with archive.open(f"{name.replace('/', '_')}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+
+
+def _npy(path: Path, space: Space, n: int, parts: Iterator[np.ndarray]) -> None:
+    """One array."""
+    first = next(parts)
+    if len(space.arrays(first)) != 1:
+        raise InputError(
+            f"-o {path}: samples with categories or dates are no single array of numbers; write .npz or .csv."
+        )
+    with replacing(path) as file:
+        _array(file.write, space, n, itertools.chain([first], parts))
+
+
+def _array(put: Callable[[bytes], object], space: Space, n: int, parts: Iterator[np.ndarray]) -> None:
+    """The header and the values of the only array of a space, in NumPy's format."""
+    for i, part in enumerate(parts):
+        (array,) = space.arrays(part).values()
+        descr = array.dtype.newbyteorder("<").str
+        if i == 0:
+            header = io.BytesIO()
+            np.lib.format.write_array_header_1_0(
+                header, {"descr": descr, "fortran_order": False, "shape": (n, *array.shape[1:])}
+            )
+            put(header.getvalue())
+        put(array.astype(descr).tobytes())
+
+
+def _files(path: Path, space: Space, n: int, parts: Iterator[np.ndarray]) -> None:
+    """A directory with a file per sample, 00001 and on; it has its name once all of them are there."""
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        partial.chmod(0o777 & ~umask())
+        width, numbers = max(5, len(str(n))), itertools.count(1)
+        for x in parts:
+            for sample in x.reshape(-1, *space.shape):
+                (partial / f"{next(numbers):0{width}}{space.single}").write_bytes(space.encoded(sample))
+        os.rename(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+WRITERS: dict[str, Callable[[Path, Space, int, Iterator[np.ndarray]], None]] = {
+    ".png": _picture,
+    ".npz": _npz,
+    ".npy": _npy,
+    ".csv": _rows,
+    ".tsv": _rows,
+    ".txt": _lines,
+    DIRECTORY: _files,
+}
+"""How samples are written, by the end of the path."""
