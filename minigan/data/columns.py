@@ -30,6 +30,9 @@ LEAST_ROWS, MOST_VALUES = 1024, 1 << 17
 SWEEPS = 40
 """Improvements of the shifts of levels."""
 
+FEW, REPEATED = 64, 4
+"""Values that a column of numbers has at most, and rows for each of them, where all that occur are known."""
+
 MAX_LEVELS = 1 << 16
 """Categories of a column."""
 
@@ -87,14 +90,19 @@ class Column:
         """The same column as training rows have it, whose block this is."""
         return self
 
-    def shift(self, block: np.ndarray) -> np.ndarray:
-        """What is added to generated values (n, width) before they are settled, so that categories and missing cells are as
-        frequent as in training rows: (width,)."""
-        return np.zeros(self.width)
+    @property
+    def counts(self) -> bool:
+        """Whether it knows how frequent its cells are in training rows, and so can be calibrated."""
+        return False
+
+    def calibrated(self, block: np.ndarray) -> Column:
+        """The same column, which settles generated values such as this block so that cells are as frequent as in training
+        rows."""
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {"kind": self.kind, **asdict(self)}
+        return {"kind": self.kind, **{key: value for key, value in asdict(self).items() if key != "cuts"}}
 
     def check(self) -> bool:
         """Whether its fields, which have the types that they should, can be used."""
@@ -103,13 +111,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Scaled(Column):
-    """A column of values on a line; low, high: the least and the largest seen; fill: what stands where a cell is missing; absent:
-    the share of missing cells."""
+    """A column of values on a line; low, high: the least and the largest seen; fill: what stands where a cell is missing.
+
+    absent: the share of missing cells.  values, shares: the values that occur in training rows and how often, of a column with
+    few; cuts: between them, where generated values are divided; the last is for missing cells.
+    """
 
     low: float = -math.inf
     high: float = math.inf
     fill: float = 0.0
     absent: float = 0.0
+    values: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
+    cuts: tuple[float, ...] = ()
 
     def block(self, values: np.ndarray) -> np.ndarray:
         if self.missing is None:
@@ -118,9 +132,14 @@ class Scaled(Column):
         return np.stack([np.where(gone, self.fill, values), gone], axis=1)
 
     def settle(self, block: np.ndarray) -> None:
-        block[:, 0] = self.rounded(np.clip(block[:, 0], self.low, self.high))
+        x = block[:, 0]
+        if self.values and self.cuts:
+            inner = np.array(self.cuts[: len(self.values) - 1])
+            block[:, 0] = np.array(self.values)[np.searchsorted(inner, x)]
+        else:
+            block[:, 0] = self.rounded(np.clip(x, self.low, self.high))
         if self.missing is not None:
-            gone = block[:, 1] > 0.5
+            gone = block[:, 1] > (self.cuts[-1] if self.cuts else 0.5)
             block[:, 1] = gone
             block[gone, 0] = self.fill
 
@@ -128,11 +147,30 @@ class Scaled(Column):
         there = block[:, 0] if self.missing is None else block[block[:, 1] == 0, 0]
         if not len(there):
             return self
-        absent = 0.0 if self.missing is None else float(block[:, 1].mean())
-        return replace(self, low=float(there.min()), high=float(there.max()), absent=absent)
+        values, counts = np.unique(there.astype(np.float64), return_counts=True)
+        few = 1 < len(values) <= min(FEW, len(there) / REPEATED)
+        return replace(
+            self,
+            low=float(values[0]),
+            high=float(values[-1]),
+            absent=0.0 if self.missing is None else float(block[:, 1].mean()),
+            values=tuple(values.tolist()) if few else (),
+            shares=tuple((counts / len(there)).tolist()) if few else (),
+        )
 
-    def shift(self, block: np.ndarray) -> np.ndarray:
-        return np.zeros(1) if self.missing is None else np.array([0.0, threshold_shift(block[:, 1], self.absent)])
+    @property
+    def counts(self) -> bool:
+        return bool(self.values) or self.missing is not None
+
+    def calibrated(self, block: np.ndarray) -> Column:
+        gone = [] if self.missing is None else [float(np.quantile(block[:, 1], 1 - self.absent))]
+        there = block[:, 0] if self.missing is None else block[block[:, 1] <= gone[0], 0]
+        inner = (
+            np.quantile(there, np.clip(np.cumsum(self.shares)[:-1], 0, 1)).tolist()
+            if self.values and len(there)
+            else []
+        )
+        return replace(self, cuts=(*inner, *gone))
 
     def rounded(self, values: np.ndarray) -> np.ndarray:
         """The nearest values that cells can have."""
@@ -149,7 +187,10 @@ class Scaled(Column):
         return [self.missing if gone else text for text, gone in zip(texts, block[:, 1] > 0.5, strict=True)]
 
     def check(self) -> bool:
-        return self.low <= self.high and math.isfinite(self.fill) and 0 <= self.absent <= 1
+        numbers = all(type(v) in (int, float) and math.isfinite(v) for v in (*self.values, *self.shares))
+        ordered = all(a < b for a, b in itertools.pairwise(self.values))
+        known = len(self.values) == len(self.shares) <= FEW and numbers and ordered and not self.cuts
+        return known and self.low <= self.high and math.isfinite(self.fill) and 0 <= self.absent <= 1
 
 
 @dataclass(frozen=True)
@@ -232,10 +273,14 @@ class Date(Scaled):
 
 @dataclass(frozen=True)
 class Category(Column):
-    """Texts, of which there are few: the levels. A missing cell is a level as well. shares: of rows, for each level."""
+    """Texts, of which there are few: the levels. A missing cell is a level as well.
+
+    shares: of training rows, for each level; cuts: what is added to generated values of each level before the largest decides.
+    """
 
     levels: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
+    cuts: tuple[float, ...] = ()
 
     kind = "category"
 
@@ -260,9 +305,9 @@ class Category(Column):
 
     def settle(self, block: np.ndarray) -> None:
         if self.width == 1:
-            block[:] = block > 0.5
+            block[:] = block > (self.cuts[0] if self.cuts else 0.5)
         else:
-            largest = block.argmax(axis=1)
+            largest = (block + self.cuts if self.cuts else block).argmax(axis=1)
             block[:] = 0
             block[np.arange(len(block)), largest] = 1
 
@@ -282,12 +327,16 @@ class Category(Column):
         counts = np.bincount(self.places(block), minlength=len(self.levels))
         return replace(self, shares=tuple((counts / len(block)).tolist()))
 
-    def shift(self, block: np.ndarray) -> np.ndarray:
+    @property
+    def counts(self) -> bool:
+        return bool(self.shares)
+
+    def calibrated(self, block: np.ndarray) -> Column:
         if not self.shares:
-            return np.zeros(self.width)
+            return self
         if self.width == 1:
-            return np.array([threshold_shift(block[:, 0], self.shares[1])])
-        return level_shifts(block, np.array(self.shares))
+            return replace(self, cuts=(float(np.quantile(block[:, 0], 1 - self.shares[1])),))
+        return replace(self, cuts=tuple(level_shifts(block, np.array(self.shares)).tolist()))
 
     def check(self) -> bool:
         texts = all(isinstance(level, str) and len(level) <= MAX_TEXT for level in self.levels)
@@ -327,11 +376,6 @@ class Constant(Column):
 
     def cells(self, block: np.ndarray) -> list[str]:
         return [self.text] * len(block)
-
-
-def threshold_shift(values: np.ndarray, share: float) -> float:
-    """What brings this share of values (n,) above one half."""
-    return 0.5 - float(np.quantile(values, 1 - share))
 
 
 def level_shifts(block: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -382,7 +426,7 @@ def from_dict(values: Any, source: str) -> Column:
     if not isinstance(values, dict) or values.get("kind") not in KINDS:
         raise fault
     kind = KINDS[values["kind"]]
-    known = {field.name: str(field.type) for field in fields(kind)}
+    known = {field.name: str(field.type) for field in fields(kind) if field.name != "cuts"}
     if set(values) != {*known, "kind"}:
         raise fault
     given: dict[str, Any] = {}

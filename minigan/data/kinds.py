@@ -197,7 +197,7 @@ class Numbers(Draft):
         low, high = (float(there.min()), float(there.max())) if len(there) else (0.0, 0.0)
         fill = float(np.clip(there.mean(), low, high)) if len(there) else 0.0
         signs = self.decimal, self.thousands, self.before, self.after
-        return Number(self.name, self.missing, low, high, fill, 0.0, decimals, grid, *signs)
+        return Number(self.name, self.missing, low, high, fill, 0.0, (), (), (), decimals, grid, *signs)
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ class Dates(Draft):
         )
         step = next((s for s in (86400.0, 3600.0, 60.0, 1.0) if s >= finest and not (there % s).any()), finest)
         low, high, mean = (float(v) for v in (there.min(), there.max(), there.mean()))
-        return Date(self.name, self.missing, low, high, mean, 0.0, self.format, step, self.padded)
+        return Date(self.name, self.missing, low, high, mean, 0.0, (), (), (), self.format, step, self.padded)
 
 
 @dataclass(frozen=True)

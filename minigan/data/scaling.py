@@ -77,11 +77,9 @@ class Scaler:
         scale = np.where(varies(offset, scale, rows.dtype), scale, 1 / unit)
         return cls((zero + offset) * unit, scale * unit)
 
-    def shifted(self, space: Space, model: np.ndarray) -> Scaler:
-        """The scaler by which generated samples become data, so that categories and missing cells are as frequent as they were
-        among training rows; model (n, d): generated samples from which that is found."""
-        shift = space.shift(self._blocks(model, lambda y: self.offset + self.scale * y, np.float64))
-        return Scaler(self.offset + shift, self.scale)
+    def calibrated(self, space: Space, model: np.ndarray) -> Space:
+        """A space that settles generated samples so that values are as frequent as in training rows; model (n, d): samples."""
+        return space.calibrated(self._blocks(model, lambda y: self.offset + self.scale * y, np.float64))
 
     def to_model(self, data: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
         """Model values of data values (n, d), computed in float64 and rounded once, to `dtype`.

@@ -247,7 +247,7 @@ def _of_numbers(name: str, x: np.ndarray, kind: str) -> Column:
     whole = x.dtype.kind in "iu" or ((np.rint(there) == there).all() and float(np.abs(there).max()) < WHOLE)
     low, high, mean = float(there.min()), float(there.max()), float(there.mean(dtype=np.float64))
     decimals = (0 if x.dtype.kind in "iu" else 1) if whole else None
-    return Number(name, gone, low, high, min(max(mean, low), high), 0.0, decimals, 0 if whole else None)
+    return Number(name, gone, low, high, min(max(mean, low), high), decimals=decimals, grid=0 if whole else None)
 
 
 def _text(value: np.generic) -> str:

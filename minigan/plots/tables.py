@@ -108,7 +108,7 @@ def _bars(axes: Axes, column: Category, fake: np.ndarray, real: np.ndarray | Non
         axes.bar(np.arange(len(order)), held[order], width=0.8, color=REAL, alpha=0.45, linewidth=0)
     axes.stairs(made[order], edges, color=FAKE, linewidth=1.4)
     labels = [style.short(column.levels[i], max(3, letters * 6 // len(order))) or "(empty)" for i in order]
-    axes.set_xticks(np.arange(len(order)), labels, parse_math=False)
+    axes.set_xticks(np.arange(len(order)), labels, parse_math=False, fontsize=7.5 if len(order) < 8 else 5.5)
     left = len(column.levels) - len(order)
     if left:
         axes.text(1, 1.03, f"and {left} more", transform=axes.transAxes, ha="right", fontsize=7, color=MUTED)

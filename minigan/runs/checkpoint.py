@@ -40,8 +40,8 @@ BEST = "checkpoint.best.safetensors"
 MAX_NAME = 255
 """Characters in the name of a data set: it is that of a file."""
 
-SHIFTED = 8192
-"""Samples from which a space's shift is found."""
+CALIBRATED = 8192
+"""Samples by which a space is calibrated."""
 
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """How file systems without hard links (FAT, some network shares) refuse one."""
@@ -95,13 +95,13 @@ class Checkpoint:
     def finished(self, generator: Network, made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """A generator's samples, (k, size) at a time, from model units to data units. Raises: InputError where one is not
         finite."""
-        scaler = decoder(self.space, self.scaler, generator)
+        space = calibrated(self.space, self.scaler, generator)
         while True:
             with np.errstate(all="ignore"):  # the error below replaces NumPy's warnings
                 x = next(made, None)
                 if x is None:
                     return
-                x = scaler.to_data(x, self.space)
+                x = self.scaler.to_data(x, space)
             if not np.isfinite(x).all():
                 raise InputError(
                     f"{self.path}: its generator makes samples that are not finite, so its weights are of no use."
@@ -120,9 +120,9 @@ class Checkpoint:
         gan.step = self.step
 
 
-def decoder(space: Space, scaler: Scaler, generator: Network) -> Scaler:
-    """The scaler from samples of a generator to data: where the space shifts them, by samples of its own."""
-    return scaler.shifted(space, sample(generator, SHIFTED, 0)) if space.shifts else scaler
+def calibrated(space: Space, scaler: Scaler, generator: Network) -> Space:
+    """The space that a generator's samples are settled in, by further samples of its own."""
+    return scaler.calibrated(space, sample(generator, CALIBRATED, 0)) if space.counts else space
 
 
 def require_samples(n: int, seed: int | None) -> None:

@@ -94,8 +94,8 @@ class Session:
 
     def made(self, n: int, *, raw: bool = False, **which: Any) -> np.ndarray:
         """n generated samples (n, size) in data units; which: seed and stream, as in `GAN.sample`."""
-        scaler = checkpoint.decoder(self.data.space, self.scaler, self.gan.sampler(raw=raw))
-        return scaler.to_data(self.gan.sample(n, raw=raw, **which), self.data.space)
+        space = checkpoint.calibrated(self.data.space, self.scaler, self.gan.sampler(raw=raw))
+        return self.scaler.to_data(self.gan.sample(n, raw=raw, **which), space)
 
     def preview(self, raw: bool = False) -> np.ndarray:
         """The generated samples of pictures, in data units: always from the same latent points."""

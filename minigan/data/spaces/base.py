@@ -62,13 +62,14 @@ class Space:
         return self
 
     @property
-    def shifts(self) -> bool:
-        """Whether `shift` is ever anything but 0."""
+    def counts(self) -> bool:
+        """Whether it knows how frequent some values are in training rows, and so can be calibrated."""
         return False
 
-    def shift(self, x: np.ndarray) -> np.ndarray:
-        """What is to be added to generated values x (n, size) before they are settled, (size,)."""
-        return np.zeros(self.size)
+    def calibrated(self, x: np.ndarray) -> Space:
+        """The same kind, which settles values such as those of generated samples x (n, size) so that values are as frequent as
+        in training rows."""
+        return self
 
     def arrays(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Samples x (n, size) as the arrays of a file, by their names."""

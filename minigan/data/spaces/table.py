@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigan.data import columns
-from minigan.data.columns import Category, Column, Number, Scaled
+from minigan.data.columns import Column, Number, Scaled
 from minigan.data.raw import MAX_VALUE
 from minigan.data.spaces.base import Space
 from minigan.errors import InputError
@@ -78,11 +78,11 @@ class Rows(Space):
         return dataclasses.replace(self, schema=tuple(column.fitted(block) for column, block in self.blocks(x)))
 
     @property
-    def shifts(self) -> bool:
-        return any(column.missing is not None or isinstance(column, Category) for column in self.schema)
+    def counts(self) -> bool:
+        return any(column.counts for column in self.schema)
 
-    def shift(self, x: np.ndarray) -> np.ndarray:
-        return np.concatenate([column.shift(block) for column, block in self.blocks(x)])
+    def calibrated(self, x: np.ndarray) -> Rows:
+        return dataclasses.replace(self, schema=tuple(column.calibrated(block) for column, block in self.blocks(x)))
 
     def arrays(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Samples x (n, size) as arrays by name: `x` (n, columns) where all are numbers, nan where missing; else one array of
