@@ -29,15 +29,20 @@ SECONDS, MEGABYTES, LETTERS = 1.0, 200, 1000
 def loaders() -> dict[str, tuple[Callable[[Path], Any], str]]:
     """The reader of each kind of file, and the suffix of such files."""
     from minigan.data import arrays, idx, images, tables
+    from minigan.data.reading import Reading
     from minigan.runs import checkpoint
     from minigan.runs.directory import load_config
 
     return {
         "idx": (lambda path: idx.read(path, (6, 3, 2)), ""),
-        "npy": (arrays.read_npy, ".npy"),
-        "npz": (arrays.read_npz, ".npz"),
-        "csv": (tables.read_csv, ".csv"),
+        "idx-own": (lambda path: idx.read_own(path, Reading()), "-images-idx3-ubyte"),
+        "npy": (lambda path: arrays.read_npy(path, Reading()), ".npy"),
+        "flat": (lambda path: arrays.read_npy(path, Reading(shape=(2, 2))), ".npy"),
+        "npz": (lambda path: arrays.read_npz(path, Reading()), ".npz"),
+        "csv": (lambda path: tables.read_csv(path, Reading()), ".csv"),
         "image": (lambda path: images.read_image(path, 8), ".png"),
+        "colour": (lambda path: images.read_image(path, 8, "RGB"), ".png"),
+        "tiff": (lambda path: images.Converter(8, "L", [path]).read(path), ".tif"),
         "checkpoint": (checkpoint.load, ".safetensors"),
         "config": (load_config, ".json"),
     }
@@ -62,8 +67,9 @@ def seeds(name: str) -> Iterator[bytes]:
     """Small valid files as initial corpus."""
     numbers = np.random.default_rng(0)
     table, images = numbers.normal(size=(6, 3)).astype("f"), numbers.integers(0, 256, (6, 3, 2), np.uint8)
-    arrays = [table, np.asfortranarray(table.astype(">f8")), images, images > 9, images / 255]
-    if name == "idx":
+    colours = numbers.integers(0, 256, (6, 3, 3, 2), np.uint8)
+    arrays = [table, np.asfortranarray(table.astype(">f8")), images, images > 9, images / 255, colours]
+    if name in ("idx", "idx-own"):
         plain = bytes([0, 0, 8, 3]) + np.array([6, 3, 2], ">u4").tobytes() + images.tobytes()
         yield from (plain, gzip.compress(plain, mtime=0))
     elif name in ("npy", "npz"):
@@ -72,20 +78,50 @@ def seeds(name: str) -> Iterator[bytes]:
                 file = io.BytesIO()
                 write(file, array) if name == "npy" else write(file, x=array)
                 yield file.getvalue()
+        for y in (np.arange(6) % 2, np.array(["a", "b c", "ü"] * 2), np.zeros((6, 1), ">u2")) if name == "npz" else ():
+            file = io.BytesIO()
+            np.savez(file, images, y)
+            yield file.getvalue()
+    elif name == "flat":
+        flat = images.reshape(6, -1)[:, :4]
+        for array in (flat, np.asfortranarray(flat / 255), flat > 9):
+            file = io.BytesIO()
+            np.save(file, array)
+            yield file.getvalue()
+        file = io.BytesIO()
+        np.save(file, np.c_[np.arange(6), flat].astype("f8"))
+        yield file.getvalue()
     elif name == "csv":
         rows = [",".join(map(str, row)) for row in table.tolist()]
         yield "\n".join(["a,b,c", *rows]).encode()
         yield '\ufeffa;"b c";d\r\n1;2;3\r\n\r\n'.encode() + b'"4";-5e-3;.6\r\n' * 6
-    elif name == "image":
+    elif name in ("image", "colour"):
         from PIL import Image
 
         for mode in ("L", "RGBA", "P", "1", "I;16"):
             image = Image.fromarray(images[:, :, 0]).convert("L").convert(mode)
-            for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM"):
+            for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF"):
                 file = io.BytesIO()
                 with contextlib.suppress(OSError, ValueError):  # not every mode goes into every format
                     image.save(file, kind)
                     yield file.getvalue()
+        file = io.BytesIO()
+        Image.fromarray(colours[0].transpose(1, 2, 0)).save(file, "JPEG", progressive=True)
+        yield file.getvalue()
+    elif name == "tiff":
+        from PIL import Image
+
+        for mode in ("1", "L", "RGB", "RGBA", "CMYK", "P", "LA", "I;16", "I"):
+            image = Image.fromarray(images[:, :, 0]).convert("L").convert(mode)
+            for how in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group4"):
+                file = io.BytesIO()
+                with contextlib.suppress(OSError, ValueError, KeyError):
+                    image.save(file, "TIFF", compression=how)
+                    yield file.getvalue()
+        file = io.BytesIO()
+        pages = [Image.fromarray(images[:, :, i]) for i in range(2)]
+        pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:], compression="tiff_lzw", tiffinfo={278: 1})
+        yield file.getvalue()
     elif name == "checkpoint":
         from minigan.backends import get_ops
         from minigan.config import Config

@@ -351,7 +351,7 @@ BAD_NPY = {
     "dates": (npy(np.zeros((5, 2), "M8[s]")), "plain array"),
     "0-d": (npy(np.float32(3)), "0 dimensions"),
     "1-d": (npy(np.zeros(50)), "1 dimensions"),
-    "4-d": (npy(np.zeros((5, 1, 2, 2))), "4 dimensions"),
+    "4-d": (npy(np.zeros((5, 2, 2, 2))), "4 dimensions"),
     "no rows": (npy(np.zeros((0, 3))), "no samples"),
     "no columns": (npy(np.zeros((9, 0))), "samples of 0 values"),
     "no pixels": (npy(np.zeros((9, 0, 5))), "samples of 0 values"),
@@ -414,7 +414,7 @@ BAD_NPZ = {
     "an npy": (npy(TABLE), "not a usable .npz"),
     "truncated": (GOOD_NPZ[:-30], "truncated"),
     "extended": (GOOD_NPZ + b"\0\0", "truncated, damaged"),
-    "no x": (zipped({"y.npy": npy(TABLE), "z.npy": npy(TABLE)}), "it has: y, z", "x=x"),
+    "no x": (zipped({"a.npy": npy(TABLE), "b.npy": npy(TABLE)}), "it has: a, b", "x=x"),
     "no arrays": (zipped({}), "no arrays"),
     "bit in the values": (flipped(GOOD_NPZ, 150), "not a usable .npz"),
     "lying about its size": (lying_zip(), "lying"),
@@ -680,7 +680,7 @@ BAD_IMAGES = {
     "short pixels": (png_claiming(4000, 4000, b"\0" * 100), "not a usable image"),
     "no pixels": (png_claiming(0, 4), "not a usable image"),
     "floats": (picture(Image.fromarray(np.ones((4, 4), np.float32)), "ppm"), "8-bit grey"),
-    "tiff": (picture(grey(), "tiff"), "convert it to PNG"),
+    "floats in a tiff": (picture(Image.fromarray(np.ones((4, 4), np.float32)), "tiff"), "8-bit grey"),
     "gif bomb": (b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\2\2\0\0\0;", "bomb"),
     "bmp bomb": (b"BM" + struct.pack("<4I2i2H2I2i2I", 99, 0, 54, 40, 90_000, 90_000, 1, 24, *[0] * 6), "bomb"),
     "pgm bomb": (b"P5 60000 60000 255 ", "bomb"),
@@ -699,7 +699,7 @@ def test_folders_without_enough_images(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     refused(tmp_path / "none", "no images", "png")
     folder_of(tmp_path / "none" / "deeper", {"1.png": GOOD_PNG})
-    refused(tmp_path / "none", "subfolders")
+    refused(tmp_path / "none", "1 samples")
     refused(folder_of(tmp_path / "four", {f"{i}.png": GOOD_PNG for i in range(4)}), "4 samples")
 
 

@@ -1,22 +1,23 @@
-"""Arrays of numbers, from .npy and .npz files and from memory: (n, d) is a table, (n, h, w) are grey images."""
+"""Arrays of numbers, from .npy and .npz files and from memory: (n, d) is a table, others are images (`pixels.py`)."""
 
 from __future__ import annotations
 
 import io
 import math
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from minigan.data import labels, pixels
 from minigan.data.files import BLOCK, opened, read_exactly
+from minigan.data.labels import Labels
 from minigan.data.raw import MAX_VALUE, Raw, check_counts, parsing
 from minigan.data.reading import Reading
-from minigan.data.spaces import Image
 from minigan.data.tables import from_numbers
 from minigan.errors import InputError, short
 
@@ -29,6 +30,18 @@ FREE_EXPANSION, MAX_EXPANSION = 32 << 20, 100
 MAX_DIRECTORY = 1 << 20
 """Bytes in the table of contents of an .npz file."""
 
+MAX_LABELS = 1 << 28
+"""Bytes of labels: words of thirty letters for two million samples."""
+
+SAMPLES = ("x", "x_train", "images", "train_images", "data", "arr_0")
+"""What arrays of samples are called in .npz files, in capitals too; the first of these is read."""
+
+IMAGES = ("image_size", "color")
+"""How images are read; runs of earlier versions may have a size in pixels that arrays do not need."""
+
+LABELS = ("y", "y_train", "labels", "label", "targets", "target", "train_labels", "train_label")
+"""What arrays of labels are called beside them. Without names NumPy calls a second array arr_1."""
+
 
 @dataclass(frozen=True)
 class Header:
@@ -40,8 +53,8 @@ class Header:
 
     @property
     def images(self) -> bool:
-        """Whether samples are images: (n, h, w) rather than (n, d)."""
-        return len(self.shape) == 3
+        """Whether samples have several dimensions, as images have: (n, h, w) rather than (n, d)."""
+        return len(self.shape) > 2
 
 
 def read_npy(path: Path, reading: Reading) -> Raw:
@@ -50,16 +63,29 @@ def read_npy(path: Path, reading: Reading) -> Raw:
         return _read_array(file, size, path, reading)
 
 
-def read_npz(path: Path, reading: Reading, key: str = "x") -> Raw:
-    """The array `key` of an .npz file."""
-    with npz_entry(path, key) as (stream, size):
-        return _read_array(stream, size, path, reading)
+def read_npz(path: Path, reading: Reading) -> Raw:
+    """The samples of an .npz file, with their labels where it has them under a usual name; what else it holds is noted."""
+    chosen = choice(npz_names(path), path)
+    with npz_entry(path, chosen.samples) as (stream, size):
+        raw = _read_array(stream, size, path, reading)
+    left_out = list(chosen.others)
+    if chosen.labels:
+        try:
+            raw = _read_labels(path, chosen.labels, len(raw.rows)).beside(raw)
+        except ValueError as why:
+            left_out.insert(0, f"{chosen.labels} ({why})")
+    if left_out or chosen.samples != SAMPLES[0]:
+        named = f"samples from {short(chosen.samples)}"
+        named += f", labels from {chosen.labels}" if raw.labels is not None else ""
+        unread = "; not read: " + ", ".join(short(name, 160) for name in left_out[:8]) if left_out else ""
+        raw = replace(raw, notes=(*raw.notes, f"{path}: {named}{unread}"))
+    return raw
 
 
-def read_header(path: Path, key: str = "x") -> Header:
-    """The header of an .npy file, or of the array `key` of an .npz file, without its values. Raises: InputError."""
-    source = npz_entry(path, key) if path.suffix.lower() == ".npz" else opened(path)
-    with source as (stream, size):
+def read_header(path: Path) -> Header:
+    """The header of an .npy file, or of the samples of an .npz file, without its values. Raises: InputError."""
+    npz = path.suffix.lower() == ".npz"
+    with npz_entry(path, choice(npz_names(path), path).samples) if npz else opened(path) as (stream, size):
         return _checked_header(stream, size, path)
 
 
@@ -69,6 +95,7 @@ def from_array(values: np.ndarray, reading: Reading, name: str = "the array") ->
         raise InputError(f"{name} is masked; fill in or remove missing values, and give a plain array.")
     header = Header(values.shape, False, values.dtype)
     _check_header(header, name)
+    _check_size(header, reading, name)
     flat = np.ascontiguousarray(values).reshape(-1)
 
     def fill(block: np.ndarray, start: int) -> None:
@@ -79,32 +106,81 @@ def from_array(values: np.ndarray, reading: Reading, name: str = "the array") ->
 
 def family(path: Path, reading: Reading) -> str:
     """The recipes for what is in a file, from its header. Raises: InputError."""
-    return "image" if read_header(path).images else "table"
+    return "image" if read_header(path).images or pixels.is_shape(reading.shape) else "table"
+
+
+class Choice(NamedTuple):
+    """What is read of an .npz file: the names of its samples, of their labels ("" where there are none), and of other arrays."""
+
+    samples: str
+    labels: str
+    others: tuple[str, ...]
+
+
+def choice(names: Sequence[str], path: Path) -> Choice:
+    """Which of the arrays of an .npz file are read. Raises: InputError where no name says which are the samples."""
+    known = {name.lower(): name for name in reversed(names)}
+    unknown = [name for name in names if name.lower() not in LABELS]
+    samples = next((known[name] for name in SAMPLES if name in known), unknown[0] if len(unknown) == 1 else None)
+    if samples is None:
+        found = ", ".join(short(name, 30) for name in names[:8]) or "no arrays at all"
+        raise InputError(f"{path} has no array 'x' (it has: {found}); save it with np.savez(path, x=x).")
+    wanted = (*LABELS, "arr_1") if samples.lower() == "arr_0" else LABELS
+    label = next((known[name] for name in wanted if name in known and known[name] != samples), "")
+    return Choice(samples, label, tuple(name for name in names if name not in (samples, label)))
+
+
+def npz_names(path: Path) -> list[str]:
+    """The names of the arrays of an .npz file. Raises: InputError."""
+    with _archive(path) as (archive, _):
+        return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
+def _read_labels(path: Path, key: str, n: int) -> Labels:
+    """The labels of n samples from an .npz file.
+
+    Raises: ValueError, whose text says why they are none; InputError where the file is damaged.
+    """
+    with npz_entry(path, key) as (stream, size):
+        header, length = _npy_header(stream, path)
+        body = size - length
+    labels.check_type(header.shape, header.dtype, n)
+    if n * header.dtype.itemsize != body:
+        raise InputError(
+            f"{path} is damaged: {short(key)} has {body:,} bytes of values where {header.shape} are promised."
+        )
+    values = np.empty(n, header.dtype)
+    with npz_entry(path, key) as (stream, _):
+        stream.read(length)
+        read_exactly(stream, values.view(np.uint8).data, path)
+        stream.read(1)  # meeting the end of a zip entry verifies its checksum
+    return labels.from_values(values.astype(values.dtype.newbyteorder("=")), n)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, int]]:
+    """An open .npz file, which is a zip file of .npy files, and its size."""
+    with opened(path) as (file, size):
+        _check_zip_end(file, size, path)
+        with parsing(path, "is not a usable .npz file"), zipfile.ZipFile(file) as archive:
+            yield archive, size
 
 
 @contextmanager
 def npz_entry(path: Path, key: str) -> Iterator[tuple[BinaryIO, int]]:
-    """The stream and the size of one array of an .npz file, which is a zip file of .npy files."""
-    with opened(path) as (file, size):
-        _check_zip_end(file, size, path)
-        with parsing(path, "is not a usable .npz file"), zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-            if f"{key}.npy" not in names:
-                found = ", ".join(short(name.removesuffix(".npy"), 30) for name in names[:8]) or "no arrays at all"
-                raise InputError(
-                    f"{path} has no array {key!r} (it has: {found}); save it with np.savez(path, {key}=x)."
-                )
-            entry = archive.getinfo(f"{key}.npy")
-            # other methods can not be read piecewise: a bomb would expand at once
-            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
-                raise InputError(f"{path}: {key!r} is encrypted or compressed in a way that NumPy never writes.")
-            if entry.file_size > max(FREE_EXPANSION, MAX_EXPANSION * size):
-                raise InputError(
-                    f"{path}: {key!r} claims to expand from {size:,} to {entry.file_size:,} bytes, as decompression "
-                    f"bombs do; if it is real data, save it as an .npy file."
-                )
-            with archive.open(entry) as stream:
-                yield cast(BinaryIO, stream), entry.file_size
+    """The stream and the size of one array of an .npz file."""
+    with _archive(path) as (archive, size):
+        entry = archive.getinfo(f"{key}.npy")
+        # other methods can not be read piecewise: a bomb would expand at once
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
+            raise InputError(f"{path}: {short(key)!r} is encrypted or compressed in a way that NumPy never writes.")
+        if entry.file_size > max(FREE_EXPANSION, MAX_EXPANSION * size):
+            raise InputError(
+                f"{path}: {short(key)!r} claims to expand from {size:,} to {entry.file_size:,} bytes, as decompression "
+                f"bombs do; if it is real data, save it as an .npy file."
+            )
+        with archive.open(entry) as stream:
+            yield cast(BinaryIO, stream), entry.file_size
 
 
 def _check_zip_end(file: BinaryIO, size: int, path: Path) -> None:
@@ -120,6 +196,7 @@ def _check_zip_end(file: BinaryIO, size: int, path: Path) -> None:
 def _read_array(stream: BinaryIO, size: int, path: Path, reading: Reading) -> Raw:
     """An array of the .npy format; size: bytes of the whole stream."""
     header = _checked_header(stream, size, path)
+    _check_size(header, reading, path)
 
     def fill(block: np.ndarray, start: int) -> None:
         read_exactly(stream, block.view(np.uint8).data, path)
@@ -144,9 +221,10 @@ def _check_header(header: Header, path: Path | str, size: int | None = None) -> 
         raise InputError(f"{path} holds Python objects, which are never unpickled; save a plain array of numbers.")
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise InputError(f"{path} holds values of type {short(dtype)}; save a plain array of numbers.")
-    if len(shape) not in (2, 3):
+    if len(shape) != 2 and pixels.layout(shape, path) is None:
         raise InputError(
-            f"{path} holds an array of {len(shape)} dimensions; (n, d) is a table, (n, h, w) are grey images."
+            f"{path} holds an array of {len(shape)} dimensions and shape {short(shape)}; (n, d) is a table, (n, h, w) are grey "
+            f"images, (n, h, w, 3) or (n, 3, h, w) colour images."
         )
     possible = min(shape) >= 0 and max(shape) < 1 << 63
     if size is not None and not (possible and math.prod(shape) * dtype.itemsize == size):
@@ -154,9 +232,16 @@ def _check_header(header: Header, path: Path | str, size: int | None = None) -> 
             f"{path} is truncated or damaged: its header promises {short(shape)} values of type {dtype.name}, "
             f"but {size:,} bytes follow."
         )
-    # a table is read in its own type, and both it and its stored rows are in memory for a moment
-    table_bytes, image_bytes = max(4, (dtype.itemsize + 4) // 2), 4 if dtype.kind == "f" else 1
-    check_counts(shape[0], math.prod(shape[1:]), path, image_bytes if header.images else table_bytes)
+
+
+def _check_size(header: Header, reading: Reading, path: Path | str) -> None:
+    """Raise InputError unless an array has samples enough to train on and fits into memory."""
+    shape, dtype = header.shape, header.dtype
+    if header.images or (pixels.is_shape(reading.shape) and dtype.itemsize == 1):
+        stored = 4 if dtype.kind == "f" else 1
+    else:  # a table is read in its own type, and both it and its stored rows are in memory for a moment
+        stored = max(4, (dtype.itemsize + 4) // 2)
+    check_counts(shape[0], math.prod(shape[1:]), path, stored)
 
 
 def _raw(header: Header, fill: Callable[[np.ndarray, int], None], path: Path | str, reading: Reading) -> Raw:
@@ -172,15 +257,19 @@ def _raw(header: Header, fill: Callable[[np.ndarray, int], None], path: Path | s
             _check_values(block, start, header, path)
             flat[start : start + block.size] = block
     values = flat.reshape(shape[::-1]).T if header.fortran else flat.reshape(shape)
+    if not images and pixels.is_shape(reading.shape):
+        reading.only(path, "an array of flat images", "shape", *IMAGES)
+        return pixels.from_rows(values, None, reading, path)
     if not images:
-        return from_numbers(values, _whole_lost(values), reading, path)
-    rows = np.ascontiguousarray(values).reshape(shape[0], -1)
-    if dtype.kind in "iu" and rows.max() <= 1:
-        raise InputError(
-            f"{path} holds whole numbers for images, taken as 0 (black) to 255 (white), but none is above 1; if 1 "
-            f"means white, save them as bool or float."
-        )
-    return Raw(Image(shape[1:]), rows, 1 / 255 if dtype.kind in "iu" else 1.0)
+        raw = from_numbers(values, _whole_lost(values), reading, path)
+        hint = pixels.hint(values)
+        return replace(raw, notes=(f"{path}: {hint}",)) if hint else raw
+    reading.only(path, "an array of images", *IMAGES)
+    found = pixels.layout(shape, path)
+    assert found is not None
+    if dtype.kind in "iu":
+        pixels.check_bright(values, path)
+    return pixels.finished(found.rows(values), found, 1 / 255 if dtype.kind in "iu" else 1.0, reading, path)
 
 
 def _npy_header(stream: BinaryIO, path: Path) -> tuple[Header, int]:
@@ -211,9 +300,8 @@ def _check_values(block: np.ndarray, start: int, header: Header, path: Path | st
         return
     first = int(good.argmin())
     place = np.unravel_index(start + first, header.shape, order="F" if header.fortran else "C")
-    where = f"{'image' if images else 'row'} {place[0]}, " + (
-        f"pixel ({place[1]}, {place[2]})" if images else f"column {place[1]}"
-    )
+    inside = ", ".join(map(str, place[1:]))
+    where = f"image {place[0]}, pixel ({inside})" if images else f"row {place[0]}, column {inside}"
     value = block[first]
     if not np.isfinite(value):
         remedy = "remove or fill in missing values"

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from minigan.data import idx
-from minigan.errors import InputError, reason
+from minigan.errors import InputError, quoted, reason
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -23,6 +23,10 @@ WAITS = (0.0, 2.0, 8.0)
 
 TIMEOUT = 20.0
 """Seconds without a byte after which a mirror is abandoned."""
+
+
+PLACES = ("", "mnist", "MNIST/raw", "raw")
+"""Where in a directory the files may be; torchvision puts them into MNIST/raw."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ TEST_LABELS = Source(
 def read(data_dir: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Training images (60000, 784) and labels, test images (10000, 784) and labels, all uint8.
 
-    The files are looked for in `data_dir` (else in the directory that MINIGAN_DATA names), or in its mnist/; when
+    The files are looked for in `data_dir` (else in the directory that MINIGAN_DATA names), and in `PLACES` in it; when
     neither is given they come from the cache, which is filled from `MIRRORS` the first time.
 
     Raises: InputError for missing, damaged or unexpected files, and when a download fails.
@@ -73,6 +77,12 @@ def read(data_dir: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     arrays = []
     for source in (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS):
         path = find(source, Path(data_dir)) if data_dir else fetch(source)
+        shape = idx.shape_of(path)
+        if shape is not None and shape != source.shape and len(source.shape) == 3:
+            raise InputError(
+                f"{path} holds {idx.words(shape)} values where MNIST has {idx.words(source.shape)}; to train on other images, give "
+                f"their file itself: --data {quoted(path)}."
+            )
         array = idx.read(path, source.shape)
         if array.ndim == 1 and array.max() > 9:
             raise InputError(f"{path} holds the label {array.max()}; MNIST's labels are 0 to 9.")
@@ -81,16 +91,27 @@ def read(data_dir: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
 
 
 def find(source: Source, directory: Path) -> Path:
-    """The path of a file in `directory` or its mnist/, compressed or not.
+    """The path of a file in `directory` or one of `PLACES` in it, compressed or not, under one of its names.
 
-    Raises: InputError when it is in neither.
+    Raises: InputError when it is in none.
     """
-    for path in (folder / (source.name + end) for folder in (directory, directory / "mnist") for end in (".gz", "")):
-        if os.path.exists(path):
-            return path
+    dotted = source.name.replace("-idx", ".idx")  # as it is called inside the official .gz, and by Kaggle
+    names = [name + end for name in (source.name, dotted) for end in (".gz", "")]
+    names += [f"{name}/{name}" for name in (source.name, dotted)]  # as Kaggle's archive is unpacked
+    for place in PLACES:
+        for name in names:
+            if (path := directory / place / name).exists() and not path.is_dir():
+                return path
+    others = idx.images_in(directory) if directory.is_dir() else []
+    other = next((path for path in others if "train" in path.name), next(iter(others), None))
+    remedy = (
+        "give no data directory and they are downloaded"
+        if other is None
+        else (f"train on the images that are there, with --data {quoted(other)}")
+    )
     raise InputError(
-        f"{source.name}.gz is neither in {directory} nor in {directory / 'mnist'} (--data-dir or MINIGAN_DATA); put "
-        f"MNIST's four files there, or give no data directory and they are downloaded."
+        f"{source.name}.gz is in none of {', '.join(str(directory / place) for place in PLACES)} (--data-dir or MINIGAN_DATA); put "
+        f"MNIST's four files there, or {remedy}."
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from minigan.data import arrays, images, tables
+from minigan.data import arrays, idx, images, tables
 from minigan.data.raw import Raw
 from minigan.data.reading import Reading
 from minigan.errors import InputError
@@ -26,15 +26,21 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys((".csv", ".tsv"), Reader(tables.read_csv, tables.family)),
 }
 FOLDER = Reader(images.read_images, images.family)
+IDX = Reader(idx.read_own, images.family)
+"""Files of this kind have names of many kinds, and are known by their first bytes."""
 
 
 def reader(path: Path) -> Reader:
     """The reader of a path. Raises: InputError where there is none."""
     if path.is_dir():
         return FOLDER
-    if ending(path) not in READERS:
-        raise InputError(f"{path} is of an unknown kind: give an .npy, .npz or .csv file or a folder of images.")
-    return READERS[ending(path)]
+    if ending(path) in READERS:
+        return READERS[ending(path)]
+    if idx.recognised(path):
+        return IDX
+    raise InputError(
+        f"{path} is of an unknown kind: give an .npy, .npz or .csv file, an IDX file or a folder of images."
+    )
 
 
 def ending(path: Path) -> str:
@@ -50,5 +56,5 @@ def read(path: Path, reading: Reading) -> Raw:
 
 def family(path: Path, reading: Reading) -> str:
     """The recipes for what `read` would find there; "table" where it would find nothing. Raises: InputError."""
-    known = path.is_dir() or (path.is_file() and ending(path) in READERS)
+    known = path.is_dir() or (path.is_file() and (ending(path) in READERS or idx.recognised(path)))
     return reader(path).family(path, reading) if known else "table"

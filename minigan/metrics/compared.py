@@ -35,7 +35,7 @@ class Compared(Protocol):
 
 
 class Pixels:
-    """Images by their pixels, float32, in blocks averaged to 32 x 32 where they are larger."""
+    """Images by their pixels, float32, in blocks averaged to 32 x 32 where they are larger; each channel of a pixel counts."""
 
     primary: ClassVar[str] = "frechet"
     whole: ClassVar[bool] = False
@@ -45,12 +45,12 @@ class Pixels:
 
     def rows(self, x: np.ndarray) -> np.ndarray:
         images = x.reshape(-1, *self.shape)
-        for axis, side in enumerate(self.shape, 1):
+        for axis, side in enumerate(self.shape[:2], 1):
             if side > SIDE:
                 edges = np.arange(SIDE) * side // SIDE
                 counts = np.diff(edges, append=side).astype(np.float32)
                 images = np.add.reduceat(images, edges, axis=axis)
-                images /= counts[:, None] if axis == 1 else counts
+                images /= counts.reshape(-1, *[1] * (images.ndim - 1 - axis))
         return images.reshape(len(x), -1)
 
     def grain(self, features: Array, ops: Ops) -> float:

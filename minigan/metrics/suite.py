@@ -24,7 +24,7 @@ from minigan import memory
 from minigan.backends import Array, Ops
 from minigan.data import Data
 from minigan.data.mixtures import SIGMA, centres
-from minigan.data.spaces import Image, Points, Space, Table
+from minigan.data.spaces import Colour, Image, Points, Space, Table
 from minigan.errors import DivergenceError, InputError
 from minigan.metrics import bins, mixtures, prdc
 from minigan.metrics.compared import Columns, Compared, Pixels, folded
@@ -48,7 +48,7 @@ COPIES, CHUNK = 1000, 8192
 LEAST = 10
 """Held-out rows below which nothing is measured."""
 
-COMPARED: dict[type[Space], type[Compared]] = {Image: Pixels, Points: Columns, Table: Columns}
+COMPARED: dict[type[Space], type[Compared]] = {Image: Pixels, Colour: Pixels, Points: Columns, Table: Columns}
 """What each kind of data is compared by."""
 
 
@@ -272,7 +272,7 @@ class Group:
 
     @property
     def images(self) -> np.ndarray:
-        """The samples (m, h, w)."""
+        """The samples (m, h, w), in colour (m, h, w, 3)."""
         return self.suite.shaped(self.x)
 
     @property

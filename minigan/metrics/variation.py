@@ -11,8 +11,8 @@ LEAST = 1e-30
 
 
 def roughness(images: np.ndarray) -> float:
-    """Mean squared difference of pixels that are neighbours in a row or a column, of images (n, h, w), over the variance of all
-    pixels: the same for brighter or fainter images."""
+    """Mean squared difference of pixels that are neighbours in a row or a column, of images (n, h, w) or (n, h, w, 3), over the
+    variance of all pixels: the same for brighter or fainter images. Each channel counts as a pixel."""
     squares = [float(np.square(np.diff(images, axis=a)).mean()) for a in (1, 2) if images.shape[a] > 1]
     return max(sum(squares), LEAST) / deviation(images) ** 2
 

@@ -36,6 +36,7 @@ __all__ = [
 
 PICTURES: dict[type[Space], Pictures] = {
     spaces.Image: images.PICTURES,
+    spaces.Colour: images.PICTURES,
     spaces.Points: points.PICTURES,
     spaces.Table: tables.PICTURES,
 }

@@ -1,6 +1,6 @@
 """Images: mosaics of samples, and samples beside their nearest training images.
 
-Images lie in [0, 1] and are drawn white on black.
+Values lie in [0, 1]: 0 is black; an image is grey (h, w) or in colour (h, w, 3).
 """
 
 from __future__ import annotations
@@ -38,12 +38,15 @@ def samples(space: Space, x: np.ndarray) -> Figure:
 
 def neighbours(space: Space, panels: Panels) -> Figure:
     """Each panel becomes rows of one generated image and its k nearest."""
-    h, w = space.shape
+    h, w = space.shape[:2]
     k = panels[0][2].shape[1]
     _, size = tiling((k + 1) ** 2, h, w, HALF_WIDTH)
     left, top, edge = MARGIN, MARGIN + TITLE + 20, 4 * TILE_GAP
     pairs = [
-        (_mosaic(np.asarray(x).reshape(-1, h, w), 1, size), _mosaic(np.asarray(near).reshape(-1, h, w), k, size))
+        (
+            _mosaic(np.asarray(x).reshape(-1, *space.shape), 1, size),
+            _mosaic(np.asarray(near).reshape(-1, *space.shape), k, size),
+        )
         for _, x, near in panels
     ]
     widths = [own.shape[1] + edge + near.shape[1] + 2 * MARGIN for own, near in pairs]
@@ -60,8 +63,8 @@ def neighbours(space: Space, panels: Panels) -> Figure:
 
 def _mosaics(parts: Sequence[tuple[str, np.ndarray]], space: Space, width: int) -> Figure:
     """Mosaics side by side, each under its title, all of one layout."""
-    h, w = space.shape
-    stacks = [np.asarray(x).reshape(-1, h, w) for _, x in parts]
+    h, w = space.shape[:2]
+    stacks = [np.asarray(x).reshape(-1, *space.shape) for _, x in parts]
     columns, size = tiling(max(len(x) for x in stacks), h, w, width)
     pictures = [_mosaic(x, columns, size) for x in stacks]
     left, top = MARGIN, MARGIN + (TITLE if any(title for title, _ in parts) else 0)
@@ -84,18 +87,19 @@ def tiling(n: int, h: int, w: int, width: int) -> tuple[int, tuple[int, int]]:
 
 
 def _mosaic(images: np.ndarray, columns: int, size: tuple[int, int]) -> np.ndarray:
-    """(n, h, w) in [0, 1] -> one uint8 picture, tiles of `size`, row by row; values that are not finite are black."""
-    n, h, w = images.shape
+    """Images (n, h, w) or (n, h, w, 3) in [0, 1] as one uint8 picture of tiles of `size`, row by row; what is not finite is
+    black."""
+    n, h, w, *channels = images.shape
     finite = np.nan_to_num(images, nan=0.0, posinf=1.0, neginf=0.0)
     shades = np.rint(np.clip(finite, 0, 1) * 255).astype(np.uint8)
     if size[0] >= h and size[1] >= w:
         tiles = shades.repeat(size[0] // h, axis=1).repeat(size[1] // w, axis=2)
     else:
         shrunk = [np.asarray(Image.fromarray(s).resize(size[::-1], Image.Resampling.BOX)) for s in shades]
-        tiles = np.array(shrunk, np.uint8).reshape(n, *size)
+        tiles = np.array(shrunk, np.uint8).reshape(n, *size, *channels)
     rows = max(1, math.ceil(n / columns))
     down, right = size[0] + TILE_GAP, size[1] + TILE_GAP
-    picture = np.full((rows * down - TILE_GAP, columns * right - TILE_GAP), PAPER, np.uint8)
+    picture = np.full((rows * down - TILE_GAP, columns * right - TILE_GAP, *channels), PAPER, np.uint8)
     for i, tile in enumerate(tiles):
         y, x = i // columns * down, i % columns * right
         picture[y : y + size[0], x : x + size[1]] = tile
@@ -103,13 +107,15 @@ def _mosaic(images: np.ndarray, columns: int, size: tuple[int, int]) -> np.ndarr
 
 
 class _Pixels(Artist):
-    """A grey picture copied to whole pixels; `Figure.figimage` would resample it, in four times the time."""
+    """A picture copied to whole pixels, grey (h, w) or in colour (h, w, 3); `Figure.figimage` would resample it, in four times
+    the time."""
 
     def __init__(self, shades: np.ndarray, left: int, bottom: int) -> None:
         super().__init__()
         self._place = left, bottom
-        self._rgba = np.full((*shades.shape, 4), 255, np.uint8)
-        self._rgba[:, :, :3] = shades[::-1, :, None]  # Agg counts rows from the bottom
+        h, w = shades.shape[:2]
+        self._rgba = np.full((h, w, 4), 255, np.uint8)
+        self._rgba[:, :, :3] = shades[::-1].reshape(h, w, -1)  # Agg counts rows from the bottom
 
     def draw(self, renderer: Any) -> None:
         renderer.draw_image(renderer.new_gc(), *self._place, self._rgba)

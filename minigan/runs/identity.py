@@ -54,7 +54,8 @@ def as_trained(data: Data, run: str | os.PathLike[str], all_data: bool) -> Data:
 
 
 def check_data(saved: Checkpoint, data: Data, run: str, given: str) -> None:
-    """Compare data with those that a checkpoint was trained on, in everything that it records of them; older ones record less.
+    """Compare data with those that a checkpoint was trained on, in everything that it records of them; older ones record less,
+    and knew labels of fewer data.
 
     Raises: InputError, which names `run` and the data `given`, and says in what they differ.
     """
@@ -66,10 +67,15 @@ def check_data(saved: Checkpoint, data: Data, run: str, given: str) -> None:
         new, old = getattr(data.space, what), getattr(saved.space, what)
         if new != old:
             found.append(f"its {what} is {new}, not {old}")
-    names = zip(data.space.columns, saved.space.columns, strict=False)
-    renamed = next(((i, *pair) for i, pair in enumerate(names, 1) if pair[0] != pair[1]), None)
-    if renamed is not None:
-        found.append(f"its column {renamed[0]} is called {short(renamed[1])}, not {short(renamed[2])}")
+    for what, names in (
+        ("column", zip(data.space.columns, saved.space.columns, strict=False)),
+        ("class", zip(data.space.classes, saved.space.classes, strict=False)),
+    ):
+        renamed = next(((i, *pair) for i, pair in enumerate(names, 1) if pair[0] != pair[1]), None)
+        if renamed is not None:
+            found.append(f"its {what} {renamed[0]} is called {short(renamed[1])}, not {short(renamed[2])}")
+    if then.get("labels") == _fingerprint():
+        del now["labels"]
     for key, what in (
         ("samples", "number of samples to train on is"),
         ("unit", "unit is"),

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigan.data.spaces.base import Space, described
-from minigan.data.spaces.image import Image
+from minigan.data.spaces.image import Colour, Image
 from minigan.data.spaces.table import Points, Table
 
-__all__ = ["SPACES", "Image", "Points", "Space", "Table", "columns_space", "from_dict"]
+__all__ = ["SPACES", "Colour", "Image", "Points", "Space", "Table", "columns_space", "from_dict"]
 
-SPACES: dict[str, type[Space]] = {space.kind: space for space in (Image, Points, Table)}
+SPACES: dict[str, type[Space]] = {space.kind: space for space in (Image, Colour, Points, Table)}
 
 
 def from_dict(values: Any, source: str) -> Space:

@@ -1,13 +1,18 @@
-"""Images: rectangles of grey values."""
+"""Images: rectangles of pixels, grey or in colour."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from minigan.data.spaces.base import Space
+from minigan.errors import InputError
+
+CHANNELS = 3
+"""Values of a pixel in colour: red, green and blue."""
 
 
 class Image(Space):
@@ -32,3 +37,16 @@ class Image(Space):
         file = io.BytesIO()
         Picture.fromarray(np.rint(255 * x).astype(np.uint8)).save(file, "PNG")
         return file.getvalue()
+
+
+class Colour(Image):
+    """An image in colour (h, w, 3): red, green and blue of each pixel, in [0, 1]."""
+
+    kind = "colour"
+    dimensions = 3
+
+    @classmethod
+    def read_details(cls, details: dict[str, Any], shape: tuple[int, ...], source: str) -> dict[str, Any]:
+        if shape[-1] != CHANNELS:
+            raise InputError(f"{source}: a pixel in colour has {CHANNELS} values, not {shape[-1]}.")
+        return super().read_details(details, shape, source)
