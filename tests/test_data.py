@@ -357,8 +357,8 @@ BAD_NPY = {
     "no pixels": (npy(np.zeros((9, 0, 5))), "samples of 0 values"),
     "4 rows": (npy(np.zeros((4, 3))), "holds 4 samples", "at least 5"),
     "wide": (npy(np.zeros((5, MAX_FEATURES + 1), bool)), "1,048,577"),
-    "nan": (npy(with_one(np.nan, 6, 2)), "nan", "row 6, column 2"),
-    "nan, Fortran": (npy(np.asfortranarray(with_one(np.nan, 6, 2))), "row 6, column 2"),
+    "infinite": (npy(with_one(np.inf, 6, 2)), "inf", "row 6, column 2"),
+    "infinite, Fortran": (npy(np.asfortranarray(with_one(np.inf, 6, 2))), "row 6, column 2"),
     "inf": (npy(with_one(-np.inf, 0, 1)), "-inf", "row 0, column 1"),
     "too large": (npy(np.full((5, 2), 1e300)), "1e+300", "within 1e+30"),
     "nan image": (npy(np.full((5, 2, 2), np.nan)), "nan", "image 0, pixel (0, 0)"),
@@ -455,7 +455,7 @@ def test_an_array_in_memory_is_that_in_a_file(tmp_path: Path) -> None:
     [
         (np.zeros(9), "the array holds an array of 1 dimensions"),
         (np.zeros((4, 3)), "the array holds 4 samples; at least 5 are needed"),
-        (np.full((9, 3), np.nan), r"the array holds nan \(counting from 0: row 0, column 0\)"),
+        (np.full((9, 3), np.nan), "the array holds the same values in every row"),
         (np.full((9, 3), "a"), "the array holds values of type <U1"),
         (np.ma.masked_equal(TABLE, TABLE[0, 0]), "the array is masked"),
         (
@@ -568,9 +568,9 @@ def test_a_large_csv_is_quick_and_its_last_line_is_named(tmp_path: Path) -> None
     x = RANDOM.normal(size=(500, 10))
     body = "\n".join(",".join(f"{v:.6f}" for v in row) for row in x) + "\n"
     path = csv_file(tmp_path, "abcdefghij".replace("", ",")[1:-1] + "\n" + body * 200)
-    start = time.perf_counter()
+    start = time.process_time()
     data = load(str(path))
-    assert len(all_rows(data)) == 100_000 and time.perf_counter() - start < 4  # 0.4 s when the machine is idle
+    assert len(all_rows(data)) == 100_000 and time.process_time() - start < 4  # 0.4 s when the machine is idle
     with path.open("a") as file:
         file.write("1,2,3,4,5,6,x,8,9,10\n")
     refused(path, "line 100002, column g", "'x'")

@@ -263,7 +263,7 @@ def _raw(header: Header, fill: Callable[[np.ndarray, int], None], path: Path | s
     if not images:
         raw = from_numbers(values, _whole_lost(values), reading, path)
         hint = pixels.hint(values)
-        return replace(raw, notes=(f"{path}: {hint}",)) if hint else raw
+        return replace(raw, notes=(f"{path}: {hint}", *raw.notes)) if hint else raw
     reading.only(path, "an array of images", *IMAGES)
     found = pixels.layout(shape, path)
     assert found is not None
@@ -296,6 +296,8 @@ def _check_values(block: np.ndarray, start: int, header: Header, path: Path | st
         return
     low, high = (-MAX_VALUE, MAX_VALUE) if not images else (0, 1 if block.dtype.kind == "f" else 255)
     good = (block >= np.float64(low)) & (block <= np.float64(high))  # false for NaN too
+    if not images and block.dtype.kind == "f":
+        good |= np.isnan(block)  # missing
     if good.all():
         return
     first = int(good.argmin())
@@ -304,7 +306,9 @@ def _check_values(block: np.ndarray, start: int, header: Header, path: Path | st
     where = f"image {place[0]}, pixel ({inside})" if images else f"row {place[0]}, column {inside}"
     value = block[first]
     if not np.isfinite(value):
-        remedy = "remove or fill in missing values"
+        remedy = (
+            "remove or fill in missing values" if images else "values must be finite, or nan where they are missing"
+        )
     elif not images:
         remedy = f"values must lie within {MAX_VALUE:g}, so rescale the column"
     elif block.dtype.kind == "f":

@@ -102,7 +102,8 @@ class Column:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {"kind": self.kind, **{key: value for key, value in asdict(self).items() if key != "cuts"}}
+        values = {key: value for key, value in asdict(self).items() if key != "cuts"}
+        return {"kind": self.kind} | {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     def check(self) -> bool:
         """Whether its fields, which have the types that they should, can be used."""

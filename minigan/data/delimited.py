@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import math
 import re
 import zlib
 from collections.abc import Iterator
@@ -62,8 +63,8 @@ class Block:
     columns: list[tuple[str, ...]]
 
 
-def form_of(path: Path) -> Form:
-    """The form of a file. Raises: InputError where it has none."""
+def form_of(path: Path, *, headless: bool = False) -> Form:
+    """The form of a file; headless: its first line may hold numbers. Raises: InputError where it has none."""
     encoding, notes = "utf-8-sig", []
     with _bytes(path) as file:
         encoding = MARKS.get(file.read(2), encoding)
@@ -89,6 +90,8 @@ def form_of(path: Path) -> Form:
         header: list[str] = []
         for _ in range(before):
             header = next(records, (0, []))[1]
+    if headless and all(map(is_number, header)):
+        return replace(form, names=tuple(f"x{i}" for i in range(len(header))), before=before - 1)
     return replace(form, names=_names(header, path, separator))
 
 
@@ -246,6 +249,9 @@ def _names(cells: list[str], path: Path, separator: str) -> tuple[str, ...]:
     counted = names == [str(i) for i in range(len(names))]  # what pandas writes for an array without names
     if not counted and all(map(is_number, names)):
         apart = f", with {SEPARATORS[separator]} between cells" if separator != "," else ""
+        side = math.isqrt(len(names))
+        if len(names) >= 64 and len(names) - side * side < 2:
+            raise InputError(f"{path} has no header; if its rows are images, say --shape {side} {side}.")
         example = separator.join(f"x{i}" for i in range(min(3, len(names)))) + ("..." if len(names) > 3 else "")
         raise InputError(
             f"{path} has no header: the first line must name the columns, but it holds numbers{apart}; put a line "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigan import memory
-from minigan.data import delimited, kinds
+from minigan.data import delimited, kinds, pixels
 from minigan.data.columns import Category, Column, Constant, Number
 from minigan.data.delimited import Block, Form
 from minigan.data.kinds import Draft, Left, Survey
@@ -20,7 +19,7 @@ from minigan.data.raw import MAX_VALUE, SMALLER, WHOLE, Raw, check_counts
 from minigan.data.reading import Reading
 from minigan.data.scaling import FAR, storage
 from minigan.data.spaces import Points, Table, columns_space
-from minigan.errors import InputError, quoted, reason, short
+from minigan.errors import InputError, reason, short
 
 PLAIN = "plain"
 """What --columns says where all columns are numbers without kinds, as all tables were once."""
@@ -28,7 +27,10 @@ PLAIN = "plain"
 SHOWN = 40
 """Columns that are described before training."""
 
-USED = ("columns", "drop", "label_column", "decimal", "shape")
+LEAST_PIXELS, LABELS = 64, ("label", "labels", "class", "target", "y")
+"""Columns from which a table may be one of images, and what the column of their labels may be called."""
+
+USED = ("columns", "drop", "label_column", "decimal", "shape", "color")
 """What `Reading` says about tables."""
 
 
@@ -48,7 +50,7 @@ def family(path: Path, reading: Reading) -> str:
 def read_csv(path: Path, reading: Reading) -> Raw:
     """A table in a text file: a header that names the columns, then a row per sample. Raises: InputError."""
     reading.only(path, "a table", *USED)
-    form = delimited.form_of(path)
+    form = delimited.form_of(path, headless=bool(reading.shape))
     try:
         return _read(form, reading)
     except UnicodeDecodeError:  # far from the beginning
@@ -60,6 +62,8 @@ def _read(form: Form, reading: Reading) -> Raw:
     path = form.path
     surveys, n = _surveyed(form)
     check_counts(n, len(surveys), path, 0)
+    if reading.shape:
+        return _images(form, surveys, n, reading)
     plain = reading.columns == PLAIN
     asked = dict.fromkeys(form.names, "number") if plain else _asked(reading, form.names, path)
     try:
@@ -79,8 +83,8 @@ def _read(form: Form, reading: Reading) -> Raw:
         else:
             filled.append(Filled(draft.column(x), x, loss))
     words = [_without(draft) for draft in left]
-    if hint := _pixels(filled, path):
-        words.append(hint)
+    if all(isinstance(f.column, Number) for f in filled) and len(filled) >= LEAST_PIXELS:
+        words += _hints([f for f in filled if f.column.name not in LABELS], path)
     if not filled:
         raise InputError(f"{path} holds no column to train on: {'; '.join(words)}.")
     return _table(filled, reading, path, form.separator, [*form.notes, *words])
@@ -96,6 +100,22 @@ def _surveyed(form: Form) -> tuple[list[Survey], int]:
         for survey, cells in zip(surveys, block.columns, strict=True):
             survey.see(cells)
     return surveys, n
+
+
+def _images(form: Form, surveys: Sequence[Survey], n: int, reading: Reading) -> Raw:
+    """Rows of pixels, perhaps with a column of labels beside them, as images."""
+    labelled = next((name for name in (reading.label_column, *LABELS) if name in form.names), "")
+    asked = {name: "category" if name == labelled else "number" for name in form.names}
+    drafts = kinds.decide(surveys, asked, reading.decimal, form.path)
+    values, _ = _values(form, drafts, n)
+    rows = np.stack([x for x, name in zip(values, form.names, strict=True) if name != labelled], axis=1)
+    labels = None
+    if labelled:
+        place = form.names.index(labelled)
+        column = drafts[place].column(values[place])
+        labels = np.array(getattr(column, "levels", ("",)))[values[place].astype(np.int64)]
+    raw = pixels.from_rows(rows, labels, reading, form.path)
+    return replace(raw, notes=(*form.notes, *raw.notes))
 
 
 def _line_of(form: Form, column: int, cell: str) -> int:
@@ -189,17 +209,10 @@ def _counter(draft: Draft, values: np.ndarray) -> str:
     return ""
 
 
-def _pixels(filled: Sequence[Filled], path: Path) -> str:
-    """A hint where a table's columns look like the pixels of square images, perhaps with a label before or behind them."""
-    if len(filled) < 64:
-        return ""
-    bytes_ = [isinstance(c, Number) and c.grid == 0 and c.low >= 0 and c.high <= 255 for c, _, _ in filled[1:-1]]
-    for labels in (0, 1):
-        side = math.isqrt(len(filled) - labels)
-        if side * side == len(filled) - labels and all(bytes_):
-            label = f" --label-column {quoted(filled[0].column.name)}" if labels else ""
-            return f"{path} looks like images in rows; to read them as such: --shape {side} {side}{label}"
-    return ""
+def _hints(filled: Sequence[Filled], path: Path) -> list[str]:
+    """What to say of columns that look like the pixels of images."""
+    hint = pixels.hint(np.stack([f.values for f in filled], axis=1))
+    return [f"{path}: {hint}"] if hint else []
 
 
 def _without(draft: Left) -> str:
@@ -218,6 +231,8 @@ def from_numbers(values: np.ndarray, lost: np.ndarray, reading: Reading, path: P
     names = [f"x{i}" for i in range(values.shape[1])]
     asked = _asked(reading, names, path)
     if reading.columns == PLAIN:
+        if np.isnan(values).any():
+            raise InputError(f"{path} holds missing values, which --columns plain does not know; leave it out.")
         return table(values, lost, tuple(names), path)
     filled = []
     for name, x, loss in zip(names, values.T, lost, strict=True):
