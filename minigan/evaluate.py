@@ -15,7 +15,8 @@ from minigan import cli
 from minigan.backends import BACKENDS, Ops, get_ops
 from minigan.config import Config
 from minigan.data import DATA_SETS
-from minigan.errors import InputError, OutputError
+from minigan.data.spaces import Table
+from minigan.errors import InputError, OutputError, short
 from minigan.files import write_json
 from minigan.recipes import recipe
 from minigan.runs import checkpoint, identity
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # imported when needed: --help and errors come at once
 LEAST, MOST = 100, 100_000
 """Samples measured: with fewer, every measure is noise."""
 
-COMPARED, SHOWN, NEAREST = 1000, 10, 5
+COMPARED, SHOWN, NEAREST, FURTHEST = 1000, 10, 5, 5
 """Generated images compared with all training images; rows of each panel of the picture; neighbours in a row."""
 
 Values = dict[str, float]
@@ -88,6 +89,8 @@ class Report:
     made: Values
     real: Values
     findings: list[str]
+    columns: Sequence[tuple[str, float, float]] = ()
+    """The columns of a table that are furthest from the data: name, distance of generated and of real rows."""
 
     def lines(self) -> list[str]:
         """The report as lines of text."""
@@ -106,6 +109,9 @@ class Report:
             measure = MEASURES[name]
             made, real = (f"{v:.4g}" if math.isfinite(v) else "-" for v in (value, self.real[name]))
             result.append(f"{name:<15} {made:>9} {real:>9}  {measure.better.good:<9} {measure.words}")
+        if self.columns:
+            result += ["", f"{'columns furthest from the data':<30} {'generated':>9} {'real':>9}"]
+            result += [f"{short(name, 30):<30} {made:>9.3f} {real:>9.3f}" for name, made, real in self.columns]
         return [*result, "", *(cli.wrapped(finding, 2) for finding in self.findings)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,6 +130,7 @@ class Report:
             "generated": plain(self.made),
             "real": plain(self.real),
             "verdict": self.findings,
+            "columns": {name: {"generated": made, "real": real} for name, made, real in self.columns},
         }
 
 
@@ -140,7 +147,10 @@ def evaluate(run: Run, saved: Checkpoint, data: Data, n: int, backend: Ops) -> t
     x = saved.sample(max(n, suite.m), backend, seed=saved.config.seed)
     made = suite.measure(x)
     findings = verdict(made, suite.real, trained(run.read_config(), saved), suite.m)
-    return Report(run, saved, suite, suite.groups(x), made, suite.real, findings), x
+    furthest = []
+    if isinstance(data.space, Table):
+        furthest = sorted(suite.by_column(x), key=lambda column: column[2] - column[1])[:FURTHEST]
+    return Report(run, saved, suite, suite.groups(x), made, suite.real, findings, furthest), x
 
 
 def trained(config: Config, saved: Checkpoint) -> Trained:

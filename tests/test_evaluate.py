@@ -158,7 +158,7 @@ def test_missing_mnist_files_are_requested(runs: Path, capsys: pytest.CaptureFix
     config["config"].update(data="mnist", data_dir="no/where")
     (runs / "digits" / "config.json").write_text(json.dumps(config))
     assert run("digits") == 2
-    assert "train-images-idx3-ubyte.gz is neither in no/where" in capsys.readouterr().err
+    assert "train-images-idx3-ubyte.gz is in none of no/where" in capsys.readouterr().err
 
 
 def test_a_picture_that_cannot_be_written_is_said_after_the_numbers(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from minigan.backends import get_ops
+from minigan.data.spaces import Table
 from minigan.metrics import columns, local
 from minigan.metrics.variation import deviation, roughness
 
@@ -122,7 +123,7 @@ COLUMN = st.lists(NUMBERS, min_size=1, max_size=9)
 @given(COLUMN, COLUMN)
 def test_shapes_are_the_largest_difference_of_the_shares_up_to_a_value(a: list[float], b: list[float]) -> None:
     x, y = np.array(a)[:, None], np.array(b)[:, None]
-    (found,) = columns.shapes(x, y)
+    (found,) = columns.shapes(Table((1,), ("a",)), x, y)
     assert found == pytest.approx(max(abs((x <= v).mean() - (y <= v).mean()) for v in a + b))
 
 

@@ -33,6 +33,7 @@ CLASSIFIER = 11
 METRIC = 12
 EYE = 13
 SPOIL = 14
+DETECTION = 15
 
 
 class Noise:

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from minigan.data.columns import Category, Column, Number
 from minigan.data.spaces.table import Rows
 
 TAIL = 0.025
@@ -25,10 +26,46 @@ REPEATED = 0.5
 decimals."""
 
 
-def shapes(real: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """The Kolmogorov-Smirnov distance of each column of real (n, d) and made (m, d): the largest difference of the shares of
-    rows up to a value, (d,)."""
-    return np.array([_distance(np.sort(a), np.sort(b)) for a, b in zip(real.T, made.T, strict=True)])
+def shapes(space: Rows, real: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """How far each column of generated rows (m, size) is from that of real ones (n, size), from 0 to 1: (k,), k columns that vary.
+
+    Numbers: the Kolmogorov-Smirnov distance, the largest difference of the shares of rows up to a value; or, where it is more, the
+    difference of the shares of missing cells.  Categories: the total variation distance, half of sum_l |p_l - q_l|.
+    """
+    result = []
+    for column, part in typed(space):
+        a, b = real[:, part], made[:, part]
+        if isinstance(column, Category):
+            p, q = (np.bincount(column.places(x), minlength=len(column.levels)) / len(x) for x in (a, b))
+            result.append(float(np.abs(p - q).sum() / 2))
+            continue
+        gone = [x[:, 1] > 0.5 if x.shape[1] == 2 else np.zeros(len(x), bool) for x in (a, b)]
+        there = [np.sort(x[~g, 0]) for x, g in zip((a, b), gone, strict=True)]
+        distance = _distance(*there) if all(map(len, there)) else 0.0
+        result.append(max(distance, float(abs(gone[0].mean() - gone[1].mean()))))
+    return np.array(result)
+
+
+def typed(space: Rows) -> list[tuple[Column, slice]]:
+    """The columns that vary and where their values lie; values without a kind are numbers."""
+    if not space.schema:
+        return [(Number(name), slice(j, j + 1)) for j, name in enumerate(space.columns)]
+    return [(column, part) for column, part in zip(space.schema, space.slices, strict=True) if column.width]
+
+
+def spread_out(space: Rows, training: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Rows x (k, size) in which the range of training values of a number, or another category, is a distance of 1 in L1.
+
+    One-hot values are halved, because two of them change (Jolicoeur-Martineau et al. 2024, arXiv 2309.09968, section 4).
+    """
+    result = np.empty(x.shape)
+    for column, part in typed(space):
+        if isinstance(column, Category):
+            result[:, part] = x[:, part] / min(column.width, 2)
+        else:
+            low, high = training[:, part].min(axis=0), training[:, part].max(axis=0)
+            result[:, part] = (x[:, part] - low) / np.where(high > low, high - low, 1)
+    return result
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -80,13 +117,7 @@ def associations(space: Rows, x: np.ndarray) -> np.ndarray:
 
 def _parts(space: Rows) -> list[slice]:
     """Where the values of each column lie, without those that say that a cell is missing."""
-    if not space.schema:
-        return [slice(j, j + 1) for j in range(space.size)]
-    return [
-        part if column.missing is None else slice(part.start, part.start + 1)
-        for column, part in zip(space.schema, space.slices, strict=True)
-        if column.width
-    ]
+    return [slice(part.start, part.stop - (column.missing is not None)) for column, part in typed(space)]
 
 
 def tails(real: np.ndarray, made: np.ndarray) -> float:

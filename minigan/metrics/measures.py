@@ -17,10 +17,13 @@ from minigan.data import Data
 from minigan.data.mixtures import SIGMA
 from minigan.data.spaces import Image, Table
 from minigan.metrics import bins, columns, local, prdc
+from minigan.metrics.compared import folded
+from minigan.metrics.detection import detection
 from minigan.metrics.features import digit_kl, digits_met
 from minigan.metrics.frechet import frechet_distance, kernel_distance
 from minigan.metrics.neighbours import memorisation, squared_radii
 from minigan.metrics.parzen import parzen
+from minigan.metrics.transport import ROWS, earth_mover
 from minigan.metrics.variation import LEAST, deviation, mean_distance, roughness
 
 if TYPE_CHECKING:
@@ -140,12 +143,29 @@ def _parzen(g: Group) -> float:
 
 
 def _shapes(g: Group) -> float:
-    return float(columns.shapes(g.real_rows, g.x).max())
+    return float(g.columns.max())
 
 
 def _correlations(g: Group) -> float:
     plain = g.suite.compared.rows
     return columns.correlations(plain(g.real_rows), plain(g.x))
+
+
+def _associations(g: Group) -> float:
+    space, (a, b) = g.suite.table, (columns.associations(g.suite.table, x) for x in (g.real_rows, g.x))
+    above = np.triu_indices(len(columns.typed(space)), 1)
+    return float(np.abs(a - b)[above].mean()) if len(above[0]) else 0.0
+
+
+def _earth_mover(g: Group) -> float:
+    s = g.suite
+    train = s.data.values(s.data.train)
+    return earth_mover(*(columns.spread_out(s.table, train, x[:ROWS]) for x in (g.real_rows, g.x)))
+
+
+def _detection(g: Group) -> float:
+    real, made = (folded(g.suite.plain(x).astype(g.ops.xp.float64), g.ops) for x in (g.real_rows, g.x))
+    return detection(real, made, g.ops)
 
 
 def _familiar(g: Group) -> float:
@@ -185,8 +205,12 @@ TABLE = (
     Measure("faint", LOW, "faint pixels far from bright ones", lambda g: local.faint(g.images), IMAGES),
     Measure("place", LOW, "pixels between centres", _place, IMAGES),
     Measure("texture", LOW, "answers of random filters", _texture, IMAGES, quick=False),
-    Measure("shapes", LOW, "KS distance of the worst column", _shapes, TABLES),
+    Measure("shapes", LOW, "distance of the worst column", _shapes, TABLES),
+    Measure("columns", LOW, "mean distance of all columns", lambda g: float(g.columns.mean()), TABLES),
     Measure("correlations", LOW, "difference of the worst pair", _correlations, TABLES),
+    Measure("pairs", LOW, "how columns go together, mean", _associations, TABLES, quick=False),
+    Measure("earth_mover", LOW, "distance that rows are moved", _earth_mover, TABLES, quick=False),
+    Measure("detection", REAL, "told from real ones, .5: not", _detection, TABLES, quick=False),
     Measure("tails", ONE, "values in the columns' tails", lambda g: columns.tails(g.real_rows, g.x), TABLES),
     Measure("lost", LOW, "rows whose category is not met", lambda g: columns.lost(g.real_rows, g.x), TABLES),
     # other real rows may be training rows

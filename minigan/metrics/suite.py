@@ -25,8 +25,10 @@ from minigan.backends import Array, Ops
 from minigan.data import Data
 from minigan.data.mixtures import SIGMA, centres
 from minigan.data.spaces import Colour, Image, Points, Space, Table
+from minigan.data.spaces.table import Rows
 from minigan.errors import DivergenceError, InputError
 from minigan.metrics import bins, mixtures, prdc
+from minigan.metrics.columns import shapes, typed
 from minigan.metrics.compared import Columns, Compared, Pixels, folded
 from minigan.metrics.features import Classifier, load_classifier
 from minigan.metrics.frechet import within
@@ -141,6 +143,17 @@ class Suite:
     def shaped(self, x: np.ndarray) -> np.ndarray:
         """Rows x (k, size) as samples (k, *shape)."""
         return x.reshape(-1, *self.data.space.shape)
+
+    @property
+    def table(self) -> Rows:
+        """The space of a table."""
+        assert isinstance(self.data.space, Rows)
+        return self.data.space
+
+    def by_column(self, x: np.ndarray) -> list[tuple[str, float, float]]:
+        """Each column of a table: its name, and its distance from the reference rows among samples x and among real rows."""
+        made, real = (Group(self, rows[: self.m]).columns for rows in (x, self.others))
+        return [(c.name, *pair) for (c, _), *pair in zip(typed(self.table), made.tolist(), real.tolist(), strict=True)]
 
     @cached_property
     def radii(self) -> Array:
@@ -286,6 +299,11 @@ class Group:
         x = s.plain(self.x)
         near, far = (s.ops.to_host(nearest(x, s.plain(rows), s.ops)[1]) for rows in (s.training, s.reference))
         return near, far
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """How far each column is from that of the reference rows (k,), of a table."""
+        return shapes(self.suite.table, self.real_rows, self.x)
 
     @cached_property
     def prdc(self) -> prdc.PRDC:

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from minigan.data.columns import Category, Column, Number
+from minigan.data.columns import Category, Column
 from minigan.data.scaling import FAR
 from minigan.data.spaces import Space
 from minigan.data.spaces.table import Rows
-from minigan.metrics.columns import associations
+from minigan.metrics.columns import associations, typed
 from minigan.plots import style
 from minigan.plots.shown import Pictures, Shown
 from minigan.plots.style import DPI, FAKE, INK, LEAST_STEPS, MARGIN, MUTED, REAL, TITLE, WIDTH
@@ -84,11 +84,9 @@ def histograms(space: Space, shown: Shown, title: str, pairs: bool = False) -> F
 
 
 def _columns(space: Space) -> list[tuple[Column, slice]]:
-    """The columns and where their values lie; values without a kind are numbers. Constants are not drawn."""
+    """The columns and where their values lie; constants are not drawn."""
     assert isinstance(space, Rows)
-    if not space.schema:
-        return [(Number(name), slice(j, j + 1)) for j, name in enumerate(space.columns)]
-    return [(column, part) for column, part in zip(space.schema, space.slices, strict=True) if column.width]
+    return typed(space)
 
 
 def _there(block: np.ndarray) -> np.ndarray:
