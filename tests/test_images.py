@@ -656,6 +656,17 @@ def test_what_an_npz_holds_besides_is_said(tmp_path: Path) -> None:
     refused(saved(tmp_path / "two.npz", left=PIXELS, right=PIXELS), "it has: left, right")
 
 
+@given(names=st.lists(st.sampled_from([*arrays.SAMPLES, *arrays.LABELS, "X", "Labels", "arr_1", "a", "b"]), max_size=6))
+def test_every_array_of_an_npz_is_read_or_named(names: list[str]) -> None:
+    try:
+        chosen = arrays.choice(names, Path("f.npz"))
+    except InputError as error:
+        assert "f.npz" in str(error) and not any(name.lower() in arrays.SAMPLES for name in names)
+    else:
+        assert {chosen.samples, *chosen.others} | ({chosen.labels} if chosen.labels else set()) == set(names)
+        assert chosen.samples not in chosen.others and chosen.labels != chosen.samples
+
+
 def test_labels_of_tables_in_an_npz(tmp_path: Path) -> None:
     table = RANDOM.normal(size=(12, 3))
     data = load(str(saved(tmp_path / "t.npz", x=table, y=KINDS)))

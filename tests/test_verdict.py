@@ -57,7 +57,7 @@ SHORT = Trained(recipe("default", "table"), 1500, 10_000)
         (GOOD, {"sharpness": 0.5}, "Blur: "),
         (GOOD, {"sharpness": 1.4}, "Speckle: contrast of neighbouring pixels is 140% of real"),
         (GOOD, {"specks": 0.3}, "Speckle: 0.30 lone bright pixels an image (real 0.003)"),
-        (GOOD, {"contrast": 0.8, "parzen": 270.0}, "Wrong contrast: grey values are spread 80% as widely as real ones"),
+        (GOOD, {"contrast": 0.8, "parzen": 270.0}, "Wrong contrast: pixels are spread 80% as widely as real ones"),
         (GOOD, {"faint": 0.01}, "Ghosts: 1.00% of the pixels are faint and far from bright ones (of real ones 0.01%)"),
         (GOOD, {"place": 1.5}, "Out of place: samples lie 1.5 pixels from where real ones do"),
         (GOOD, {"repeated": 0.2}, "Repetition: 20.0% of the samples are nearly like another one (of real ones 1.0%)"),

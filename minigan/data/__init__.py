@@ -68,8 +68,7 @@ def load(
 ) -> Data:
     """A data set by its name, or own data: a path, or an array in memory.
 
-    reading, or its fields as `options`: how own data are read. An array is a table (n, d) or grey images (n, h, w), as in a
-    file.
+    reading, or its fields as `options`: how own data are read. An array is a table (n, d) or images, as in a file.
 
     The split is fixed. MNIST: the first 50,000 training images, the last 10,000 of them, the 10,000 test images.
     Mixtures: 100,000, 10,000 and 10,000 points. Digits and own data: the last fifth of a fixed shuffle is held out for

@@ -143,7 +143,7 @@ class Evidence:
 
     @property
     def flat(self) -> bool:
-        """Whether grey values are spread otherwise than real ones."""
+        """Whether values of pixels are spread otherwise than real ones."""
         return not 0.9 <= self.share("contrast") <= 1.1
 
     @property
@@ -347,7 +347,7 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
         Finding(
             "Wrong contrast",
             lambda e: e.flat,
-            lambda e: f"grey values are spread {e.share('contrast'):.0%} as widely as real ones",
+            lambda e: f"pixels are spread {e.share('contrast'):.0%} as widely as real ones",
             (more_steps, AVERAGE, wider),
         ),
     ),

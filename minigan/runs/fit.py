@@ -77,7 +77,7 @@ def unwritable(error: OSError | InputError, step: int, run: Run) -> str:
     if isinstance(error, InputError):
         return (
             f"step {step}: {str(error).removesuffix('.')}; the last checkpoint is intact. "
-            f"Put that right, then continue with --resume {run.path}."
+            f"Put that right, then continue with --resume {quoted(run.path)}."
         )
     what = f"step {step}: {error.filename or run.path} could not be written ({error.strerror or error})"
     if error.errno == errno.ESTALE:

@@ -85,7 +85,7 @@ class Session:
             self.save_to(self.run.best)
 
     def sample(self, n: int, *, seed: int | None = None) -> np.ndarray:
-        """n generated samples in data units, (n, h, w) for images and (n, d) else; of the weight average.
+        """n generated samples in data units (n, *shape), of the weight average.
 
         seed: None means that of the run. Raises: InputError for a negative n or seed.
         """
