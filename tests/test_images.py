@@ -21,7 +21,7 @@ from test_data import check, flipped, folder_of, grey, idx_bytes, mutated, pictu
 
 from minigan import evaluate, plots, sample, train
 from minigan.backends import get_ops
-from minigan.data import Data, arrays, folders, idx, images, labels, load, pixels, spaces
+from minigan.data import Data, arrays, folders, idx, images, labels, load, mnist, pixels, spaces
 from minigan.data.raw import Raw
 from minigan.data.reading import Reading
 from minigan.errors import InputError
@@ -604,6 +604,7 @@ def test_flat_rows_that_begin_with_their_label() -> None:
         (np.ones((9, 20), int), (4, 5), "none is above 1"),
         (np.c_[np.full(9, 0.5), np.full((9, 20), 9)], (4, 5), "its labels cannot be used"),
         (np.zeros((9, 4, 5)), (4, 5), "--shape has no effect"),
+        (np.full((9, 20), np.nan), (4, 5), "holds nan"),
     ],
 )
 def test_flat_rows_that_are_no_images_are_refused(x: np.ndarray, shape: tuple, words: str) -> None:
@@ -820,6 +821,37 @@ def test_a_folder_of_idx_files_is_its_training_images(tmp_path: Path) -> None:
     assert train.family(str(tmp_path)) == "image"
     (tmp_path / "other-train-images-idx3-ubyte").write_bytes(idx_bytes(PIXELS))
     refused(tmp_path, "several IDX files", "--data")
+
+
+def test_the_files_of_mnist_under_all_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, n in (("TRAIN", 6), ("TEST", 5)):
+        for what, shape in (("IMAGES", (n, 2, 2)), ("LABELS", (n,))):
+            name = getattr(mnist, f"{kind}_{what}").name
+            monkeypatch.setattr(mnist, f"{kind}_{what}", mnist.Source(name, shape, 0, ""))
+    for i, place in enumerate(mnist.PLACES):
+        for j, naming in enumerate(("{0}", "{0}.gz", "{1}", "{1}.gz", "{0}/{0}", "{1}/{1}")):
+            root = tmp_path / f"{i}{j}"
+            for source in (mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS, mnist.TEST_IMAGES, mnist.TEST_LABELS):
+                path = root / place / naming.format(source.name, source.name.replace("-idx", ".idx"))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                body = idx_bytes(np.full(source.shape, 7, np.uint8))
+                path.write_bytes(gzip.compress(body) if naming.endswith("gz") else body)
+            x, _, _, y = mnist.read(str(root))
+            assert x.shape == (6, 4) and y.tolist() == [7] * 5
+
+
+def test_other_images_in_the_place_of_mnist_are_named_with_the_command(tmp_path: Path) -> None:
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    for part in ("test", "train"):
+        (folder / f"emnist-letters-{part}-images-idx3-ubyte").write_bytes(idx_bytes(PIXELS))
+    with pytest.raises(InputError, match=r"train-images-idx3-ubyte.gz is in none of") as caught:
+        mnist.read(str(folder))
+    assert f"with --data '{folder}/emnist-letters-train-images-idx3-ubyte'." in str(caught.value)
+    (folder / "train-images-idx3-ubyte").write_bytes(idx_bytes(PIXELS))
+    with pytest.raises(InputError, match=r"12 x 5 x 4 values where MNIST has 60,000 x 28 x 28") as caught:
+        mnist.read(str(folder))
+    assert f"--data '{folder}/train-images-idx3-ubyte'." in str(caught.value)
 
 
 @settings(max_examples=200)

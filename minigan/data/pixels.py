@@ -150,7 +150,7 @@ def hint(values: np.ndarray) -> str:
 
 
 def from_rows(values: np.ndarray, labels: np.ndarray | None, reading: Reading, name: Path | str) -> Raw:
-    """Images of the shape --shape from finite numbers (n, d), one in each row; `name` says where they are from.
+    """Images of the shape --shape from numbers (n, d), one in each row; `name` says where they are from.
 
     Whole numbers up to 255 are shades from black to white; else values lie in [0, 1]. labels: (n,) whole numbers or words, or
     None; rows with one value more than an image has begin with their label.
@@ -159,7 +159,7 @@ def from_rows(values: np.ndarray, labels: np.ndarray | None, reading: Reading, n
     n, d = values.shape
     if labels is None and d == math.prod(reading.shape) + 1:
         labels, values, d = values[:, 0], values[:, 1:], d - 1
-        if (labels == np.rint(labels)).all():
+        if (labels == np.rint(labels)).all() and (np.abs(labels) < 1e18).all():
             labels = labels.astype(np.int64)
     found = flat(reading.shape, n, d, name)
     check_counts(n, d, name, 1 if values.dtype == np.uint8 else 4)
@@ -212,6 +212,8 @@ def _stored(values: np.ndarray, name: Path | str) -> tuple[np.ndarray, float]:
         return values.astype(np.uint8, copy=False), 1 / 255
     check_bright(values, name)
     low, high = values.min(), values.max()
+    if np.isnan(low):
+        raise InputError(f"{name} holds nan; the pixels of an image cannot be missing, so leave such images out.")
     if values.dtype.kind in "iu" or low < 0 or high > 1:
         raise InputError(
             f"{name} holds numbers from {low:.6g} to {high:.6g}; pixels are whole numbers from 0 (black) to 255 (white), or lie in "
