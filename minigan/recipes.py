@@ -96,6 +96,26 @@ _TABLE = {
     "log_every": 200,
     "sample_every": 1000,
 }
+_SIGNAL = {
+    **_STABLE,
+    "latent": 64,
+    "hidden": (256, 256),
+    "output": "identity",
+    "ema": 0.9997,
+    "steps": 10_000,
+    "log_every": 200,
+    "sample_every": 1000,
+}
+_TEXT = {
+    **_STABLE,
+    "latent": 64,
+    "hidden": (256, 256),
+    "output": "identity",
+    "ema": 0.9997,
+    "steps": 10_000,
+    "log_every": 200,
+    "sample_every": 1000,
+}
 _DIGITS = {**_IMAGES, "hidden": (192, 128, 128), "steps": 30_000, "log_every": 200, "sample_every": 1500}
 # A first layer of 256 sees 256 of the 784 directions in which an image can differ; speckle hides in the others.
 _MNIST = {
@@ -142,6 +162,8 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "grid": _GRID,
         "image": {**_IMAGES, "steps": 15_000, "log_every": 200, "sample_every": 1000},
         "table": _TABLE,
+        "signal": _SIGNAL,
+        "text": _TEXT,
     },
     # longer; schedules stretch with the steps
     "best": {
@@ -151,6 +173,8 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "grid": {**_GRID, **_LONG_GRID},
         "image": {**_IMAGES, "steps": 60_000, "log_every": 500, "sample_every": 4000},
         "table": {**_TABLE, "steps": 40_000, "log_every": 500, "sample_every": 4000},
+        "signal": {**_SIGNAL, "steps": 40_000, "log_every": 500, "sample_every": 4000},
+        "text": {**_TEXT, "steps": 40_000, "log_every": 500, "sample_every": 4000},
     },
     "article": dict.fromkeys((*DATA_SETS, "image"), _ARTICLE),
 }

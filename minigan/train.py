@@ -29,6 +29,7 @@ def parse(argv: Sequence[str] | None) -> tuple[Config, argparse.Namespace]:
     for name in ("--data", "--recipe", "--config", "--resume"):
         early.add_argument(name)
     early.add_argument("--shape", type=int, nargs="+", default=())
+    early.add_argument("--sample-rate", type=int, default=0)
     chosen, _ = early.parse_known_args(argv)
     base = base_config(chosen)
 
@@ -84,8 +85,13 @@ def base_config(chosen: argparse.Namespace) -> Config:
     if "config" in chosen:
         return load_config(chosen.config)
     data = getattr(chosen, "data", "digits")
-    base = recipes.recipe(getattr(chosen, "recipe", "default"), family(data, Reading(shape=tuple(chosen.shape))))
+    base = recipes.recipe(getattr(chosen, "recipe", "default"), family(data, _read_as(chosen)))
     return base.replace(data=data, data_dir=os.environ.get("MINIGAN_DATA") or None)
+
+
+def _read_as(chosen: argparse.Namespace) -> Reading:
+    """What the few flags that were read first say about own data."""
+    return Reading(shape=tuple(chosen.shape), sample_rate=chosen.sample_rate)
 
 
 def family(data: str, reading: Reading = Reading()) -> str:  # noqa: B008

@@ -1,4 +1,5 @@
-"""Arrays of numbers, from .npy and .npz files and from memory: (n, d) is a table, others are images (`pixels.py`)."""
+"""Arrays of numbers, from .npy and .npz files and from memory: (n, d) is a table, others are images (`pixels.py`), unless a person
+says that they are signals (`series.py`)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
-from minigan.data import labels, pixels
+from minigan.data import labels, pixels, series
 from minigan.data.files import BLOCK, opened, read_exactly
 from minigan.data.labels import Labels
 from minigan.data.raw import MAX_VALUE, Raw, check_counts, parsing
@@ -45,16 +46,31 @@ LABELS = ("y", "y_train", "labels", "label", "targets", "target", "train_labels"
 
 @dataclass(frozen=True)
 class Header:
-    """What an array is before its values are read; fortran: the first index varies fastest."""
+    """What an array is before its values are read; fortran: the first index varies fastest; kind: what its samples are."""
 
     shape: tuple[int, ...]
     fortran: bool
     dtype: np.dtype
+    kind: str = "table"
 
     @property
     def images(self) -> bool:
-        """Whether samples have several dimensions, as images have: (n, h, w) rather than (n, d)."""
-        return len(self.shape) > 2
+        """Whether its values are those of pixels, in arrays that have rows and columns for them."""
+        return self.kind == "image"
+
+
+def kind_of(shape: tuple[int, ...], reading: Reading, name: Path | str) -> str:
+    """What the samples of an array of this shape are. Raises: InputError, naming `name`, where it holds none that are known."""
+    if series.told(shape, reading):
+        return "signal"
+    if len(shape) == 2:
+        return "table"
+    if pixels.layout(shape, name) is not None:
+        return "image"
+    raise InputError(
+        f"{name} holds an array of {len(shape)} dimensions and shape {short(shape)}; (n, d) is a table, (n, h, w) are grey "
+        f"images, (n, h, w, 3) or (n, 3, h, w) colour images."
+    )
 
 
 def read_npy(path: Path, reading: Reading) -> Raw:
@@ -82,19 +98,18 @@ def read_npz(path: Path, reading: Reading) -> Raw:
     return raw
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, reading: Reading) -> Header:
     """The header of an .npy file, or of the samples of an .npz file, without its values. Raises: InputError."""
     npz = path.suffix.lower() == ".npz"
     with npz_entry(path, choice(npz_names(path), path).samples) if npz else opened(path) as (stream, size):
-        return _checked_header(stream, size, path)
+        return _checked_header(stream, size, path, reading)
 
 
 def from_array(values: np.ndarray, reading: Reading, name: str = "the array") -> Raw:
     """An array in memory, checked as one in a file is. Raises: InputError, whose sentence begins with `name`."""
     if isinstance(values, np.ma.MaskedArray):
         raise InputError(f"{name} is masked; fill in or remove missing values, and give a plain array.")
-    header = Header(values.shape, False, values.dtype)
-    _check_header(header, name)
+    header = _check_header(Header(values.shape, False, values.dtype), name, reading)
     _check_size(header, reading, name)
     flat = np.ascontiguousarray(values).reshape(-1)
 
@@ -106,7 +121,8 @@ def from_array(values: np.ndarray, reading: Reading, name: str = "the array") ->
 
 def family(path: Path, reading: Reading) -> str:
     """The recipes for what is in a file, from its header. Raises: InputError."""
-    return "image" if read_header(path).images or pixels.is_shape(reading.shape) else "table"
+    kind = read_header(path, reading).kind
+    return "image" if kind == "table" and pixels.is_shape(reading.shape) else kind
 
 
 class Choice(NamedTuple):
@@ -195,7 +211,7 @@ def _check_zip_end(file: BinaryIO, size: int, path: Path) -> None:
 
 def _read_array(stream: BinaryIO, size: int, path: Path, reading: Reading) -> Raw:
     """An array of the .npy format; size: bytes of the whole stream."""
-    header = _checked_header(stream, size, path)
+    header = _checked_header(stream, size, path, reading)
     _check_size(header, reading, path)
 
     def fill(block: np.ndarray, start: int) -> None:
@@ -207,31 +223,28 @@ def _read_array(stream: BinaryIO, size: int, path: Path, reading: Reading) -> Ra
     return _raw(header, fill, path, reading)
 
 
-def _checked_header(stream: BinaryIO, size: int, path: Path) -> Header:
+def _checked_header(stream: BinaryIO, size: int, path: Path, reading: Reading) -> Header:
     """The header of an array that can be used, and that has as many bytes of values as it promises."""
     header, length = _npy_header(stream, path)
-    _check_header(header, path, size - length)
-    return header
+    return _check_header(header, path, reading, size - length)
 
 
-def _check_header(header: Header, path: Path | str, size: int | None = None) -> None:
-    """Raise InputError unless an array is something to train on; size: bytes of its values in a file."""
+def _check_header(header: Header, path: Path | str, reading: Reading, size: int | None = None) -> Header:
+    """The header with the kind of its samples; size: bytes of its values in a file. Raises: InputError unless they are something
+    to train on."""
     shape, dtype = header.shape, header.dtype
     if dtype.hasobject:
         raise InputError(f"{path} holds Python objects, which are never unpickled; save a plain array of numbers.")
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise InputError(f"{path} holds values of type {short(dtype)}; save a plain array of numbers.")
-    if len(shape) != 2 and pixels.layout(shape, path) is None:
-        raise InputError(
-            f"{path} holds an array of {len(shape)} dimensions and shape {short(shape)}; (n, d) is a table, (n, h, w) are grey "
-            f"images, (n, h, w, 3) or (n, 3, h, w) colour images."
-        )
+    kind = kind_of(shape, reading, path)
     possible = min(shape) >= 0 and max(shape) < 1 << 63
     if size is not None and not (possible and math.prod(shape) * dtype.itemsize == size):
         raise InputError(
             f"{path} is truncated or damaged: its header promises {short(shape)} values of type {dtype.name}, "
             f"but {size:,} bytes follow."
         )
+    return replace(header, kind=kind)
 
 
 def _check_size(header: Header, reading: Reading, path: Path | str) -> None:
@@ -257,6 +270,8 @@ def _raw(header: Header, fill: Callable[[np.ndarray, int], None], path: Path | s
             _check_values(block, start, header, path)
             flat[start : start + block.size] = block
     values = flat.reshape(shape[::-1]).T if header.fortran else flat.reshape(shape)
+    if header.kind == "signal":
+        return series.from_array(values, reading, path)
     if not images and pixels.is_shape(reading.shape):
         reading.only(path, "an array of flat images", "shape", *IMAGES)
         return pixels.from_rows(values, None, reading, path)
@@ -304,13 +319,14 @@ def _check_values(block: np.ndarray, start: int, header: Header, path: Path | st
     place = np.unravel_index(start + first, header.shape, order="F" if header.fortran else "C")
     inside = ", ".join(map(str, place[1:]))
     where = f"image {place[0]}, pixel ({inside})" if images else f"row {place[0]}, column {inside}"
+    where = f"signal {place[0]}, value ({inside})" if header.kind == "signal" else where
     value = block[first]
     if not np.isfinite(value):
         remedy = (
             "remove or fill in missing values" if images else "values must be finite, or nan where they are missing"
         )
     elif not images:
-        remedy = f"values must lie within {MAX_VALUE:g}, so rescale the column"
+        remedy = f"values must lie within {MAX_VALUE:g}, so rescale them"
     elif block.dtype.kind == "f":
         remedy = "grey values given as floats must lie in [0, 1], so rescale them"
     else:

@@ -66,7 +66,7 @@ class Block:
 def form_of(path: Path, *, headless: bool = False) -> Form:
     """The form of a file; headless: its first line may hold numbers. Raises: InputError where it has none."""
     encoding, notes = "utf-8-sig", []
-    with _bytes(path) as file:
+    with bytes_of(path) as file:
         encoding = MARKS.get(file.read(2), encoding)
     try:
         head = _head(path, encoding)
@@ -135,7 +135,7 @@ def _fitted(row: list[str], width: int, line: int, path: Path) -> list[str]:
 
 
 @contextmanager
-def _bytes(path: Path) -> Iterator[BinaryIO]:
+def bytes_of(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, which may be compressed by gzip."""
     with opened(path) as (file, _):
         if path.suffix.lower() != ".gz":
@@ -150,7 +150,7 @@ def _bytes(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _text(path: Path, encoding: str) -> Iterator[TextIO]:
-    with _bytes(path) as file:
+    with bytes_of(path) as file:
         yield io.TextIOWrapper(file, encoding, newline="")
 
 

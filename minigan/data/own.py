@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from minigan.data import arrays, idx, images, tables
+from minigan.data import arrays, folders, idx, images, sounds, tables, texts
 from minigan.data.raw import Raw
 from minigan.data.reading import Reading
 from minigan.errors import InputError
@@ -24,8 +24,11 @@ READERS: dict[str, Reader] = {
     ".npy": Reader(arrays.read_npy, arrays.family),
     ".npz": Reader(arrays.read_npz, arrays.family),
     **dict.fromkeys((".csv", ".tsv"), Reader(tables.read_csv, tables.family)),
+    ".txt": Reader(texts.read_text, texts.family),
 }
 FOLDER = Reader(images.read_images, images.family)
+SOUNDS = Reader(sounds.read_sounds, sounds.family)
+"""A folder that holds more WAV files than images."""
 IDX = Reader(idx.read_own, images.family)
 """Files of this kind have names of many kinds, and are known by their first bytes."""
 
@@ -33,13 +36,14 @@ IDX = Reader(idx.read_own, images.family)
 def reader(path: Path) -> Reader:
     """The reader of a path. Raises: InputError where there is none."""
     if path.is_dir():
-        return FOLDER
+        heard = folders.number_of(path, sounds.SOUNDS)
+        return SOUNDS if heard and heard > folders.number_of(path, folders.IMAGES) else FOLDER
     if ending(path) in READERS:
         return READERS[ending(path)]
     if idx.recognised(path):
         return IDX
     raise InputError(
-        f"{path} is of an unknown kind: give an .npy, .npz or .csv file, an IDX file or a folder of images."
+        f"{path} is of an unknown kind: give an .npy, .npz, .csv or .txt file, an IDX file, or a folder of images or WAV files."
     )
 
 

@@ -1,6 +1,7 @@
 """What rows are compared by where no classifier says it: one class per way, made from a data set.
 
-rows     rows (k, size) in data units as they are compared, on the host
+rows     rows (k, size) in data units as they are compared, on the host: by these, samples are near to training rows
+features what distances and neighbourhoods among samples are measured in, on the backend
 grain    how far features may be from where they should be, because the values that they are made of were rounded
 primary  the measure by which the best of several models is chosen, unless another is asked for
 """
@@ -16,9 +17,17 @@ from minigan.backends import Array, Ops
 from minigan.backends.noise import METRIC, Noise
 from minigan.data import Data
 from minigan.data.scaling import origin, varies
+from minigan.data.spaces import Text
+from minigan.metrics.spectra import FLOOR, LEAST, spectrogram
 
 SIDE, COLUMNS = 32, 1024
 """Larger images are shrunk to this side and wider tables folded to so many columns before they are compared."""
+
+TRIPLES, BLOCK = 64, 1 << 20
+"""Random numbers for every three letters of a text; values worked on at a time."""
+
+UNITS, LOOKED_AT = (256, 64), 1000
+"""Units of the layers of the random network; training rows whose mean and spread its inputs are moved and scaled by, about."""
 
 
 class Compared(Protocol):
@@ -31,10 +40,23 @@ class Compared(Protocol):
 
     def rows(self, x: np.ndarray) -> np.ndarray: ...
 
+    def features(self, x: np.ndarray, ops: Ops) -> Array: ...
+
     def grain(self, features: Array, ops: Ops) -> float: ...
 
 
-class Pixels:
+class Rows:
+    """What is compared by its rows."""
+
+    def rows(self, x: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def features(self, x: np.ndarray, ops: Ops) -> Array:
+        """The rows (k, F), float64, wide ones folded."""
+        return folded(ops.asarray(self.rows(x)).astype(ops.xp.float64), ops)
+
+
+class Pixels(Rows):
     """Images by their pixels, float32, in blocks averaged to 32 x 32 where they are larger; each channel of a pixel counts."""
 
     primary: ClassVar[str] = "frechet"
@@ -55,10 +77,10 @@ class Pixels:
 
     def grain(self, features: Array, ops: Ops) -> float:
         """Of grey values, or of what a network makes of them."""
-        return float(np.finfo(np.float32).eps) * math.sqrt(float(ops.xp.square(features).sum(axis=1).max()))
+        return _rounding(features, ops)
 
 
-class Columns:
+class Columns(Rows):
     """Columns in standard deviations of the training part, float64; beyond a billion they are cut off.
 
     The values of a category share one scale, so that it counts as much as a number, whatever the shares of its levels.
@@ -85,6 +107,95 @@ class Columns:
         whole = (train == np.rint(train)).all(axis=0)
         eps = np.where(whole, np.finfo(np.float64).eps, np.finfo(train.dtype).eps)
         return float(np.linalg.norm(eps / 2 * np.abs(train).max(axis=0) / self.deviation))
+
+
+class Waves:
+    """Signals by their values, float32, each channel moved by its mean and in its standard deviations; their features are what a
+    fixed random network makes of the spectrogram: two signals that sound alike are near, whatever the phase of their waves."""
+
+    primary: ClassVar[str] = "frechet"
+    whole: ClassVar[bool] = False
+
+    def __init__(self, data: Data) -> None:
+        self.shape = channels, t = data.space.shape
+        means = data.train.mean(axis=0, dtype=np.float64).reshape(channels, t).mean(axis=1)
+        self.mean = np.repeat(means, t)
+        deviation = data.space.scales(data.train)
+        self.deviation = np.where(varies(self.mean, deviation, data.train.dtype), deviation, 1.0)
+        some = data.train[:: max(1, len(data.train) // LOOKED_AT)]
+        power = self._spectrogram(data.values(some))
+        self.floor = FLOOR * max(float(power.max()), LEAST)
+        levels = np.log(power + self.floor)
+        self.level, self.range = levels.mean(axis=0), max(float(levels.std()), LEAST)
+
+    def rows(self, x: np.ndarray) -> np.ndarray:
+        return np.clip((x - self.mean) / self.deviation, -1e9, 1e9).astype(np.float32)
+
+    def _spectrogram(self, x: np.ndarray) -> np.ndarray:
+        return spectrogram(self.rows(x).reshape(-1, *self.shape))
+
+    def features(self, x: np.ndarray, ops: Ops) -> Array:
+        levels = np.log(self._spectrogram(x) + self.floor)
+        return random_network(ops.asarray((levels - self.level) / self.range), ops)
+
+    def grain(self, features: Array, ops: Ops) -> float:
+        return _rounding(features, ops)
+
+
+class Letters(Rows):
+    """Lines of text by their letters, position by position; their features are what fixed random weights make of every three
+    neighbouring letters, summed over the line and once more by place, so that a line moved by a letter is still near."""
+
+    primary: ClassVar[str] = "triples"
+    whole: ClassVar[bool] = False
+
+    def __init__(self, data: Data) -> None:
+        assert isinstance(data.space, Text)
+        self.space = data.space
+
+    def rows(self, x: np.ndarray) -> np.ndarray:
+        return x.astype(np.float32, copy=False)
+
+    def features(self, x: np.ndarray, ops: Ops) -> Array:
+        """(k, 2 TRIPLES), float64: sum_l phi(h_l) and sum_l (l / L) phi(h_l), over sqrt(3 L);    h_l = a(x_l-1) + b(x_l) + c(x_l+1)."""
+        xp, length = ops.xp, self.space.shape[0]
+        tables = np.empty((3, self.space.shape[1], TRIPLES), np.float32)
+        Noise(0).normal(tables, METRIC, 5)
+        before, here, after = (ops.asarray(table.astype(np.float64)) for table in tables)
+        place = ops.asarray(np.stack([np.ones(length), np.arange(length) / length]) / math.sqrt(3 * length))
+        codes = np.pad(self.space.codes(x), ((0, 0), (1, 1)), constant_values=self.space.shape[1] - 1)
+        result = xp.empty((len(x), 2 * TRIPLES), xp.float64)
+        step = max(1, BLOCK // (length * TRIPLES))
+        for lo in range(0, len(x), step):
+            line = ops.asarray(codes[lo : lo + step])
+            h = before[line[:, :-2]] + here[line[:, 1:-1]] + after[line[:, 2:]]
+            result[lo : lo + step] = (place @ xp.maximum(h, h / 5)).reshape(-1, 2 * TRIPLES)
+        return result
+
+    def grain(self, features: Array, ops: Ops) -> float:
+        return 0.0  # the same line has the same features
+
+
+def random_network(x: Array, ops: Ops) -> Array:
+    """Inputs x (k, d) through a network of fixed random weights with leaky ReLU: (k, UNITS[-1]), float64.
+
+    y = phi(phi(x W_1) W_2),    phi(z) = max(z, z / 5),    w ~ N(0, 1 / inputs)
+
+    Nobody trained it, so it knows nothing of what people see or hear; but distributions that differ differ in its means and
+    covariances, in which products of inputs have a part.
+    """
+    xp = ops.xp
+    for i, units in enumerate(UNITS):
+        weights = np.empty((x.shape[1], units), np.float32)
+        Noise(0).normal(weights, METRIC, 3 + i)
+        x = x.astype(xp.float64) @ ops.asarray(weights.astype(np.float64) / math.sqrt(len(weights)))
+        x = xp.maximum(x, x / 5)
+    return x
+
+
+def _rounding(features: Array, ops: Ops) -> float:
+    """How far features are from where they should be that were computed from numbers in float32."""
+    return float(np.finfo(np.float32).eps) * math.sqrt(float(ops.xp.square(features).sum(axis=1).max()))
 
 
 def folded(rows: Array, ops: Ops) -> Array:

@@ -15,8 +15,8 @@ import numpy as np
 
 from minigan.data import Data
 from minigan.data.mixtures import SIGMA
-from minigan.data.spaces import Image, Table
-from minigan.metrics import bins, columns, local, prdc
+from minigan.data.spaces import Image, Signal, Table, Text
+from minigan.metrics import bins, columns, local, prdc, spectra, texts
 from minigan.metrics.compared import folded
 from minigan.metrics.detection import detection
 from minigan.metrics.features import digit_kl, digits_met
@@ -63,6 +63,8 @@ IMAGES = Where("images", lambda data: isinstance(data.space, Image))
 TESTED = Where("images with a test part", lambda data: isinstance(data.space, Image) and len(data.test) > 0)
 LABELLED = Where("digits and MNIST", lambda data: data.bundled and data.labels is not None)
 MIXTURES = Where("ring and grid", is_mixture)
+SIGNALS = Where("signals", lambda data: isinstance(data.space, Signal))
+TEXTS = Where("text", lambda data: isinstance(data.space, Text))
 TABLES = Where("tables", lambda data: isinstance(data.space, Table))
 
 
@@ -113,6 +115,32 @@ def _place(g: Group) -> float:
 
 def _texture(g: Group) -> float:
     return frechet_distance(g.suite.real_texture, local.texture(g.images, g.ops), g.ops)
+
+
+def _spectrum(g: Group) -> float:
+    return spectra.apart(spectra.spectrum(g.signals), g.suite.real_spectrum)
+
+
+def _envelope(g: Group) -> float:
+    return spectra.apart(spectra.envelope(g.signals), g.suite.real_envelope)
+
+
+def _loudness(g: Group) -> float:
+    """nan where real signals are silent."""
+    real = float(g.suite.real_envelope.mean())
+    return math.sqrt(float(spectra.envelope(g.signals).mean()) / real) if real > spectra.LEAST else math.nan
+
+
+def _grams(n: int) -> Callable[[Group], float]:
+    return lambda g: texts.grams_apart(g.codes, g.suite.real_codes, n, g.suite.end)
+
+
+def _lengths(g: Group) -> float:
+    return texts.lengths_apart(g.codes, g.suite.real_codes, g.suite.end)
+
+
+def _known(g: Group) -> float:
+    return sum(line in g.suite.known_lines for line in texts.lines(g.codes)) / len(g.codes)
 
 
 def _spread(g: Group) -> float:
@@ -215,6 +243,16 @@ TABLE = (
     Measure("lost", LOW, "rows whose category is not met", lambda g: columns.lost(g.real_rows, g.x), TABLES),
     # other real rows may be training rows
     Measure("familiar", HIGH, "repeated values that exist", _familiar, TABLES, real="reference"),
+    Measure("spectrum", LOW, "decibels between mean spectra", _spectrum, SIGNALS),
+    Measure("envelope", LOW, "decibels between moments", _envelope, SIGNALS),
+    Measure("loudness", ONE, "root mean square over real", _loudness, SIGNALS),
+    Measure("letters", LOW, "shares of characters", _grams(1), TEXTS),
+    Measure("pairs", LOW, "shares of two neighbours", _grams(2), TEXTS),
+    Measure("triples", LOW, "shares of three neighbours", _grams(3), TEXTS),
+    Measure("lengths", LOW, "characters between lengths", _lengths, TEXTS),
+    Measure("distinct", HIGH, "lines that differ from others", lambda g: texts.distinct(g.codes), TEXTS),
+    # other real lines may be training lines
+    Measure("known", REAL, "lines that training data have", _known, TEXTS, real="reference"),
     Measure("spread", ONE, "spread over that of real ones", _spread, quick=False),
     Measure("missing", LOW, "real ones where no samples are", _missing, quick=False),
     # compared with training rows, so by further ones: MNIST's validation part is by other writers

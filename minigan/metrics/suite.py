@@ -24,12 +24,12 @@ from minigan import memory
 from minigan.backends import Array, Ops
 from minigan.data import Data
 from minigan.data.mixtures import SIGMA, centres
-from minigan.data.spaces import Colour, Image, Points, Space, Table
+from minigan.data.spaces import Colour, Image, Points, Signal, Space, Table, Text
 from minigan.data.spaces.table import Rows
 from minigan.errors import DivergenceError, InputError
-from minigan.metrics import bins, mixtures, prdc
+from minigan.metrics import bins, mixtures, prdc, spectra, texts
 from minigan.metrics.columns import shapes, typed
-from minigan.metrics.compared import Columns, Compared, Pixels, folded
+from minigan.metrics.compared import Columns, Compared, Letters, Pixels, Waves
 from minigan.metrics.features import Classifier, load_classifier
 from minigan.metrics.frechet import within
 from minigan.metrics.local import centres as centres_of
@@ -50,7 +50,14 @@ COPIES, CHUNK = 1000, 8192
 LEAST = 10
 """Held-out rows below which nothing is measured."""
 
-COMPARED: dict[type[Space], type[Compared]] = {Image: Pixels, Colour: Pixels, Points: Columns, Table: Columns}
+COMPARED: dict[type[Space], type[Compared]] = {
+    Image: Pixels,
+    Colour: Pixels,
+    Points: Columns,
+    Table: Columns,
+    Signal: Waves,
+    Text: Letters,
+}
 """What each kind of data is compared by."""
 
 
@@ -133,12 +140,12 @@ class Suite:
     def features(self, x: np.ndarray) -> tuple[Array, np.ndarray]:
         """What distances and neighbourhoods are measured in (k, F), float64, and the digits seen (k,), if there are any.
 
-        The classifier's last hidden layer for digits and MNIST; else the plain rows, wide ones folded.
+        The classifier's last hidden layer for digits and MNIST; else as `COMPARED` says.
         """
         if self.classifier is not None:
             features, digits = self.classifier.features(x)
             return features, self.ops.to_host(digits)
-        return folded(self.plain(x).astype(self.ops.xp.float64), self.ops), np.empty(0, np.int64)
+        return self.compared.features(x, self.ops), np.empty(0, np.int64)
 
     def shaped(self, x: np.ndarray) -> np.ndarray:
         """Rows x (k, size) as samples (k, *shape)."""
@@ -154,6 +161,10 @@ class Suite:
         """Each column of a table: its name, and its distance from the reference rows among samples x and among real rows."""
         made, real = (Group(self, rows[: self.m]).columns for rows in (x, self.others))
         return [(c.name, *pair) for (c, _), *pair in zip(typed(self.table), made.tolist(), real.tolist(), strict=True)]
+
+    def signals(self, x: np.ndarray) -> np.ndarray:
+        """Rows x (k, size) as signals (k, channels, t), each channel in its standard deviations."""
+        return self.compared.rows(x).reshape(-1, *self.data.space.shape)
 
     @cached_property
     def radii(self) -> Array:
@@ -195,6 +206,34 @@ class Suite:
     @cached_property
     def real_texture(self) -> Array:
         return texture(self.shaped(self.reference), self.ops)
+
+    @cached_property
+    def real_spectrum(self) -> np.ndarray:
+        return spectra.spectrum(self.signals(self.reference))
+
+    @cached_property
+    def real_envelope(self) -> np.ndarray:
+        return spectra.envelope(self.signals(self.reference))
+
+    def codes(self, x: np.ndarray) -> np.ndarray:
+        """Rows x (k, size) of text as places in the alphabet (k, length)."""
+        space = self.data.space
+        assert isinstance(space, Text)
+        return space.codes(x)
+
+    @property
+    def end(self) -> int:
+        """The place of the end sign of text."""
+        return self.data.space.shape[1] - 1
+
+    @cached_property
+    def real_codes(self) -> np.ndarray:
+        return self.codes(self.reference)
+
+    @cached_property
+    def known_lines(self) -> set[bytes]:
+        """All training lines, as `texts.lines` writes them."""
+        return set(texts.lines(self.codes(self.data.train)))
 
     @cached_property
     def within(self) -> float:
@@ -287,6 +326,16 @@ class Group:
     def images(self) -> np.ndarray:
         """The samples (m, h, w), in colour (m, h, w, 3)."""
         return self.suite.shaped(self.x)
+
+    @property
+    def signals(self) -> np.ndarray:
+        """The samples (m, channels, t), in standard deviations."""
+        return self.suite.signals(self.x)
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """The samples of text as places in the alphabet (m, length)."""
+        return self.suite.codes(self.x)
 
     @property
     def ops(self) -> Ops:

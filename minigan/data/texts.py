@@ -1,0 +1,140 @@
+"""Text files of short lines, as names, words or codes: a sample in each.
+
+A file is read twice, once for its alphabet and its lengths and once for its lines, so that it is never in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from minigan.data import tables
+from minigan.data.delimited import MARKS, bytes_of
+from minigan.data.raw import Raw, check_counts
+from minigan.data.reading import Reading
+from minigan.data.spaces.text import MAX_ALPHABET, Text, usable
+from minigan.errors import InputError
+
+MAX_LINE = 1 << 16
+"""Characters in one line."""
+
+MAX_VALUES = 1 << 14
+"""Values of a sample beyond which a length must be given: a first layer of 256 would have four million weights."""
+
+SNIFFED, BLOCK = 50, 4096
+"""Lines by which a table is told from a text; lines encoded at a time."""
+
+_NUMBER = r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?"
+_ROW = re.compile(rf"\s*{_NUMBER}(\s*[\s,;|]\s*{_NUMBER})+\s*")
+"""A line of at least two numbers."""
+
+
+def family(path: Path, reading: Reading) -> str:
+    """The recipes for what is in a text file."""
+    return tables.family(path, reading) if is_table(path) else "text"
+
+
+def read_text(path: Path, reading: Reading) -> Raw:
+    """The lines of a text file; or its table, where its lines are rows of numbers. Raises: InputError."""
+    if is_table(path):
+        raw = tables.read_csv(path, reading)
+        return Raw(raw.space, raw.rows, raw.unit, raw.labels, (f"{path}: its lines are rows of numbers: a table", *raw.notes))
+    reading.only(path, "a text", "length")
+    encoding = encoding_of(path)
+    most = reading.length or MAX_LINE
+    lengths: Counter[int] = Counter()
+    letters: set[str] = set()
+    for number, line in lines(path, encoding):
+        lengths[len(line)] += 1
+        if len(line) <= most:
+            letters.update(line)
+            if len(letters) > MAX_ALPHABET:
+                raise InputError(f"{path}: up to line {number:,} there are more than {MAX_ALPHABET:,} different characters.")
+    kept = [length for length in lengths if length <= most]
+    n, left_out = sum(lengths[length] for length in kept), sum(lengths[length] for length in lengths if length > most)
+    if not kept:
+        why = f"all {left_out:,} lines are longer than {most:,} characters" if left_out else "there is no line"
+        raise InputError(f"{path} holds no text: {why}.")
+    bad = next((letter for letter in sorted(letters) if not usable(letter)), None)
+    if bad is not None:
+        raise InputError(_unusable(path, encoding, bad))
+    length = reading.length or max(kept)
+    space = Text((length, len(letters) + 1), alphabet="".join(sorted(letters)), shortest=min(kept))
+    if space.size > MAX_VALUES and not reading.length:
+        raise InputError(
+            f"{path}: its longest line has {length:,} characters, of {len(letters):,} different ones, which makes {space.size:,} values "
+            f"of a sample; give --length N with a smaller N, and longer lines are left out (--length {length} takes all)."
+        )
+    check_counts(n, space.size, path, 1)
+    rows = _rows(path, encoding, space, n)
+    if (rows == rows[0]).all():
+        raise InputError(f"{path} holds the same line {n:,} times: there is nothing to learn.")
+    said = f"{path}: {n:,} lines of {min(kept):,} to {max(kept):,} characters, {len(letters):,} different ones"
+    said += f"; {left_out:,} longer ones are left out" if left_out else ""
+    notes = [said, *([f"{path} is not UTF-8, so it is read as Windows-1252."] if encoding == "cp1252" else [])]
+    if letters <= set("0123456789.,-+"):
+        notes.append("they are taken as text; to train on them as numbers, name the file .csv, with a header in its first line")
+    return Raw(space, rows, notes=tuple(notes))
+
+
+def _rows(path: Path, encoding: str, space: Text, n: int) -> np.ndarray:
+    """The lines of a file that are not too long, encoded: (n, size), uint8."""
+    length, place = space.shape[0], {letter: i for i, letter in enumerate(space.alphabet)}
+    kept = (line for _, line in lines(path, encoding) if len(line) <= length)
+    rows = np.empty((n, space.size), np.uint8)
+    for start in range(0, n, BLOCK):
+        codes = np.full((min(BLOCK, n - start), length), len(place))
+        for code, line in zip(codes, kept, strict=False):
+            code[: len(line)] = [place[letter] for letter in line]
+        rows[start : start + BLOCK] = space.rows(codes)
+    return rows
+
+
+def lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text file with their numbers, without spaces around them; blank ones are passed over.
+
+    Raises: InputError for a line without end, UnicodeDecodeError for another encoding.
+    """
+    with bytes_of(path) as file, io.TextIOWrapper(file, encoding=encoding) as text:
+        number = 0
+        while line := text.readline(MAX_LINE + 1):
+            number += 1
+            if len(line) > MAX_LINE:
+                raise InputError(f"{path}: line {number:,} is longer than {MAX_LINE:,} characters, so it is no text of short lines.")
+            if line := line.strip():
+                yield number, line
+
+
+def encoding_of(path: Path) -> str:
+    """The encoding of a text file: by its mark, else UTF-8 if all of it is, else Windows-1252. Raises: InputError."""
+    with bytes_of(path) as file:
+        encoding = MARKS.get(file.read(2), "utf-8-sig")
+    for tried in (encoding, "cp1252"):
+        try:
+            for _ in lines(path, tried):
+                pass
+            return tried
+        except UnicodeDecodeError:
+            pass
+    raise InputError(f"{path} is no text: it is neither UTF-8 nor Windows-1252, nor UTF-16 with a mark.")
+
+
+def is_table(path: Path) -> bool:
+    """Whether the first lines of a text file are rows of numbers, perhaps behind a header."""
+    with bytes_of(path) as file:
+        start = file.read(SNIFFED * 200)
+    text = start.decode(MARKS.get(start[:2], "utf-8-sig"), "replace")
+    found = [line for line in text.splitlines()[:-1] if line.strip()][:SNIFFED]
+    return len(found) > 1 and all(_ROW.fullmatch(line) for line in found[1:])
+
+
+def _unusable(path: Path, encoding: str, bad: str) -> str:
+    """The sentence for a character that no line can have."""
+    number = next(number for number, line in lines(path, encoding) if bad in line)
+    table = "; a table is named .csv or .tsv" if bad == "\t" else ""
+    return f"{path}: line {number:,} holds {ascii(bad)}, which is no character of a line{table}."
