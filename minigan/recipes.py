@@ -116,6 +116,7 @@ _TEXT = {
     "log_every": 200,
     "sample_every": 1000,
 }
+_CLIP = {**_IMAGES, "steps": 10_000, "log_every": 200, "sample_every": 1000}
 _DIGITS = {**_IMAGES, "hidden": (192, 128, 128), "steps": 30_000, "log_every": 200, "sample_every": 1500}
 # A first layer of 256 sees 256 of the 784 directions in which an image can differ; speckle hides in the others.
 _MNIST = {
@@ -164,6 +165,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "table": _TABLE,
         "signal": _SIGNAL,
         "text": _TEXT,
+        "clip": _CLIP,
     },
     # longer; schedules stretch with the steps
     "best": {
@@ -175,6 +177,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "table": {**_TABLE, "steps": 40_000, "log_every": 500, "sample_every": 4000},
         "signal": {**_SIGNAL, "steps": 40_000, "log_every": 500, "sample_every": 4000},
         "text": {**_TEXT, "steps": 40_000, "log_every": 500, "sample_every": 4000},
+        "clip": {**_CLIP, "steps": 40_000, "log_every": 500, "sample_every": 4000},
     },
     "article": dict.fromkeys((*DATA_SETS, "image"), _ARTICLE),
 }

@@ -1,5 +1,5 @@
-"""Arrays of numbers, from .npy and .npz files and from memory: (n, d) is a table, others are images (`pixels.py`), unless a person
-says that they are signals (`series.py`)."""
+"""Arrays of numbers, from .npy and .npz files and from memory: (n, d) is a table, others are images (`pixels.py`) or clips
+(`clips.py`), unless a person says that they are signals (`series.py`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
-from minigan.data import labels, pixels, series
+from minigan.data import clips, labels, pixels, series
 from minigan.data.files import BLOCK, opened, read_exactly
 from minigan.data.labels import Labels
 from minigan.data.raw import MAX_VALUE, Raw, check_counts, parsing
@@ -56,20 +56,24 @@ class Header:
     @property
     def images(self) -> bool:
         """Whether its values are those of pixels, in arrays that have rows and columns for them."""
-        return self.kind == "image"
+        return self.kind == "image" or (self.kind == "clip" and len(self.shape) > 2)
 
 
 def kind_of(shape: tuple[int, ...], reading: Reading, name: Path | str) -> str:
     """What the samples of an array of this shape are. Raises: InputError, naming `name`, where it holds none that are known."""
     if series.told(shape, reading):
         return "signal"
+    if clips.told(shape, reading):
+        return "clip"
     if len(shape) == 2:
         return "table"
     if pixels.layout(shape, name) is not None:
         return "image"
+    if len(shape) == 4:
+        return "clip"
     raise InputError(
         f"{name} holds an array of {len(shape)} dimensions and shape {short(shape)}; (n, d) is a table, (n, h, w) are grey "
-        f"images, (n, h, w, 3) or (n, 3, h, w) colour images."
+        f"images, (n, h, w, 3) or (n, 3, h, w) colour images, (n, t, h, w) clips."
     )
 
 
@@ -272,6 +276,8 @@ def _raw(header: Header, fill: Callable[[np.ndarray, int], None], path: Path | s
     values = flat.reshape(shape[::-1]).T if header.fortran else flat.reshape(shape)
     if header.kind == "signal":
         return series.from_array(values, reading, path)
+    if header.kind == "clip":
+        return clips.from_array(values.astype(bool) if dtype == bool else values, reading, path)
     if not images and pixels.is_shape(reading.shape):
         reading.only(path, "an array of flat images", "shape", *IMAGES)
         return pixels.from_rows(values, None, reading, path)
@@ -319,6 +325,7 @@ def _check_values(block: np.ndarray, start: int, header: Header, path: Path | st
     place = np.unravel_index(start + first, header.shape, order="F" if header.fortran else "C")
     inside = ", ".join(map(str, place[1:]))
     where = f"image {place[0]}, pixel ({inside})" if images else f"row {place[0]}, column {inside}"
+    where = f"clip {place[0]}, pixel ({inside})" if header.kind == "clip" else where
     where = f"signal {place[0]}, value ({inside})" if header.kind == "signal" else where
     value = block[first]
     if not np.isfinite(value):

@@ -163,7 +163,7 @@ def from_rows(values: np.ndarray, labels: np.ndarray | None, reading: Reading, n
             labels = labels.astype(np.int64)
     found = flat(reading.shape, n, d, name)
     check_counts(n, d, name, 1 if values.dtype == np.uint8 else 4)
-    values, unit = _stored(values, name)
+    values, unit = stored(values, name)
     raw = finished(found.rows(values), found, unit, reading, name)
     if labels is None:
         return raw
@@ -204,7 +204,7 @@ def greyed(rows: np.ndarray) -> np.ndarray:
     return grey
 
 
-def _stored(values: np.ndarray, name: Path | str) -> tuple[np.ndarray, float]:
+def stored(values: np.ndarray, name: Path | str) -> tuple[np.ndarray, float]:
     """Pixels (n, d) as they are stored, and their unit. Raises: InputError."""
     if values.dtype == bool:
         return values.astype(np.uint8), 1.0

@@ -23,6 +23,9 @@ from minigan.metrics.spectra import FLOOR, LEAST, spectrogram
 SIDE, COLUMNS = 32, 1024
 """Larger images are shrunk to this side and wider tables folded to so many columns before they are compared."""
 
+PATCH, STRIDE, FILTERS = (2, 5, 5), (1, 2, 2), 32
+"""Frames, rows and columns of the patches of a clip, and steps from one to the next; random numbers for each patch."""
+
 TRIPLES, BLOCK = 64, 1 << 20
 """Random numbers for every three letters of a text; values worked on at a time."""
 
@@ -61,13 +64,15 @@ class Pixels(Rows):
 
     primary: ClassVar[str] = "frechet"
     whole: ClassVar[bool] = False
+    shrunk: ClassVar[int] = 2
+    """Axes along which blocks are averaged."""
 
     def __init__(self, data: Data) -> None:
         self.shape = data.space.shape
 
     def rows(self, x: np.ndarray) -> np.ndarray:
         images = x.reshape(-1, *self.shape)
-        for axis, side in enumerate(self.shape[:2], 1):
+        for axis, side in enumerate(self.shape[: self.shrunk], 1):
             if side > SIDE:
                 edges = np.arange(SIDE) * side // SIDE
                 counts = np.diff(edges, append=side).astype(np.float32)
@@ -78,6 +83,37 @@ class Pixels(Rows):
     def grain(self, features: Array, ops: Ops) -> float:
         """Of grey values, or of what a network makes of them."""
         return _rounding(features, ops)
+
+
+class Frames(Pixels):
+    """Clips by the pixels of all their frames; of many frames, neighbouring ones are averaged as well. Their features are what
+    fixed random weights make of patches of two frames, so that what moves otherwise is far, and what is a pixel aside is near."""
+
+    shrunk: ClassVar[int] = 3
+
+    def features(self, x: np.ndarray, ops: Ops) -> Array:
+        """The mean of phi(patch W) over the places in each half of time, height and width: (k, 8 FILTERS), float64."""
+        xp, shape = ops.xp, tuple(min(side, SIDE) for side in self.shape)
+        patch = tuple(min(a, b) for a, b in zip(PATCH, shape, strict=True))
+        starts = [np.arange(0, side - p + 1, step) for side, p, step in zip(shape, patch, STRIDE, strict=True)]
+        strides = shape[1] * shape[2], shape[2], 1
+        corners, inside = (
+            sum(np.ix_(*(numbers * stride for numbers, stride in zip(axes, strides, strict=True)))).reshape(-1)  # type: ignore
+            for axes in (starts, [np.arange(p) for p in patch])
+        )
+        halves = np.stack(np.meshgrid(*(2 * at // (at[-1] + 1) for at in starts), indexing="ij")).reshape(3, -1)
+        pool = (halves.T @ [4, 2, 1] == np.arange(8)[:, None]).astype(np.float64)
+        pool /= np.maximum(pool.sum(axis=1, keepdims=True), 1)
+        weights = np.empty((len(inside), FILTERS), np.float32)
+        Noise(0).normal(weights, METRIC, 6)
+        rows, result = self.rows(x), xp.empty((len(x), 8 * FILTERS), xp.float64)
+        places, filters, pools = (ops.asarray(a) for a in (corners[:, None] + inside, weights.astype(np.float64), pool))
+        step = max(1, BLOCK // places.size)
+        for lo in range(0, len(x), step):
+            block = ops.asarray(rows[lo : lo + step].astype(np.float64))
+            answers = block[:, places] @ filters
+            result[lo : lo + step] = (pools @ xp.maximum(answers, answers / 5)).reshape(-1, 8 * FILTERS)
+        return result
 
 
 class Columns(Rows):

@@ -15,7 +15,7 @@ import numpy as np
 
 from minigan.data import Data
 from minigan.data.mixtures import SIGMA
-from minigan.data.spaces import Image, Signal, Table, Text
+from minigan.data.spaces import Clip, Image, Signal, Table, Text
 from minigan.metrics import bins, columns, local, prdc, spectra, texts
 from minigan.metrics.compared import folded
 from minigan.metrics.detection import detection
@@ -24,7 +24,7 @@ from minigan.metrics.frechet import frechet_distance, kernel_distance
 from minigan.metrics.neighbours import memorisation, squared_radii
 from minigan.metrics.parzen import parzen
 from minigan.metrics.transport import ROWS, earth_mover
-from minigan.metrics.variation import LEAST, deviation, mean_distance, roughness
+from minigan.metrics.variation import LEAST, deviation, mean_distance, motion, roughness
 
 if TYPE_CHECKING:
     from minigan.metrics.suite import Group
@@ -59,10 +59,11 @@ def is_mixture(data: Data) -> bool:
 
 
 ANY = Where("any", lambda data: True)
-IMAGES = Where("images", lambda data: isinstance(data.space, Image))
+IMAGES = Where("images, clips", lambda data: isinstance(data.space, Image | Clip))
 TESTED = Where("images with a test part", lambda data: isinstance(data.space, Image) and len(data.test) > 0)
 LABELLED = Where("digits and MNIST", lambda data: data.bundled and data.labels is not None)
 MIXTURES = Where("ring and grid", is_mixture)
+CLIPS = Where("clips", lambda data: isinstance(data.space, Clip))
 SIGNALS = Where("signals", lambda data: isinstance(data.space, Signal))
 TEXTS = Where("text", lambda data: isinstance(data.space, Text))
 TABLES = Where("tables", lambda data: isinstance(data.space, Table))
@@ -105,6 +106,12 @@ def _sharpness(g: Group) -> float:
 def _contrast(g: Group) -> float:
     real = g.suite.real_deviation
     return math.nan if real <= LEAST else deviation(g.images) / real
+
+
+def _motion(g: Group) -> float:
+    """nan where real clips stand still."""
+    real = g.suite.real_motion
+    return motion(g.clips) / real if real > LEAST else math.nan
 
 
 def _place(g: Group) -> float:
@@ -233,6 +240,7 @@ TABLE = (
     Measure("faint", LOW, "faint pixels far from bright ones", lambda g: local.faint(g.images), IMAGES),
     Measure("place", LOW, "pixels between centres", _place, IMAGES),
     Measure("texture", LOW, "answers of random filters", _texture, IMAGES, quick=False),
+    Measure("motion", ONE, "steps between frames over real", _motion, CLIPS),
     Measure("shapes", LOW, "distance of the worst column", _shapes, TABLES),
     Measure("columns", LOW, "mean distance of all columns", lambda g: float(g.columns.mean()), TABLES),
     Measure("correlations", LOW, "difference of the worst pair", _correlations, TABLES),

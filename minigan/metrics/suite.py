@@ -24,19 +24,19 @@ from minigan import memory
 from minigan.backends import Array, Ops
 from minigan.data import Data
 from minigan.data.mixtures import SIGMA, centres
-from minigan.data.spaces import Colour, Image, Points, Signal, Space, Table, Text
+from minigan.data.spaces import Clip, Colour, Image, Points, Signal, Space, Table, Text
 from minigan.data.spaces.table import Rows
 from minigan.errors import DivergenceError, InputError
 from minigan.metrics import bins, mixtures, prdc, spectra, texts
 from minigan.metrics.columns import shapes, typed
-from minigan.metrics.compared import Columns, Compared, Letters, Pixels, Waves
+from minigan.metrics.compared import Columns, Compared, Frames, Letters, Pixels, Waves
 from minigan.metrics.features import Classifier, load_classifier
 from minigan.metrics.frechet import within
 from minigan.metrics.local import centres as centres_of
 from minigan.metrics.local import texture
 from minigan.metrics.measures import Measure, fitting
 from minigan.metrics.neighbours import nearest, squared_radii
-from minigan.metrics.variation import deviation, roughness
+from minigan.metrics.variation import deviation, motion, roughness
 
 GROUPS = 10
 """Groups of samples measured at most, where the real ones are few."""
@@ -56,6 +56,7 @@ COMPARED: dict[type[Space], type[Compared]] = {
     Points: Columns,
     Table: Columns,
     Signal: Waves,
+    Clip: Frames,
     Text: Letters,
 }
 """What each kind of data is compared by."""
@@ -162,6 +163,10 @@ class Suite:
         made, real = (Group(self, rows[: self.m]).columns for rows in (x, self.others))
         return [(c.name, *pair) for (c, _), *pair in zip(typed(self.table), made.tolist(), real.tolist(), strict=True)]
 
+    def images(self, x: np.ndarray) -> np.ndarray:
+        """Rows x (k, size) as the images that samples consist of: (k, h, w), in colour (k, h, w, 3), the frames of clips (k t, h, w)."""
+        return x.reshape(-1, *self.data.space.pictured)
+
     def signals(self, x: np.ndarray) -> np.ndarray:
         """Rows x (k, size) as signals (k, channels, t), each channel in its standard deviations."""
         return self.compared.rows(x).reshape(-1, *self.data.space.shape)
@@ -193,19 +198,23 @@ class Suite:
 
     @cached_property
     def real_roughness(self) -> float:
-        return roughness(self.shaped(self.reference))
+        return roughness(self.images(self.reference))
 
     @cached_property
     def real_deviation(self) -> float:
-        return deviation(self.shaped(self.reference))
+        return deviation(self.images(self.reference))
 
     @cached_property
     def real_centres(self) -> Array:
-        return self.ops.asarray(centres_of(self.shaped(self.reference)))
+        return self.ops.asarray(centres_of(self.images(self.reference)))
 
     @cached_property
     def real_texture(self) -> Array:
-        return texture(self.shaped(self.reference), self.ops)
+        return texture(self.images(self.reference), self.ops)
+
+    @cached_property
+    def real_motion(self) -> float:
+        return motion(self.shaped(self.reference))
 
     @cached_property
     def real_spectrum(self) -> np.ndarray:
@@ -324,7 +333,12 @@ class Group:
 
     @property
     def images(self) -> np.ndarray:
-        """The samples (m, h, w), in colour (m, h, w, 3)."""
+        """The samples (m, h, w), in colour (m, h, w, 3), or the frames of clips (m t, h, w)."""
+        return self.suite.images(self.x)
+
+    @property
+    def clips(self) -> np.ndarray:
+        """The samples (m, t, h, w)."""
         return self.suite.shaped(self.x)
 
     @property

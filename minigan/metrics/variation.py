@@ -17,6 +17,13 @@ def roughness(images: np.ndarray) -> float:
     return max(sum(squares), LEAST) / deviation(images) ** 2
 
 
+def motion(clips: np.ndarray) -> float:
+    """Mean squared difference of a pixel in frames that follow each other, of clips (n, t, h, w), over the variance of all pixels;
+    0 where nothing moves, or there is one frame."""
+    moved = float(np.square(np.diff(clips, axis=1)).mean()) if clips.shape[1] > 1 else 0.0
+    return moved / deviation(clips) ** 2
+
+
 def deviation(images: np.ndarray) -> float:
     """Standard deviation of all pixels of all images."""
     return max(float(images.std(dtype=np.float64)), LEAST)

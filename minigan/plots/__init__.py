@@ -14,7 +14,7 @@ import numpy as np
 
 from minigan.data import spaces
 from minigan.data.spaces import Space
-from minigan.plots import images, points, series, signals, style, tables, texts
+from minigan.plots import clips, images, points, series, signals, style, tables, texts
 from minigan.plots.gif import animation
 from minigan.plots.points import plane
 from minigan.plots.shown import Field, Panels, Pictures, Shown
@@ -40,6 +40,7 @@ PICTURES: dict[type[Space], Pictures] = {
     spaces.Points: points.PICTURES,
     spaces.Table: tables.PICTURES,
     spaces.Signal: signals.PICTURES,
+    spaces.Clip: clips.PICTURES,
     spaces.Text: texts.PICTURES,
 }
 """How each kind of data is drawn."""

@@ -24,16 +24,16 @@ MOSAIC_WIDTH, HALF_WIDTH = 900, 640  # pixels aimed at: one mosaic, each of two
 
 
 def progress(space: Space, shown: Shown, title: str) -> Figure:
-    return _mosaics([(title, shown.fake)], space, MOSAIC_WIDTH)
+    return mosaics([(title, shown.fake)], space.shape, MOSAIC_WIDTH)
 
 
 def comparison(space: Space, shown: Shown) -> Figure:
     assert shown.real is not None
-    return _mosaics([("generated", shown.fake), ("real", shown.real)], space, HALF_WIDTH)
+    return mosaics([("generated", shown.fake), ("real", shown.real)], space.shape, HALF_WIDTH)
 
 
 def samples(space: Space, x: np.ndarray) -> Figure:
-    return _mosaics([("", x)], space, MOSAIC_WIDTH)
+    return mosaics([("", x)], space.shape, MOSAIC_WIDTH)
 
 
 def neighbours(space: Space, panels: Panels) -> Figure:
@@ -61,11 +61,13 @@ def neighbours(space: Space, panels: Panels) -> Figure:
     return figure
 
 
-def _mosaics(parts: Sequence[tuple[str, np.ndarray]], space: Space, width: int) -> Figure:
-    """Mosaics side by side, each under its title, all of one layout."""
-    h, w = space.shape[:2]
-    stacks = [np.asarray(x).reshape(-1, *space.shape) for _, x in parts]
-    columns, size = tiling(max(len(x) for x in stacks), h, w, width)
+def mosaics(
+    parts: Sequence[tuple[str, np.ndarray]], shape: tuple[int, ...], width: int, columns: int | None = None
+) -> Figure:
+    """Mosaics of images of this shape side by side, each under its title, all of one layout: of so many columns, if that is given."""
+    h, w = shape[:2]
+    stacks = [np.asarray(x).reshape(-1, *shape) for _, x in parts]
+    columns, size = tiling(max(len(x) for x in stacks), h, w, width, columns)
     pictures = [_mosaic(x, columns, size) for x in stacks]
     left, top = MARGIN, MARGIN + (TITLE if any(title for title, _ in parts) else 0)
     height = top + max(p.shape[0] for p in pictures) + MARGIN
@@ -77,9 +79,9 @@ def _mosaics(parts: Sequence[tuple[str, np.ndarray]], space: Space, width: int) 
     return figure
 
 
-def tiling(n: int, h: int, w: int, width: int) -> tuple[int, tuple[int, int]]:
+def tiling(n: int, h: int, w: int, width: int, columns: int | None = None) -> tuple[int, tuple[int, int]]:
     """Columns and (height, width) of a tile in pixels for n images: about square, about `width` wide, whole zooms."""
-    columns = min(max(n, 1), max(1, math.ceil(math.sqrt(n * h / w) - 1e-9)))
+    columns = columns or min(max(n, 1), max(1, math.ceil(math.sqrt(n * h / w) - 1e-9)))
     rows = max(1, math.ceil(n / columns))
     zoom = min(width / (columns * w), 1.25 * width / (rows * h))
     zoom = float(round(zoom)) if zoom > 0.75 else zoom  # only images too large for the page are shrunk

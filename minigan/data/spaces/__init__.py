@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigan.data.spaces.base import Space, described
+from minigan.data.spaces.clip import Clip
 from minigan.data.spaces.image import Colour, Image
 from minigan.data.spaces.series import Signal
 from minigan.data.spaces.table import Points, Table
 from minigan.data.spaces.text import Text
 
-__all__ = ["SPACES", "Colour", "Image", "Points", "Signal", "Space", "Table", "Text", "columns_space", "from_dict"]
+__all__ = ["SPACES", "Clip", "Colour", "Image", "Points", "Signal", "Space", "Table", "Text", "columns_space", "from_dict"]
 
-SPACES: dict[str, type[Space]] = {space.kind: space for space in (Image, Colour, Points, Table, Signal, Text)}
+SPACES: dict[str, type[Space]] = {space.kind: space for space in (Image, Colour, Points, Table, Signal, Clip, Text)}
 
 
 def from_dict(values: Any, source: str) -> Space:

@@ -49,6 +49,11 @@ class Space:
         """Values in a sample: the product of the shape."""
         return math.prod(self.shape)
 
+    @property
+    def pictured(self) -> tuple[int, ...]:
+        """The shape of the images that a sample consists of, where it does."""
+        return self.shape
+
     def settle(self, x: np.ndarray) -> np.ndarray:
         """The nearest samples that this kind can have to data values x (n, size), of any float type; x may be changed."""
         return x if self.limits is None else np.clip(x, *self.limits)
