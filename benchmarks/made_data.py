@@ -24,23 +24,26 @@ RATE, BEAT = 250, 256
 """Samples a second, and of a heart beat."""
 
 WAVES = {
-    "normal": ((-0.20, 0.025, 0.12), (-0.035, 0.010, -0.10), (0.0, 0.011, 1.0), (0.035, 0.010, -0.22), (0.26, 0.045, 0.28)),
-    "ectopic": ((-0.03, 0.030, 0.75), (0.06, 0.035, -0.55), (0.30, 0.060, -0.30)),
+    "normal": ((-0.2, 0.025, 0.12), (-0.035, 0.01, -0.1), (0.0, 0.011, 1.0), (0.035, 0.01, -0.22), (0.26, 0.045, 0.28)),
+    "ectopic": ((-0.03, 0.03, 0.75), (0.06, 0.035, -0.55), (0.3, 0.06, -0.3)),
 }
 """The waves of a beat: seconds from the middle, width in seconds, height. An ectopic beat is wide, and has no P wave."""
 
 FRAMES, SIDE = 8, 16
 """Frames of a clip and their side in pixels."""
 
-ONSETS = ("", "b", "br", "c", "ch", "d", "dr", "f", "g", "gl", "h", "j", "k", "l", "m", "n", "p", "r", "s", "st", "t", "th", "v", "w", "z")
+ONSETS = (
+    "", "b", "br", "c", "ch", "d", "dr", "f", "g", "gl", "h", "j", "k", "l", "m", "n", "p", "r", "s", "st", "t", "th", "v", "w",
+    "z",
+)  # fmt: skip
 NUCLEI = ("a", "e", "i", "o", "u", "ae", "ai", "ea", "ia", "ie", "oo", "y")
 CODAS = ("", "", "", "l", "n", "r", "s", "m", "t", "nd", "rt", "ck")
 ENDS = ("a", "o", "en", "in", "us", "ia", "er", "y")
 
 
 def heartbeats(n: int, r: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Beats (n, BEAT) in [-1, 1], and whether each is ectopic (n,): sums of Gaussian waves, each moved, stretched and scaled a little,
-    over a slow drift and noise."""
+    """Beats (n, BEAT) in [-1, 1], and whether each is ectopic (n,): sums of Gaussian waves, each moved, stretched and scaled a
+    little, over a slow drift and noise."""
     ectopic = r.random(n) < 0.25
     seconds = (np.arange(BEAT) - 0.45 * BEAT) / RATE
     rows = np.empty((n, BEAT))
@@ -83,7 +86,9 @@ def moving(n: int, r: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     pictures = np.rint(255 * digits.values(digits.train[chosen])).astype(np.uint8).reshape(n, 8, 8)
     room = SIDE - 8
     angle, speed = r.uniform(0, 2 * np.pi, n), r.uniform(0.8, 2.2, n)
-    path = r.uniform(0, room, (n, 1, 2)) + np.arange(FRAMES)[:, None] * (speed * [np.sin(angle), np.cos(angle)]).T[:, None]
+    path = (
+        r.uniform(0, room, (n, 1, 2)) + np.arange(FRAMES)[:, None] * (speed * [np.sin(angle), np.cos(angle)]).T[:, None]
+    )
     places = np.rint(room - np.abs(path % (2 * room) - room)).astype(int)  # reflected at 0 and at `room`
     clips = np.zeros((n, FRAMES, SIDE, SIDE), np.uint8)
     for clip, picture, place in zip(clips, pictures, places, strict=True):

@@ -277,7 +277,7 @@ def _raw(header: Header, fill: Callable[[np.ndarray, int], None], path: Path | s
     if header.kind == "signal":
         return series.from_array(values, reading, path)
     if header.kind == "clip":
-        return clips.from_array(values.astype(bool) if dtype == bool else values, reading, path)
+        return clips.from_array(values.astype(bool) if dtype.kind == "b" else values, reading, path)
     if not images and pixels.is_shape(reading.shape):
         reading.only(path, "an array of flat images", "shape", *IMAGES)
         return pixels.from_rows(values, None, reading, path)

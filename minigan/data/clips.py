@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from minigan.data import pixels
-from minigan.data.raw import Raw
+from minigan.data.raw import Raw, same
 from minigan.data.reading import Reading
 from minigan.data.spaces import Clip
 from minigan.errors import InputError
@@ -35,7 +35,7 @@ def from_array(values: np.ndarray, reading: Reading, name: Path | str) -> Raw:
         given = " ".join(map(str, shape))
         raise InputError(f"--shape {given} is not that of the clips of {name}, an array of shape {values.shape}.")
     rows, unit = pixels.stored(np.ascontiguousarray(values).reshape(n, -1), name)
-    if (rows == rows[0]).all():
+    if same(rows):
         raise InputError(f"{name} holds clips that are all alike: there is nothing to learn.")
     t, h, w = shape
     return Raw(Clip(shape), rows, unit, notes=(f"{name}: clips of {t:,} frames of {h:,} x {w:,} pixels",))

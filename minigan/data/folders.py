@@ -106,7 +106,9 @@ def search(folder: Path, wanted: Wanted = IMAGES) -> Found:
         found = Found(wanted, folder, own, others=others + elsewhere, unread=count)
         if nested:
             names = _listed([sub.name for sub in nested])
-            found.notes.append(f"{wanted.counted(count)} in its subfolders ({names}) not read; give one of them to read those")
+            found.notes.append(
+                f"{wanted.counted(count)} in its subfolders ({names}) not read; give one of them to read those"
+            )
         return found
     chosen = _one(list(nested))
     if chosen is not None:

@@ -66,6 +66,11 @@ def check_counts(n: int, d: int, path: Path | str, stored: int) -> None:
     memory.require(2 * n * d * stored, f"{path}, read and divided into parts,", SMALLER)
 
 
+def same(rows: np.ndarray) -> bool:
+    """Whether all of some rows are alike, so that there is nothing to learn."""
+    return bool((rows.min(axis=0) == rows.max(axis=0)).all())
+
+
 @contextmanager
 def parsing(path: Path, what: str, why: bool = True) -> Iterator[None]:
     """Turn every exception of a library that parses untrusted bytes into an InputError; they raise nearly every class."""

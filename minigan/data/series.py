@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan.data.raw import WHOLE, Raw, check_counts
+from minigan.data.raw import WHOLE, Raw, check_counts, same
 from minigan.data.reading import Reading
 from minigan.data.scaling import storage
 from minigan.data.spaces import Signal
@@ -35,7 +35,9 @@ def from_array(values: np.ndarray, reading: Reading, name: Path | str) -> Raw:
         given = " ".join(map(str, reading.shape))
         raise InputError(f"--shape {given} is not that of the signals of {name}, an array of shape {values.shape}.")
     if values.dtype.kind in "iu" and max(int(values.max()), -int(values.min())) > WHOLE:
-        raise InputError(f"{name} holds whole numbers beyond 2^53 = {WHOLE:,}, which are not exact; subtract a number from all.")
+        raise InputError(
+            f"{name} holds whole numbers beyond 2^53 = {WHOLE:,}, which are not exact; subtract a number from all."
+        )
     length = reading.length or t
     check_counts(n, channels * length, name, 4)
     values = values.reshape(n, channels, t)[:, :, :length]
@@ -44,7 +46,7 @@ def from_array(values: np.ndarray, reading: Reading, name: Path | str) -> Raw:
         rows = np.zeros((n, channels, length), np.float64 if wide else np.float32)
         rows[:, :, :t] = values
     rows = rows.reshape(n, -1)
-    if (rows == rows[0]).all():
+    if same(rows):
         raise InputError(f"{name} holds signals that are all alike: there is nothing to learn.")
     space = Signal((channels, length), sample_rate=reading.sample_rate)
     return Raw(space, rows, notes=(_note(space, t, name),))

@@ -18,7 +18,7 @@ import numpy as np
 from minigan.data import folders
 from minigan.data.files import opened, read_exactly
 from minigan.data.folders import Found, Wanted
-from minigan.data.raw import MAX_VALUE, Raw, check_counts
+from minigan.data.raw import MAX_VALUE, Raw, check_counts, same
 from minigan.data.reading import Reading
 from minigan.data.spaces.series import FLOAT, MAX_CHANNELS, PCM, Signal
 from minigan.errors import InputError
@@ -86,7 +86,7 @@ def read_sounds(folder: Path, reading: Reading) -> Raw:
     for row, sound in zip(rows, sounds, strict=True):
         row[:] = values(sound, channels, rate, length)
     flat = rows.reshape(len(rows), -1)
-    if (flat == flat[0]).all():
+    if same(flat):
         raise InputError(f"{folder} holds {len(rows):,} WAV files that are all alike: there is nothing to learn.")
     space = Signal((channels, length), sample_rate=rate, bounded=bool(np.abs(flat).max() <= 1))
     raw = Raw(space, flat, notes=_notes(found, sounds, space, lengths))
@@ -110,7 +110,9 @@ def _notes(found: Found, sounds: Sequence[Sound], space: Signal, lengths: Sequen
     (channels, length), rate, n = space.shape, space.sample_rate, len(sounds)
     whole = n + found.unread + sum(found.others.values())
     read = f"{n:,} WAV files" if n == whole else f"{n:,} of {whole:,} files are read"
-    what = f"{length:,} samples at {rate:,} Hz, {length / rate:.3g} s" + (f", {channels} channels" if channels > 1 else "")
+    what = f"{length:,} samples at {rate:,} Hz, {length / rate:.3g} s" + (
+        f", {channels} channels" if channels > 1 else ""
+    )
     notes = [f"{found.folder}: {read}, as signals of {what}" + (f"; {found.left_out}" if found.others else "")]
     notes += found.notes
     longer, shorter = (sum(test) for test in ([x > length for x in lengths], [x < length for x in lengths]))
@@ -122,8 +124,9 @@ def _notes(found: Found, sounds: Sequence[Sound], space: Signal, lengths: Sequen
         )
     others = Counter(sound.rate for sound in sounds if sound.rate != rate)
     if others:
-        rates = ", ".join(f"{count:,} from {old:,} Hz" for old, count in others.most_common(folders.SHOWN))
-        notes.append(f"{others.total():,} are resampled to {rate:,} Hz: {rates}" + ("" if len(others) <= folders.SHOWN else ", ..."))
+        rates = [f"{count:,} from {old:,} Hz" for old, count in others.most_common(folders.SHOWN)]
+        rates += ["..."] if len(others) > folders.SHOWN else []
+        notes.append(f"{others.total():,} are resampled to {rate:,} Hz: {', '.join(rates)}")
     mixed = Counter(sound.channels for sound in sounds if sound.channels != channels)
     if mixed:
         notes.append(f"{mixed.total():,} with several channels are mixed to one, because not all have as many")
@@ -166,7 +169,9 @@ def _described(path: Path, form: bytes, start: int, there: int, claimed: int) ->
             f"{path} is a WAV file of {depth}-bit values of kind {tag}; convert it to 16-bit PCM, as most are."
         )
     if not 1 <= channels <= MAX_CHANNELS or not 1 <= rate <= MAX_FILE_RATE or block != channels * depth // 8:
-        raise InputError(f"{path} claims {channels:,} channels at {rate:,} Hz in frames of {block:,} bytes: it is damaged.")
+        raise InputError(
+            f"{path} claims {channels:,} channels at {rate:,} Hz in frames of {block:,} bytes: it is damaged."
+        )
     if there < claimed < STREAMED:
         raise InputError(f"{path} is truncated: {claimed:,} bytes of sound were expected, {there:,} are there.")
     frames = min(claimed, there) // block
@@ -181,7 +186,9 @@ def values(sound: Sound, channels: int, rate: int, length: int) -> np.ndarray:
     Several channels are mixed to one where one is wanted. Raises: InputError where it cannot be read.
     """
     wanted = -(-length * sound.rate // rate)
-    x = decoded(sound, min(sound.frames, wanted + wanted // 8 + 64))  # what follows the end has a part in what is before it
+    x = decoded(
+        sound, min(sound.frames, wanted + wanted // 8 + 64)
+    )  # what follows the end has a part in what is before it
     if channels == 1:
         x = x.mean(axis=0, keepdims=True)
     x = resampled(x, sound.rate, rate)[:, :length]
@@ -204,7 +211,9 @@ def decoded(sound: Sound, frames: int) -> np.ndarray:
     x = (_floats if sound.floats else _whole)(raw, sound.depth)
     with np.errstate(all="ignore"):  # odd kinds of NaN
         if not (np.abs(x) <= MAX_VALUE).all():  # false for NaN
-            raise InputError(f"{sound.path} holds values that are not finite or beyond {MAX_VALUE:g}; remove or replace it.")
+            raise InputError(
+                f"{sound.path} holds values that are not finite or beyond {MAX_VALUE:g}; remove or replace it."
+            )
     return x.reshape(frames, sound.channels).T.astype(np.float32)
 
 
@@ -224,8 +233,8 @@ def _whole(raw: np.ndarray, depth: int) -> np.ndarray:
 
 
 def resampled(x: np.ndarray, old: int, new: int) -> np.ndarray:
-    """Signals x (channels, t) at another rate, (channels, round(t new / old)): by their Fourier series, of which only what the lower
-    rate can hold is kept. Silence is put behind them, if possible so much that their new length is exact."""
+    """Signals x (channels, t) at another rate, (channels, round(t new / old)): by their Fourier series, of which only what the
+    lower rate can hold is kept. Silence is put behind them, if possible so much that their new length is exact."""
     if old == new:
         return x
     t, step = x.shape[1], old // math.gcd(old, new)

@@ -15,7 +15,7 @@ import numpy as np
 
 from minigan.data import tables
 from minigan.data.delimited import MARKS, bytes_of
-from minigan.data.raw import Raw, check_counts
+from minigan.data.raw import Raw, check_counts, same
 from minigan.data.reading import Reading
 from minigan.data.spaces.text import MAX_ALPHABET, Text, usable
 from minigan.errors import InputError
@@ -43,7 +43,9 @@ def read_text(path: Path, reading: Reading) -> Raw:
     """The lines of a text file; or its table, where its lines are rows of numbers. Raises: InputError."""
     if is_table(path):
         raw = tables.read_csv(path, reading)
-        return Raw(raw.space, raw.rows, raw.unit, raw.labels, (f"{path}: its lines are rows of numbers: a table", *raw.notes))
+        return Raw(
+            raw.space, raw.rows, raw.unit, raw.labels, (f"{path}: its lines are rows of numbers: a table", *raw.notes)
+        )
     reading.only(path, "a text", "length")
     encoding = encoding_of(path)
     most = reading.length or MAX_LINE
@@ -54,7 +56,9 @@ def read_text(path: Path, reading: Reading) -> Raw:
         if len(line) <= most:
             letters.update(line)
             if len(letters) > MAX_ALPHABET:
-                raise InputError(f"{path}: up to line {number:,} there are more than {MAX_ALPHABET:,} different characters.")
+                raise InputError(
+                    f"{path}: up to line {number:,} there are more than {MAX_ALPHABET:,} different characters."
+                )
     kept = [length for length in lengths if length <= most]
     n, left_out = sum(lengths[length] for length in kept), sum(lengths[length] for length in lengths if length > most)
     if not kept:
@@ -63,22 +67,25 @@ def read_text(path: Path, reading: Reading) -> Raw:
     bad = next((letter for letter in sorted(letters) if not usable(letter)), None)
     if bad is not None:
         raise InputError(_unusable(path, encoding, bad))
-    length = reading.length or max(kept)
+    length = max(kept)
     space = Text((length, len(letters) + 1), alphabet="".join(sorted(letters)), shortest=min(kept))
     if space.size > MAX_VALUES and not reading.length:
         raise InputError(
-            f"{path}: its longest line has {length:,} characters, of {len(letters):,} different ones, which makes {space.size:,} values "
-            f"of a sample; give --length N with a smaller N, and longer lines are left out (--length {length} takes all)."
+            f"{path}: its longest line has {length:,} characters, of {len(letters):,} different ones, which makes "
+            f"{space.size:,} values of a sample; give --length N with a smaller N, and longer lines are left out (--length "
+            f"{length} takes all)."
         )
     check_counts(n, space.size, path, 1)
     rows = _rows(path, encoding, space, n)
-    if (rows == rows[0]).all():
+    if same(rows):
         raise InputError(f"{path} holds the same line {n:,} times: there is nothing to learn.")
     said = f"{path}: {n:,} lines of {min(kept):,} to {max(kept):,} characters, {len(letters):,} different ones"
     said += f"; {left_out:,} longer ones are left out" if left_out else ""
     notes = [said, *([f"{path} is not UTF-8, so it is read as Windows-1252."] if encoding == "cp1252" else [])]
     if letters <= set("0123456789.,-+"):
-        notes.append("they are taken as text; to train on them as numbers, name the file .csv, with a header in its first line")
+        notes.append(
+            "they are taken as text; to train on them as numbers, name the file .csv, with a header in its first line"
+        )
     return Raw(space, rows, notes=tuple(notes))
 
 
@@ -105,7 +112,9 @@ def lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
         while line := text.readline(MAX_LINE + 1):
             number += 1
             if len(line) > MAX_LINE:
-                raise InputError(f"{path}: line {number:,} is longer than {MAX_LINE:,} characters, so it is no text of short lines.")
+                raise InputError(
+                    f"{path}: line {number:,} is longer than {MAX_LINE:,} characters, so it is no text of short lines."
+                )
             if line := line.strip():
                 yield number, line
 
@@ -137,4 +146,4 @@ def _unusable(path: Path, encoding: str, bad: str) -> str:
     """The sentence for a character that no line can have."""
     number = next(number for number, line in lines(path, encoding) if bad in line)
     table = "; a table is named .csv or .tsv" if bad == "\t" else ""
-    return f"{path}: line {number:,} holds {ascii(bad)}, which is no character of a line{table}."
+    return f"{path}: line {number:,} holds {bad!a}, which is no character of a line{table}."

@@ -102,7 +102,7 @@ class Frames(Pixels):
             for axes in (starts, [np.arange(p) for p in patch])
         )
         halves = np.stack(np.meshgrid(*(2 * at // (at[-1] + 1) for at in starts), indexing="ij")).reshape(3, -1)
-        pool = (halves.T @ [4, 2, 1] == np.arange(8)[:, None]).astype(np.float64)
+        pool = (np.arange(8)[:, None] == halves.T @ [4, 2, 1]).astype(np.float64)
         pool /= np.maximum(pool.sum(axis=1, keepdims=True), 1)
         weights = np.empty((len(inside), FILTERS), np.float32)
         Noise(0).normal(weights, METRIC, 6)
@@ -193,7 +193,10 @@ class Letters(Rows):
         return x.astype(np.float32, copy=False)
 
     def features(self, x: np.ndarray, ops: Ops) -> Array:
-        """(k, 2 TRIPLES), float64: sum_l phi(h_l) and sum_l (l / L) phi(h_l), over sqrt(3 L);    h_l = a(x_l-1) + b(x_l) + c(x_l+1)."""
+        """(k, 2 TRIPLES), float64, from tables a, b, c of random numbers for each letter:
+
+        sum_l phi(h_l) / sqrt(3 L),    sum_l (l / L) phi(h_l) / sqrt(3 L),    h_l = a(x_l-1) + b(x_l) + c(x_l+1)
+        """
         xp, length = ops.xp, self.space.shape[0]
         tables = np.empty((3, self.space.shape[1], TRIPLES), np.float32)
         Noise(0).normal(tables, METRIC, 5)

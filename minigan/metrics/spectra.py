@@ -47,7 +47,7 @@ def powers(x: np.ndarray, w: int) -> np.ndarray:
 def spectrum(x: np.ndarray) -> np.ndarray:
     """The mean power of signals x (n, c, t) at each frequency from 0 to half the rate: (c, k)."""
     w = window_of(x.shape[-1], SHARP)
-    return sum(powers(part, w).mean(axis=2).sum(axis=0) for part in _blocks(x)) / len(x)  # type: ignore[no-any-return]
+    return sum(powers(part, w).mean(axis=2).sum(axis=0) for part in _blocks(x)) / len(x)
 
 
 def envelope(x: np.ndarray) -> np.ndarray:

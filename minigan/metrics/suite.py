@@ -164,7 +164,7 @@ class Suite:
         return [(c.name, *pair) for (c, _), *pair in zip(typed(self.table), made.tolist(), real.tolist(), strict=True)]
 
     def images(self, x: np.ndarray) -> np.ndarray:
-        """Rows x (k, size) as the images that samples consist of: (k, h, w), in colour (k, h, w, 3), the frames of clips (k t, h, w)."""
+        """Rows x (k, size) as the images that samples consist of: (k, h, w), in colour (k, h, w, 3), of clips (k t, h, w)."""
         return x.reshape(-1, *self.data.space.pictured)
 
     def signals(self, x: np.ndarray) -> np.ndarray:

@@ -31,17 +31,19 @@ def _grams(codes: np.ndarray, n: int, end: int) -> np.ndarray:
     numbers = np.zeros((len(codes), runs), np.int64)
     for i in range(n):
         numbers = numbers * (end + 1) + codes[:, i : i + runs]
-    return numbers[np.arange(runs) + n <= length[:, None]]  # type: ignore[no-any-return]
+    return numbers[np.arange(runs) + n <= length[:, None]]
 
 
 def lengths(codes: np.ndarray, end: int) -> np.ndarray:
     """Characters of each line (n,)."""
-    return (codes != end).sum(axis=1)  # type: ignore[no-any-return]
+    return (codes != end).sum(axis=1)
 
 
 def lengths_apart(made: np.ndarray, real: np.ndarray, end: int) -> float:
     """The earth mover's distance of the lengths of lines, in characters: the area between the shares of lines up to a length."""
-    upto = [np.cumsum(np.bincount(lengths(codes, end), minlength=codes.shape[1] + 1)) / len(codes) for codes in (made, real)]
+    upto = [
+        np.cumsum(np.bincount(lengths(codes, end), minlength=codes.shape[1] + 1)) / len(codes) for codes in (made, real)
+    ]
     return float(np.abs(upto[0] - upto[1]).sum())
 
 

@@ -64,7 +64,7 @@ def neighbours(space: Space, panels: Panels) -> Figure:
 def mosaics(
     parts: Sequence[tuple[str, np.ndarray]], shape: tuple[int, ...], width: int, columns: int | None = None
 ) -> Figure:
-    """Mosaics of images of this shape side by side, each under its title, all of one layout: of so many columns, if that is given."""
+    """Mosaics of images of this shape side by side, each under its title, all of one layout: of so many columns, if given."""
     h, w = shape[:2]
     stacks = [np.asarray(x).reshape(-1, *shape) for _, x in parts]
     columns, size = tiling(max(len(x) for x in stacks), h, w, width, columns)

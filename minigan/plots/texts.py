@@ -73,7 +73,7 @@ def _texts(space: Space, x: np.ndarray) -> list[str]:
     """The lines of samples, which can be any numbers."""
     assert isinstance(space, Text)
     rows = np.asarray(x, np.float64).reshape(-1, space.size)
-    finite = np.isfinite(rows).all(axis=1)
+    finite = np.asarray(np.isfinite(rows).all(axis=1))
     lines = space.texts(np.where(finite[:, None], rows, 0))
     return [line if good else EMPTY for line, good in zip(lines, finite, strict=True)]
 

@@ -16,7 +16,19 @@ from minigan.data.spaces.series import Signal
 from minigan.data.spaces.table import Points, Table
 from minigan.data.spaces.text import Text
 
-__all__ = ["SPACES", "Clip", "Colour", "Image", "Points", "Signal", "Space", "Table", "Text", "columns_space", "from_dict"]
+__all__ = [
+    "SPACES",
+    "Clip",
+    "Colour",
+    "Image",
+    "Points",
+    "Signal",
+    "Space",
+    "Table",
+    "Text",
+    "columns_space",
+    "from_dict",
+]
 
 SPACES: dict[str, type[Space]] = {space.kind: space for space in (Image, Colour, Points, Table, Signal, Clip, Text)}
 

@@ -38,7 +38,5 @@ class Clip(Space):
 
         frames = [Picture.fromarray(frame) for frame in np.rint(255 * x).astype(np.uint8)]
         file = io.BytesIO()
-        frames[0].save(
-            file, "GIF", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, optimize=False
-        )
+        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, optimize=False)
         return file.getvalue()

@@ -81,7 +81,9 @@ class Signal(Space):
     def read_details(cls, details: dict[str, Any], shape: tuple[int, ...], source: str) -> dict[str, Any]:
         rate, bounded = details.get("sample_rate"), details.get("bounded")
         if len(details) != 2 or type(rate) is not int or not 0 <= rate <= MAX_RATE or type(bounded) is not bool:
-            raise InputError(f"{source}: the description of a signal must have a sample_rate, and say if it is bounded.")
+            raise InputError(
+                f"{source}: the description of a signal must have a sample_rate, and say if it is bounded."
+            )
         return {"sample_rate": rate, "bounded": bounded}
 
 

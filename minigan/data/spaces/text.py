@@ -21,8 +21,8 @@ UNUSABLE = ("Cc", "Cs", "Zl", "Zp")
 
 @dataclass(frozen=True)
 class Text(Space):
-    """A line of text (length, letters): at each position one value is 1, that of its character or, behind the line, of the end sign,
-    and all others are 0.
+    """A line of text (length, letters): at each position one value is 1, that of its character or, behind the line, of the end
+    sign, and all others are 0.
 
     alphabet: the characters in their order; the end sign follows them.  shortest: characters that a line has at least.
     """
@@ -87,7 +87,9 @@ class Text(Space):
     def read_details(cls, details: dict[str, Any], shape: tuple[int, ...], source: str) -> dict[str, Any]:
         alphabet, shortest = details.get("alphabet"), details.get("shortest")
         if len(details) != 2 or not isinstance(alphabet, str) or len(alphabet) + 1 != shape[1]:
-            raise InputError(f"{source}: the description of a text must have an alphabet of {shape[1] - 1:,} characters.")
+            raise InputError(
+                f"{source}: the description of a text must have an alphabet of {shape[1] - 1:,} characters."
+            )
         if len(set(alphabet)) != len(alphabet) or not all(map(usable, alphabet)):
             raise InputError(f"{source}: the alphabet of a text holds a character twice, or one that no line can have.")
         if type(shortest) is not int or not 1 <= shortest <= shape[0]:
