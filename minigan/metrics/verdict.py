@@ -369,6 +369,61 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
     ),
     (
         Finding(
+            "Motion unlike the data",
+            lambda e: not e.unlike and not 0.7 <= e.share("motion") <= 1.4,
+            lambda e: f"pixels change {e.share('motion'):.0%} as much from frame to frame as real ones",
+            (more_steps, COSINE, best, wider),
+        ),
+    ),
+    (
+        Finding(
+            "Too quiet",
+            lambda e: e.share("loudness") < 0.7,
+            lambda e: f"signals are {e.share('loudness'):.0%} as strong as real ones",
+            (PENALTIES, more_steps, SMALLER, wider),
+        ),
+        Finding(
+            "Too loud",
+            lambda e: e.share("loudness") > 1.4,
+            lambda e: f"signals are {e.share('loudness'):.0%} as strong as real ones",
+            (more_steps, COSINE, LARGER, RATES),
+        ),
+        Finding(
+            "A spectrum unlike the data",
+            lambda e: e.beyond("spectrum", 2.0),
+            lambda e: (
+                f"the mean power of frequencies differs by {e.made['spectrum']:.1f} dB (of real ones {e.real['spectrum']:.1f})"
+            ),
+            (more_steps, AVERAGE, COSINE, best, wider),
+        ),
+        Finding(
+            "Power at other moments",
+            lambda e: e.beyond("envelope", 2.0),
+            lambda e: (
+                f"the mean power of moments differs by {e.made['envelope']:.1f} dB (of real ones {e.real['envelope']:.1f})"
+            ),
+            (more_steps, PENALTIES, best, wider),
+        ),
+    ),
+    (
+        Finding(
+            "Letters unlike the data",
+            lambda e: not e.unlike and (e.beyond("letters", 0.05) or e.beyond("pairs", 0.1)),
+            lambda e: (
+                f"{e.made['letters']:.0%} of the letters and {e.made['pairs']:.0%} of the pairs of neighbours are others than in "
+                f"real lines (of other real ones {e.real['letters']:.0%} and {e.real['pairs']:.0%})"
+            ),
+            (SIGMOID, more_steps, COSINE, best, wider),
+        ),
+        Finding(
+            "Lines of another length",
+            lambda e: e.beyond("lengths", 0.3),
+            lambda e: f"lengths differ by {e.made['lengths']:.1f} characters (of real ones {e.real['lengths']:.1f})",
+            (more_steps, COSINE, best, wider),
+        ),
+    ),
+    (
+        Finding(
             "Rounding lost",
             lambda e: e.fewer("familiar", 0.1),
             lambda e: (
