@@ -73,7 +73,7 @@ def folder_of(path: Path, n: int = 60, **options: Any) -> Path:
     [
         (1, 8, lambda x: np.rint(x * 128 + 128).clip(0, 255).astype("u1").tobytes()),
         (1, 16, lambda x: np.rint(x * 2**15).astype("<i2").tobytes()),
-        (1, 24, lambda x: b"".join(int(round(v * 2**23)).to_bytes(3, "little", signed=True) for v in x)),
+        (1, 24, lambda x: b"".join(round(v * 2**23).to_bytes(3, "little", signed=True) for v in x)),
         (1, 32, lambda x: np.rint(x * 2**31).astype("<i4").tobytes()),
         (3, 32, lambda x: x.astype("<f4").tobytes()),
         (3, 64, lambda x: x.astype("<f8").tobytes()),
