@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a GAN on digits, MNIST or your own data",
     "sample": "draw samples from a run: picture, array or table",
     "evaluate": "measure the quality and variety of a run's samples",
+    "split": "write the real samples that a run held out",
     "check": "prove every gradient against numerical differences",
     "lockstep": "hold another backend to NumPy, step by step",
     "doctor": "report what works here, and how to fix the rest",

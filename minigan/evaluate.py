@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ import numpy as np
 from minigan import cli
 from minigan.backends import BACKENDS, Ops, get_ops
 from minigan.config import Config
-from minigan.data import DATA_SETS
+from minigan.data import DATA_SETS, same_kind
 from minigan.data.spaces import Table
 from minigan.errors import InputError, OutputError, short
 from minigan.files import write_json
 from minigan.recipes import recipe
 from minigan.runs import checkpoint, identity
 from minigan.runs.checkpoint import Checkpoint
-from minigan.runs.directory import Run, find_data
+from minigan.runs.directory import Run
 
 if TYPE_CHECKING:  # imported when needed: --help and errors come at once
     from minigan.data import Data
@@ -33,6 +33,9 @@ LEAST, MOST = 100, 100_000
 
 COMPARED, SHOWN, NEAREST, FURTHEST = 1000, 10, 5, 5
 """Generated images compared with all training images; rows of each panel of the picture; neighbours in a row."""
+
+LEAST_TEST = 10
+"""Samples of --test at least."""
 
 Values = dict[str, float]
 
@@ -52,6 +55,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--data", metavar="NAME|PATH", default=None, help="where the run's data are, if they have moved"
     )
     parser.add_argument("--data-dir", metavar="DIR", default=None, help="directory with data files, if it has moved")
+    parser.add_argument(
+        "--test", metavar="PATH", default=None, help="compare with these real samples, not with those held out"
+    )
     values = parser.parse(argv)
     if not LEAST <= values.n <= MOST:
         raise InputError(f"-n {values.n} is out of range; it must be a whole number >= {LEAST} and <= {MOST}.")
@@ -60,19 +66,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         if not values.json.absolute().parent.is_dir():
             raise InputError(f"--json {values.json}: the directory {values.json.parent} does not exist.")
     return values
-
-
-def training_data(run: Run, saved: Checkpoint, name: str | None, directory: str | None) -> Data:
-    """The data that a run was trained on, found through its config.json.
-
-    Raises: InputError where they are missing, or are no longer those that the checkpoint names.
-    """
-    config = run.read_config()
-    config = config.replace(data=name or config.data, data_dir=directory or config.data_dir)
-    data = find_data(str(run.path), config, told=name is not None)
-    data = identity.as_trained(data, saved.path, saved.config.all_data)
-    identity.check_data(saved, data, str(run.path), config.data)
-    return data
 
 
 # ----------------------------------------------------------------------------------------------------------- the report
@@ -132,6 +125,17 @@ class Report:
             "verdict": self.findings,
             "columns": {name: {"generated": made, "real": real} for name, made, real in self.columns},
         }
+
+
+def tested(data: Data, path: str, config: Config) -> Data:
+    """The data with other real samples, from a file or folder like that of the data, as their test part. Raises: InputError."""
+    rows = same_kind(data.space, path, config.reading)
+    if len(rows) < LEAST_TEST:
+        raise InputError(f"--test {path} holds {len(rows)} samples; at least {LEAST_TEST} are needed.")
+    test = (rows / data.unit).astype(data.train.dtype)
+    if np.array_equal(test, data.validation):  # what split wrote, which is compared with anyway
+        return data
+    return replace(data, test=test, bundled=False, labels=None)
 
 
 def evaluate(run: Run, saved: Checkpoint, data: Data, n: int, backend: Ops) -> tuple[Report, np.ndarray]:
@@ -205,7 +209,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with run.visited():
         backend = get_ops(values.backend)
         with cli.saying_warnings():
-            data = training_data(run, saved, values.data, values.data_dir)
+            data = identity.training_data(run, saved, values.data, values.data_dir)
+            if values.test is not None:
+                data = tested(data, values.test, run.read_config())
         with np.errstate(all="ignore"):  # undefined measures are nan, and shown so
             report, x = evaluate(run, saved, data, values.n, backend)
         for line in report.lines():

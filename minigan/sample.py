@@ -62,13 +62,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         raise InputError(f"-n {short(values.n)} is out of range; it must be a whole number >= 1 and <= {MAX_COUNT}.")
     if not 0 <= values.seed < 2**63:
         raise InputError(f"--seed {short(values.seed)} is out of range; it must be a whole number >= 0 and < 2^63.")
-    if written.ending(values.out) not in written.WRITERS:
-        raise InputError(
-            f"-o {values.out}: the name must end in one of: {', '.join(written.WRITERS)}, the last for a directory of single files."
-        )
-    cli.require_new("-o", values.out)
-    if not Path(values.out).absolute().parent.is_dir():
-        raise InputError(f"-o {values.out}: the directory {Path(values.out).parent} does not exist.")
+    written.require("-o", values.out)
     if written.ending(values.out) == ".png" and values.n > MAX_PICTURED:
         raise InputError(
             f"-n {values.n} is too many for a picture; at most {MAX_PICTURED}, or write another kind of file."
@@ -136,11 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     values = parse(argv)
     with cli.saying_warnings():
         saved = checkpoint.load(values.run)
-    known = written.endings(saved.space)
-    if written.ending(values.out) not in known:
-        raise InputError(
-            f"-o {values.out}: {saved.space.kind} samples are written to names that end in one of: {', '.join(known)}."
-        )
+    written.require_space("-o", values.out, saved.space)
     if not values.clip:
         saved = dataclasses.replace(saved, space=saved.space.unclipped())
     if written.ending(values.out) == ".png":  # twice as float32 numbers, once as shades

@@ -96,6 +96,25 @@ def load(
         raise InputError(f"{name} does not fit into memory ({reason(error)}).") from None
 
 
+def same_kind(space: Space, path: str, reading: Reading) -> np.ndarray:
+    """The samples (n, size) in data units at a path, in the file's order, which must be of this space.
+
+    Raises: InputError where they are not.
+    """
+    from minigan.data import own, tables
+    from minigan.data.spaces.table import Rows
+
+    if isinstance(space, Rows) and space.schema and own.is_text(Path(path)):
+        return tables.read_as(space, Path(path), reading)
+    if not os.path.exists(path):
+        raise InputError(f"{path} does not exist.")
+    raw = own.read(Path(path), space.reading(reading) if os.path.isdir(path) else reading)
+    if raw.space.kind != space.kind or raw.space.shape != space.shape:
+        found, wanted = (f"{s.kind} of {' x '.join(map(str, s.shape))} values" for s in (raw.space, space))
+        raise InputError(f"{path} holds samples of another kind: {found}, not {wanted}.")
+    return raw.rows * raw.unit
+
+
 def _mnist(data_dir: str | None) -> Data:
     from minigan.data import mnist
 

@@ -47,6 +47,11 @@ def reader(path: Path) -> Reader:
     )
 
 
+def is_text(path: Path) -> bool:
+    """Whether a path is that of a text file of cells."""
+    return path.is_file() and ending(path) in (".csv", ".tsv")
+
+
 def ending(path: Path) -> str:
     """The end of a file's name, without that of its compression: .csv of table.csv.gz."""
     suffix = path.suffix.lower()

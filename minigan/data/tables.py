@@ -19,6 +19,7 @@ from minigan.data.raw import MAX_VALUE, SMALLER, WHOLE, Raw, check_counts
 from minigan.data.reading import Reading
 from minigan.data.scaling import FAR, storage
 from minigan.data.spaces import Points, Table, columns_space
+from minigan.data.spaces.table import Rows
 from minigan.errors import InputError, reason, short
 
 PLAIN = "plain"
@@ -336,7 +337,7 @@ def described(space: Table | Points, rows: np.ndarray) -> list[str]:
     return lines
 
 
-def read_as(space: Table | Points, path: Path, reading: Reading) -> np.ndarray:
+def read_as(space: Rows, path: Path, reading: Reading) -> np.ndarray:
     """The rows (n, size) of a file that has the columns of a space, in any order and beside others, encoded as there.
 
     Raises: InputError where a column is missing or a cell is none of its kind.

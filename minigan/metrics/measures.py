@@ -55,7 +55,7 @@ class Where:
 
 def is_mixture(data: Data) -> bool:
     """Whether the data are the ring or the grid: a person's own file may have the same name, but no test part."""
-    return data.name in SIGMA and len(data.test) > 0
+    return data.name in SIGMA and data.bundled
 
 
 ANY = Where("any", lambda data: True)

@@ -12,6 +12,7 @@ import numpy as np
 from minigan.data import Data
 from minigan.errors import InputError, short
 from minigan.runs.checkpoint import Checkpoint, load
+from minigan.runs.directory import Run, find_data
 
 
 def identify(data: Data, all_data: bool) -> dict[str, Any]:
@@ -91,6 +92,19 @@ def check_data(saved: Checkpoint, data: Data, run: str, given: str) -> None:
             f"{run}: --data {given} does not hold what the run was trained on: {'; '.join(found)}. Say with --data where that "
             f"is now, or train a new run."
         )
+
+
+def training_data(run: Run, saved: Checkpoint, name: str | None, directory: str | None) -> Data:
+    """The data that a run was trained on, found through its config.json.
+
+    Raises: InputError where they are missing, or are no longer those that the checkpoint names.
+    """
+    config = run.read_config()
+    config = config.replace(data=name or config.data, data_dir=directory or config.data_dir)
+    data = find_data(str(run.path), config, told=name is not None)
+    data = as_trained(data, saved.path, saved.config.all_data)
+    check_data(saved, data, str(run.path), config.data)
+    return data
 
 
 def _fingerprint(*arrays: np.ndarray) -> str:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigan.data.raw import MAX_FEATURES, MAX_NAME, is_name
+from minigan.data.reading import Reading
 from minigan.errors import InputError
 
 
@@ -79,6 +80,10 @@ class Space:
     def arrays(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Samples x (n, size) as the arrays of a file, by their names."""
         return {"x": x.reshape(-1, *self.shape)}
+
+    def reading(self, reading: Reading) -> Reading:
+        """How further samples of this kind are read from a folder."""
+        return reading
 
     def unclipped(self) -> Space:
         """The same without a least and a largest value of what has them. Raises: InputError where nothing has."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from minigan.data.reading import Reading
 from minigan.data.spaces.base import Space
 from minigan.errors import InputError
 
@@ -30,6 +32,9 @@ class Image(Space):
     def fits(cls, shape: Sequence[int], columns: Sequence[str]) -> bool:
         return not columns
 
+    def reading(self, reading: Reading) -> Reading:
+        return replace(reading, image_size=self.shape[0], color="grey")
+
     def encoded(self, x: np.ndarray) -> bytes:
         """A PNG of 8 bits a value."""
         from PIL import Image as Picture  # here, because only this function needs it and importing it takes a while
@@ -44,6 +49,9 @@ class Colour(Image):
 
     kind = "colour"
     dimensions = 3
+
+    def reading(self, reading: Reading) -> Reading:
+        return replace(super().reading(reading), color="rgb")
 
     @classmethod
     def read_details(cls, details: dict[str, Any], shape: tuple[int, ...], source: str) -> dict[str, Any]:
