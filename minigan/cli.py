@@ -136,7 +136,7 @@ def add_settings(parser: argparse.ArgumentParser, base: Config) -> None:
         default = getattr(base, field.name)
         names = "|".join(meta["choices"])
         listed = len(names) <= 60  # more would be wider than the terminal
-        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        shown = " ".join(map(str, default)) or None if isinstance(default, tuple) else default
         choices = "" if listed else f": {', '.join(meta['choices'])}"
         text = f"{meta['help']}{choices} (default: {'none' if default is None else shown})".replace("%", "%%")
         kind = str(field.type).removesuffix(" | None")
@@ -148,7 +148,7 @@ def add_settings(parser: argparse.ArgumentParser, base: Config) -> None:
             group.add_argument(
                 flag(field.name),
                 type=TYPES[kind],
-                nargs="+" if kind.startswith("tuple") else None,
+                nargs=("+" if field.default else "*") if kind.startswith("tuple") else None,
                 metavar=(names if listed else "NAME")
                 or meta["metavar"]
                 or kind.split("[")[0].replace("tuple", "int").upper(),

@@ -96,6 +96,13 @@ class Config:
     hidden: tuple[int, ...] = setting(
         (256, 256), "widths of the hidden layers, generator and discriminator", low=1, high=MAX_COUNT
     )
+    convolutions: tuple[int, ...] = setting(
+        (),
+        "SIDE STRIDE CHANNELS of each convolution between an image and the dense layers: of the discriminator, and mirrored of "
+        "the generator; no numbers: dense layers alone",
+        low=1,
+        high=MAX_COUNT,
+    )
     activation: str = setting("leaky-relu", "activation of the hidden layers", choices=ACTIVATIONS)
     output: str = setting("tanh", "activation of the generator's output; data are scaled to its range", choices=OUTPUTS)
     spread: float = setting(
@@ -189,6 +196,11 @@ class Config:
                     f"{flag(name)} {getattr(self, name)} has no effect with --objective {self.objective}; leave it out, or "
                     f"choose {owners}."
                 )
+        if len(self.convolutions) % 3:
+            raise InputError(
+                f"--convolutions are three numbers each (SIDE STRIDE CHANNELS), as in 4 2 16 3 2 32; "
+                f"{len(self.convolutions)} were given."
+            )
         if self.until is not None:
             Goal.parse(self.until)
 

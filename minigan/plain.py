@@ -5,7 +5,7 @@ fewer products, in arrays that it makes once; its tests and `python -m minigan.c
 derives each formula.
 
 A sample is a row: x (B, d). A network is theta = [W1, b1, W2, b2, ...], W (I, O) and b (O,), with the names of its layers'
-activations. `dname` is dLoss/dname and has name's shape.
+activations. `dname` is dLoss/dname and has name's shape. A convolution is a layer whose W repeats a few numbers ("shared weights").
 """
 
 from __future__ import annotations
@@ -96,6 +96,43 @@ def second_gradient(theta: Theta, names: tuple[str, ...], x: Array, v: Array) ->
     return dtheta
 
 
+# --------------------------------------------------------------------------------------------------- shared weights
+
+
+def convolution(h: int, w: int, c: int, side: int, stride: int, channels: int) -> tuple[Array, Array]:
+    """Where the numbers of a convolution stand in W and b: 1 for its first number, 2 for the next; 0 for a 0.
+
+    From maps (h, w, c) to maps (h', w', channels), each row by row: a pixel (i, j) of the second sees the square of the first
+    that begins at (stride i, stride j). There W is the small w (side, side, c, channels), with b (channels,) for all pixels.
+    """
+    rows, columns = (h - side) // stride + 1, (w - side) // stride + 1
+    x, y, a, i, j, k = np.indices((h, w, c, rows, columns, channels))
+    down, right = x - stride * i, y - stride * j
+    seen = (down >= 0) & (down < side) & (right >= 0) & (right < side)
+    W = np.where(seen, 1 + ((side * down + right) * c + a) * channels + k, 0)
+    return W.reshape(h * w * c, -1), np.tile(1 + np.arange(channels), rows * columns)
+
+
+def transposed_convolution(h: int, w: int, c: int, side: int, stride: int, channels: int) -> tuple[Array, Array]:
+    """The same from maps (h', w', channels) to maps (h, w, c): the transposed W, of a small w (channels, side, side, c)."""
+    W, _ = convolution(h, w, c, side, stride, channels)
+    inside, k = divmod(W.T - 1, channels)
+    return np.where(W.T > 0, 1 + k * side * side * c + inside, 0), np.tile(1 + np.arange(c), h * w)
+
+
+def repeated(theta: Theta, places: list[Array]) -> Theta:
+    """[W1, b1, ...] whose numbers stand in the given places."""
+    return [np.append(0, few)[place] for few, place in zip(theta, places, strict=True)]
+
+
+def collected(dtheta: Theta, places: list[Array], theta: Theta) -> Theta:
+    """The chain rule through `repeated`: the derivative for each of theta's numbers is the sum over its places."""
+    return [
+        np.bincount(place.reshape(-1), d.reshape(-1), few.size + 1)[1:].reshape(few.shape)
+        for d, place, few in zip(dtheta, places, theta, strict=True)
+    ]
+
+
 # ------------------------------------------------------------------------------------------- objectives and penalties
 
 
@@ -150,12 +187,22 @@ def one_centred(g: Array, weight: float) -> tuple[float, Array]:
 
 @dataclass
 class Player:
-    """A network, and what Adam remembers of its gradients."""
+    """A network, and what Adam remembers of its gradients. places: where the numbers of theta stand in W1, b1, ..., if shared."""
 
     theta: Theta
     names: tuple[str, ...]
     m: Theta
     v: Theta
+    places: list[Array] | None = None
+
+    @property
+    def weights(self) -> Theta:
+        """[W1, b1, ...] as `forward` reads them."""
+        return self.theta if self.places is None else repeated(self.theta, self.places)
+
+    def gradient(self, dweights: Theta) -> Theta:
+        """dtheta."""
+        return dweights if self.places is None else collected(dweights, self.places, self.theta)
 
     def adam(self, gradient: Theta, t: int, lr: float, beta1: float, beta2: float) -> None:
         """Update t = 1, 2, ... (Kingma and Ba 2015, Algorithm 1)."""
@@ -171,27 +218,28 @@ def discriminator_gradient(D: Player, x: Array, fake: Array, mix: Array, c: Any,
 
     They are applied in every `penalty_every`-th update, as many times as strong (lazy regularisation; Karras et al. 2020).
     """
-    r, tape_r = forward(D.theta, D.names, x)
-    f, tape_f = forward(D.theta, D.names, fake)
+    theta = D.weights
+    r, tape_r = forward(theta, D.names, x)
+    f, tape_f = forward(theta, D.names, fake)
     _, dr, df = discriminator_loss(c.objective, r, f, 1 - c.label_smoothing)
-    parts = [backward(D.theta, D.names, tape, ds / len(x))[0] for tape, ds in ((tape_r, dr), (tape_f, df))]
+    parts = [backward(theta, D.names, tape, ds / len(x))[0] for tape, ds in ((tape_r, dr), (tape_f, df))]
     between = fake + mix * (x - fake)
     penalties = ((x, zero_centred, c.r1), (fake, zero_centred, c.r2), (between, one_centred, c.gradient_penalty))
     for samples, penalty, weight in penalties:
         if penalise and weight > 0:
-            _, v = penalty(input_gradient(D.theta, D.names, samples), weight * c.penalty_every)
-            parts.append(second_gradient(D.theta, D.names, samples, v))
-    return [sum(part) for part in zip(*parts, strict=True)]
+            _, v = penalty(input_gradient(theta, D.names, samples), weight * c.penalty_every)
+            parts.append(second_gradient(theta, D.names, samples, v))
+    return D.gradient([sum(part) for part in zip(*parts, strict=True)])
 
 
 def generator_gradient(G: Player, D: Player, x: Array, z: Array, c: Any) -> Theta:
     """dL_G/dtheta_G: back through D to the generated samples, and through G to its weights."""
-    fake, tape_g = forward(G.theta, G.names, z)
-    r, _ = forward(D.theta, D.names, x)
-    f, tape_f = forward(D.theta, D.names, fake)
+    fake, tape_g = forward(G.weights, G.names, z)
+    r, _ = forward(D.weights, D.names, x)
+    f, tape_f = forward(D.weights, D.names, fake)
     _, df = generator_loss(c.objective, r, f)
-    _, dfake = backward(D.theta, D.names, tape_f, df / len(x))
-    return backward(G.theta, G.names, tape_g, dfake)[0]
+    _, dfake = backward(D.weights, D.names, tape_f, df / len(x))
+    return G.gradient(backward(G.weights, G.names, tape_g, dfake)[0])
 
 
 def train_step(G: Player, D: Player, average: Theta, x: Array, z: Array, mix: Array, t: int, c: Any) -> None:
@@ -200,7 +248,7 @@ def train_step(G: Player, D: Player, average: Theta, x: Array, z: Array, mix: Ar
     x: B real samples. z: as many latent points, N(0, I). mix (B, 1): uniform on [0, 1). c: the settings, a `Config`.
     Rates and penalties are constant here, with one update of D a step.
     """
-    fake, _ = forward(G.theta, G.names, z)
+    fake, _ = forward(G.weights, G.names, z)
     early = generator_gradient(G, D, x, z, c)  # before D moves
     gradient = discriminator_gradient(D, x, fake, mix, c, penalise=(t - 1) % c.penalty_every == 0)
     D.adam(gradient, t, c.lr_discriminator, c.beta1, c.beta2)

@@ -112,8 +112,8 @@ def explain(config: Config, request: Request) -> None:
     from minigan.runs.threads import limited_threads
 
     parts = Parts.load(config, request)
-    config, size, backend = parts.config, parts.data.space.size, parts.backend
-    outline, free = explain.outline(config, size, backend), backend.available()
+    config, shape, backend = parts.config, parts.data.space.shape, parts.backend
+    outline, free = explain.outline(config, shape, backend), backend.available()
     if free is not None and 2 * (outline.state + outline.work) > free:  # to be timed, networks are in memory twice
         for line in explain.counted(outline, parts.rows.nbytes):
             cli.say(line)
@@ -123,7 +123,7 @@ def explain(config: Config, request: Request) -> None:
         cli.say(f"available        {memory.words(free)}: {verdict}")
         return
     with np.errstate(all="ignore"):
-        cost = explain.count(config, size, parts.batches.fill, backend)
+        cost = explain.count(config, shape, parts.batches.fill, backend)
         gan = parts.gan()
         meter = contention.Meter()
         with limited_threads(gan):

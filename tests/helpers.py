@@ -49,11 +49,12 @@ def normal(backend: Ops, *shape: int, seed: int = 0, scale: float = 1.0, dtype: 
 
 
 def tiny_gan(
-    backend: Ops, size: int = 4, scale: float = 0.7, **settings: Any
+    backend: Ops, shape: int | tuple[int, ...] = 4, scale: float = 0.7, **settings: Any
 ) -> tuple[GAN, Callable[[Array, int], None]]:
     """A float64 GAN with random weights *and biases*, and a `fill` with a fixed minibatch for each step."""
     config = Config(**{"batch_size": 4, "latent": 3, "hidden": (5, 6), "dtype": "float64", "seed": 3, **settings})
-    gan = GAN(config, size, backend)
+    gan = GAN(config, shape, backend)
+    size = gan.generator.sizes[-1]
     for seed, network in enumerate((gan.generator, gan.discriminator)):
         network.theta.flat[...] = normal(backend, network.count, seed=seed, scale=scale, dtype=config.dtype)
 

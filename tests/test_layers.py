@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,41 +13,62 @@ from minigan.backends import Array, Ops
 from minigan.backends.activations import ACTIVATIONS
 from minigan.backends.noise import Noise
 from minigan.nn.gradcheck import relative_error
-from minigan.nn.layers import LAYERS, Dense
+from minigan.nn.layers import LAYERS, Convolution, Dense, Make, Patches, TransposedConvolution
 from minigan.nn.network import Network
 from minigan.nn.penalties import penalised_gradient
 
 TOLERANCE = 1e-7
-SIZES = (3, 5, 4, 1)
-Make = Callable[..., Network]
+MakeNetwork = Callable[..., Network]
+
+SMALL, LARGE = Patches((2, 4, 2), 2, 1), Patches((3, 5, 1), 2, 1)  # 3 patches of 8 numbers; 8 patches of 4, which overlap
+NETWORKS: dict[str, tuple[tuple[int, ...], tuple[Make, ...]]] = {
+    "dense": ((3, 5, 4, 1), (Dense, Dense, Dense)),
+    "convolution": ((15, 16, 6, 1), (partial(Convolution, LARGE), partial(Convolution, SMALL), Dense)),
+    "convolution after a dense layer": ((3, 15, 16, 1), (Dense, partial(Convolution, LARGE), Dense)),
+    "transposed convolution": (
+        (6, 16, 15, 1),
+        (partial(TransposedConvolution, SMALL), partial(TransposedConvolution, LARGE), Dense),
+    ),
+    "transposed convolution after a dense layer": (
+        (3, 6, 16, 30, 1),
+        (Dense, partial(TransposedConvolution, SMALL), partial(TransposedConvolution, Patches((3, 5, 2), 2, 1)), Dense),
+    ),
+    "both": (
+        (16, 6, 16, 6, 1),
+        (partial(Convolution, SMALL), partial(TransposedConvolution, SMALL), partial(Convolution, SMALL), Dense),
+    ),
+}
+"""Sizes and layers of networks with one output."""
 
 
-@pytest.fixture(
-    params=[(kind, mixed) for kind in LAYERS for mixed in (False, True)], ids=lambda p: p[0] + " mixed" * p[1]
-)
-def make(request: pytest.FixtureRequest, backend: Ops) -> Make:
-    """Makes a float64 network of one kind of layer; mixed: dense layers before and after it."""
-    kind, mixed = request.param
-
-    def layer(fan_in: int, fan_out: int, activation: str, ops: Ops) -> Dense:
-        return (Dense if mixed and fan_out != SIZES[2] else LAYERS[kind])(fan_in, fan_out, activation, ops)
+@pytest.fixture(params=NETWORKS)
+def make(request: pytest.FixtureRequest, backend: Ops) -> MakeNetwork:
+    """Makes a float64 network of these layers."""
+    sizes, layers = NETWORKS[request.param]
 
     def network(activation: str, output: str = "identity") -> Network:
-        net = Network(SIZES, activation, output, backend, "float64", layer=layer)
+        net = Network(sizes, activation, output, backend, "float64", layer=layers)
         net.theta.flat[...] = normal(backend, net.count, seed=8, scale=0.8)
         return net
 
     return network
 
 
-def arrays(backend: Ops) -> tuple[Array, Array, Array]:
+def test_every_kind_of_layer_is_in_one_of_these_networks() -> None:
+    made = {getattr(maker, "func", maker) for _, layers in NETWORKS.values() for maker in layers}
+    assert made == set(LAYERS.values())
+
+
+def arrays(backend: Ops, net: Network) -> tuple[Array, Array, Array]:
     """x, directions v, and an upstream gradient of logits."""
-    return normal(backend, 6, 3, seed=1), normal(backend, 6, 3, seed=3), normal(backend, 6, 1, seed=2)
+    size = net.sizes[0]
+    return normal(backend, 6, size, seed=1), normal(backend, 6, size, seed=3), normal(backend, 6, 1, seed=2)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_backward_and_the_weighted_gradient_agree_with_differences(backend: Ops, make: Make, name: str) -> None:
-    net, (x, _, ds) = make(name), arrays(backend)
+def test_backward_and_the_weighted_gradient_agree_with_differences(backend: Ops, make: MakeNetwork, name: str) -> None:
+    net = make(name)
+    x, _, ds = arrays(backend, net)
     tape, into = net.tape(6), net.parameters()
 
     def loss() -> Array:
@@ -65,8 +87,9 @@ def test_backward_and_the_weighted_gradient_agree_with_differences(backend: Ops,
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_the_tangent_is_the_directional_derivative(backend: Ops, make: Make, name: str) -> None:
-    net, (x, v, _), h = make(name), arrays(backend), 1e-5
+def test_the_tangent_is_the_directional_derivative(backend: Ops, make: MakeNetwork, name: str) -> None:
+    net, h = make(name), 1e-5
+    x, v, _ = arrays(backend, net)
     tape = net.tape(6, tangents=True)
     above, below = (backend.to_host(net.forward(x + sign * h * v, tape)).copy() for sign in (1, -1))
     net.forward(x, tape)
@@ -75,9 +98,10 @@ def test_the_tangent_is_the_directional_derivative(backend: Ops, make: Make, nam
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_the_gradient_of_a_penalty_agrees_with_differences(backend: Ops, make: Make, name: str) -> None:
+def test_the_gradient_of_a_penalty_agrees_with_differences(backend: Ops, make: MakeNetwork, name: str) -> None:
     """sum of ds . s + v . g, with g = dD/dx: what `penalised_gradient` is the gradient of."""
-    net, (x, v, ds) = make(name), arrays(backend)
+    net = make(name)
+    x, v, ds = arrays(backend, net)
     tape, probe, into = net.tape(6, tangents=True), net.tape(6), net.parameters()
 
     def loss() -> Array:
@@ -91,7 +115,7 @@ def test_the_gradient_of_a_penalty_agrees_with_differences(backend: Ops, make: M
     assert relative_error(backend.to_host(into.flat), differences(loss, net.theta.flat, backend)) < TOLERANCE
 
 
-def test_weights_start_as_a_function_of_the_seed_and_fill_the_flat_vector(backend: Ops, make: Make) -> None:
+def test_weights_start_as_a_function_of_the_seed_and_fill_the_flat_vector(backend: Ops, make: MakeNetwork) -> None:
     net = make("tanh")
     assert sum(array.size for layer in net.theta.layers for array in layer) == net.count
     starts = []

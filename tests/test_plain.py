@@ -16,6 +16,7 @@ from minigan.backends.activations import ACTIVATIONS
 from minigan.config import UPDATES, Config
 from minigan.nn.gan import GAN
 from minigan.nn.gradcheck import numerical_gradient, relative_error
+from minigan.nn.layers import Convolution, Dense, TransposedConvolution
 from minigan.nn.objectives import OBJECTIVES
 
 TOLERANCE = 1e-7
@@ -107,6 +108,39 @@ def test_a_penaltys_gradient_is_that_of_its_value(penalty: Any) -> None:
     assert relative_error(penalty(g, 1.7)[1], numerical_gradient(lambda: penalty(g, 1.7)[0], g)) < TOLERANCE
 
 
+def places(layer: Dense) -> tuple[np.ndarray, np.ndarray]:
+    """Where the numbers of a layer stand in a dense one's."""
+    if not isinstance(layer, Convolution):
+        return tuple(1 + np.arange(np.prod(s)).reshape(s) for s in ((layer.fan_in, layer.fan_out), (layer.fan_out,)))
+    p, transposed = layer.patches, isinstance(layer, TransposedConvolution)
+    channels = layer.kernel[0] if transposed else layer.channels
+    make = plain.transposed_convolution if transposed else plain.convolution
+    return make(*p.shape, p.side, p.stride, channels)
+
+
+@pytest.mark.parametrize("name", ["convolution", "transposed_convolution"])
+def test_a_convolution_is_its_formula(name: str) -> None:
+    """y_ijk = b_k + the sum over (u, v, a) of w_uvak x_(s i + u)(s j + v)a, and the transpose of that map with its own bias."""
+    rng, (h, w, c, side, stride, channels) = np.random.default_rng(4), (5, 7, 2, 3, 2, 4)
+    few, kernel = rng.normal(size=(2, 3, 3, 2, 4)), (3, 3, 2, 4)
+    where = getattr(plain, name)(h, w, c, side, stride, channels)
+    weights, x, y = few[0].reshape(kernel), rng.normal(size=(h, w, c)), rng.normal(size=(2, 3, channels))
+    if name == "convolution":
+        W, b = plain.repeated([weights, few[1, 0, 0, 0]], list(where))
+        got = (x.reshape(-1) @ W + b).reshape(y.shape)
+        expected = np.empty_like(y)
+        for i, j in np.ndindex(2, 3):
+            patch = x[stride * i : stride * i + side, stride * j : stride * j + side]
+            expected[i, j] = few[1, 0, 0, 0] + np.einsum("uva,uvak->k", patch, weights)
+    else:
+        W, b = plain.repeated([weights.transpose(3, 0, 1, 2), few[1, 0, 0, 0, :2]], list(where))
+        got = (y.reshape(-1) @ W + b).reshape(x.shape)
+        expected = np.zeros_like(x) + few[1, 0, 0, 0, :2]
+        for i, j in np.ndindex(2, 3):
+            expected[stride * i : stride * i + side, stride * j : stride * j + side] += weights @ y[i, j]
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
 def player(gan: GAN, name: str) -> plain.Player:
     """A host copy of one of the networks and of its Adam state, in the form of the page."""
     network, adam = getattr(gan, name), getattr(gan, f"adam_{name[0]}")
@@ -116,7 +150,8 @@ def player(gan: GAN, name: str) -> plain.Player:
     )
     # the package keeps the moments without their factors (see `optim.Adam`)
     m, v = [(1 - adam.beta1) * a for a in m], [(1 - adam.beta2) * a for a in v]
-    return plain.Player(theta, network.activations, m, v)
+    where = [place for layer in network.layers for place in places(layer)]
+    return plain.Player(theta, network.activations, m, v, where if gan.config.convolutions else None)
 
 
 PENALISED: dict[str, Any] = {"r1": 0.4, "r2": 0.9, "gradient_penalty": 1.1, "penalty_every": 2}
@@ -131,10 +166,23 @@ def test_training_steps_are_those_of_the_page(
 ) -> None:
     """Weights and average after four steps, penalties in every second."""
     smoothing = 0.1 if objective in ("minimax", "non-saturating") else 0.0
-    gan, fill = tiny_gan(
-        backend, scale=1.5, objective=objective, update=update, activation=activation, lr_discriminator=0.02, beta1=0.5,
-        ema=0.6, label_smoothing=smoothing, **penalties,
-    )  # fmt: skip
+    settings = {"objective": objective, "update": update, "activation": activation, "label_smoothing": smoothing}
+    assert_steps_of_the_page(backend, 4, 1.5, **settings, **penalties)
+
+
+@pytest.mark.parametrize("penalties", [{}, PENALISED], ids=["plain", "penalised"])
+@pytest.mark.parametrize("activation", ["relu", "leaky-relu", "tanh", "sigmoid"])
+@pytest.mark.parametrize("update", UPDATES)
+def test_training_steps_with_convolutions_are_those_of_the_page(
+    backend: Ops, update: str, activation: str, penalties: dict[str, Any]
+) -> None:
+    """Images of 3 x 5 pixels, maps of 2 x 4 with 3 channels, and of 1 x 2 with 2."""
+    settings = {"convolutions": (2, 1, 3, 2, 2, 2), "update": update, "activation": activation}
+    assert_steps_of_the_page(backend, (3, 5), 0.9, **settings, **penalties)
+
+
+def assert_steps_of_the_page(backend: Ops, shape: Any, scale: float, **settings: Any) -> None:
+    gan, fill = tiny_gan(backend, shape, scale, lr_discriminator=0.02, beta1=0.5, ema=0.6, **settings)
     G, D = player(gan, "generator"), player(gan, "discriminator")
     gan.average.mean[...] = gan.generator.theta.flat
     average, batch = [a.copy() for a in G.theta], gan.config.batch_size

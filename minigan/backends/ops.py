@@ -73,6 +73,18 @@ class Feed(NamedTuple):
     """Of the latent points."""
 
 
+class Columns(NamedTuple):
+    """Which columns of a matrix (B, I) are added up in each column of a result (B, O), in blocks of `width` columns."""
+
+    index: Array
+    """(C, O / width), int64: numbers of blocks, or -1 for none, which is never the first of a block."""
+
+    present: Array
+    """(C, O / width, 1): whether there is one."""
+
+    width: int
+
+
 class Ops:
     """The operations with NumPy, on the CPU.
 
@@ -133,10 +145,10 @@ class Ops:
         """array = values, numbers or a host array; does not wait for the device."""
         array[...] = values if array.ndim == 1 else np.reshape(values, array.shape)
 
-    def take(self, array: Array, rows: Array, out: Array) -> None:
-        """out[i] = array[rows[i]]; the rows must be valid."""
+    def take(self, array: Array, rows: Array, out: Array, axis: int = 0) -> None:
+        """out[i] = array[rows[i]], or the same along another axis; the rows must be valid, or the result unused."""
         # mode="clip" writes directly to `out`; the default mode would use a hidden buffer
-        np.take(array, rows, axis=0, out=out, mode="clip")
+        np.take(array, rows, axis=axis, out=out, mode="clip")
 
     def synchronize(self) -> None:
         """Wait until everything queued on the device is done (NumPy: nothing to wait for)."""
@@ -208,9 +220,12 @@ class Ops:
 
     def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
         """Y = phi(X W + b): x (B, I), W (I, O), b (O,) -> y (B, O)."""
-        xp = self.xp
-        xp.dot(x, W, out=y)
-        xp.add(y, b, out=y)
+        self.xp.dot(x, W, out=y)
+        self.bias_activation(y, b, name, scratch)
+
+    def bias_activation(self, y: Array, b: Array, name: str, scratch: Array) -> None:
+        """Y <- phi(Y + b), in place; b (O,), or (1,) for all columns."""
+        self.xp.add(y, b, out=y)
         self.activation(name, y, scratch)
 
     def activation_backward(self, dy: Array, y: Array, name: str, slope: Array, dz: Array) -> None:
@@ -225,6 +240,10 @@ class Ops:
     def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
         """dW = X^T dZ and db = sum_B dZ."""
         self.xp.dot(x.T, dz, out=dW)
+        self.bias_gradient(dz, db)
+
+    def bias_gradient(self, dz: Array, db: Array) -> None:
+        """db = sum_B dZ."""
         dz.sum(axis=0, out=db)  # the method: np.sum takes half as long again, in Python
 
     def weighted_gradient(self, x: Array, dz: Array, ds: Array, weighted: Array, dW: Array, db: Array) -> None:
@@ -254,6 +273,26 @@ class Ops:
             self.xp.multiply(u, slope, out=t_out)
         elif t_out is not u:
             self.xp.copyto(t_out, u)
+
+    # --------------------------------------------------------------------------------------------- convolutions
+
+    def columns(self, index: np.ndarray, width: int) -> Columns:
+        """What `sum_columns` reads, of an index on the host."""
+        return Columns(self.asarray(index.astype(np.int64)), self.asarray(index[..., None] >= 0), width)
+
+    def sum_columns(self, x: Array, columns: Columns, out: Array, scratch: Array | None = None) -> None:
+        """out_ij = sum_k x_i,index(k, j), over the columns, or blocks of them, that there are: x (B, I) -> out (B, O).
+
+        The terms are added in the order of k. scratch: (B, O), where there are several.
+        """
+        xp, width = self.xp, columns.width
+        blocks, total = x.reshape(len(x), -1, width), out.reshape(len(out), -1, width)
+        self.take(blocks, columns.index[0], total, axis=1)
+        for k in range(1, len(columns.index)):
+            term = scratch.reshape(total.shape)
+            self.take(blocks, columns.index[k], term, axis=1)
+            xp.multiply(term, columns.present[k], out=term)
+            xp.add(total, term, out=total)
 
     # ------------------------------------------------------------------------------------ functions of logits
 
@@ -375,8 +414,8 @@ class CupyOps(Ops):
         # not array.set(host), which waits for the device; asarray copies through pinned memory
         self.xp.copyto(array, self.xp.asarray(host))
 
-    def take(self, array: Array, rows: Array, out: Array) -> None:
-        self.xp.take(array, rows, axis=0, out=out)
+    def take(self, array: Array, rows: Array, out: Array, axis: int = 0) -> None:
+        self.xp.take(array, rows, axis=axis, out=out)
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()

@@ -46,8 +46,8 @@ class JoinedBatch:
     lies; penalised: the rows from the first penalised one to the last.
     """
 
-    def __init__(self, config: Config, size: int, discriminator: Network, coefficients: Coefficients) -> None:
-        B, ops, dtype = config.batch_size, discriminator.ops, config.dtype
+    def __init__(self, config: Config, discriminator: Network, coefficients: Coefficients) -> None:
+        B, ops, dtype, size = config.batch_size, discriminator.ops, config.dtype, discriminator.sizes[0]
         self.config = config
         self.D = discriminator
         self.ops = ops

@@ -12,7 +12,7 @@ record the passes once and replay them from then on (a *program*, see `Ops.progr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,9 @@ from minigan.backends import Array, Ops
 from minigan.backends import noise as streams
 from minigan.backends.noise import Noise
 from minigan.backends.ops import Outcome
+from minigan.nn import architecture
 from minigan.nn.batch import JoinedBatch
 from minigan.nn.coefficients import Coefficients, Phase
-from minigan.nn.network import Network
 from minigan.nn.objectives import OBJECTIVES
 from minigan.nn.optim import Adam, WeightAverage
 from minigan.nn.sampling import sample
@@ -44,13 +44,15 @@ class Measurement:
 class GAN:
     """Generator, discriminator, their optimisers and the weight average; `step` counts the training steps done.
 
-    size: the number of values in one sample. All arrays are made here, once; a training step makes none but a few numbers
-    (compiled noise: its raw words). docs/math.md, "The training step", derives its updates.
+    shape: of one sample, or just the number of its values where there are no convolutions. All arrays are made here, once; a
+    training step makes none but a few numbers (compiled noise: its raw words). docs/math.md, "The training step", derives
+    its updates. Raises: InputError where convolutions do not fit to the shape.
     """
 
-    def __init__(self, config: Config, size: int, ops: Ops) -> None:
+    def __init__(self, config: Config, shape: int | Sequence[int], ops: Ops) -> None:
         B, dtype, betas = config.batch_size, config.dtype, (config.beta1, config.beta2)
         self.config = config
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.ops = ops
         self.step = 0
         self.noise = Noise(config.seed, ops)
@@ -58,13 +60,13 @@ class GAN:
         self.programs: dict[Phase, Callable[[], None]] = {}
         init_noise = Noise(config.seed, ops)  # its scratch, as large as the weights, is freed on return
 
-        self.generator = Network((config.latent, *config.hidden, size), config.activation, config.output, ops, dtype)
+        self.generator = architecture.generator(config, self.shape).network(ops)
         self.generator.initialise(init_noise, streams.INIT_GENERATOR)
         self.grad_g = self.generator.parameters()
         self.adam_g = Adam(self.generator.count, ops, dtype, *betas, self.coefficients.adam_g)
         self.average = WeightAverage(self.generator.theta.flat, config.ema, ops, self.coefficients.average)
 
-        self.discriminator = Network((size, *config.hidden, 1), config.activation, "identity", ops, dtype)
+        self.discriminator = architecture.discriminator(config, self.shape).network(ops)
         self.discriminator.initialise(init_noise, streams.INIT_DISCRIMINATOR)
         self.grad_d = self.discriminator.parameters()
         self.adam_d = Adam(self.discriminator.count, ops, dtype, *betas, self.coefficients.adam_d)
@@ -73,7 +75,7 @@ class GAN:
         settings = {name: getattr(config, name) for name in objective.settings}
         self.objective = ops.objective(objective, B, dtype, **settings)
 
-        self.batch = JoinedBatch(config, size, self.discriminator, self.coefficients)
+        self.batch = JoinedBatch(config, self.discriminator, self.coefficients)
         self.z = ops.zeros((B, config.latent), dtype)
         # the generator's output rows are the discriminator's input rows
         self.tape_g = self.generator.tape(B, output=self.batch.fake.x)
@@ -217,5 +219,5 @@ class GAN:
 
     def sampler(self, *, raw: bool = False) -> Network:
         """The generator that samples come from: with the weight average unless `raw`."""
-        c, flat = self.config, self.generator.theta.flat if raw else self.average.mean
-        return Network(self.generator.sizes, c.activation, c.output, self.ops, c.dtype, flat)
+        flat = self.generator.theta.flat if raw else self.average.mean
+        return architecture.generator(self.config, self.shape).network(self.ops, flat)

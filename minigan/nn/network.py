@@ -7,12 +7,12 @@ there. Several passes (real, generated, penalty) coexist on tapes of their own, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from minigan.backends import Array, Ops
 from minigan.backends.noise import Noise
-from minigan.nn.layers import Dense, DenseTape
+from minigan.nn.layers import Dense, DenseTape, Make
 
 
 def parameter_count(sizes: Sequence[int]) -> int:
@@ -94,7 +94,7 @@ class Tape:
 class Network:
     """Layers `sizes[0] -> sizes[1] -> ... -> sizes[L]`: `activation` inside, `output` at the end.
 
-    layer: makes each of them, from (I, O, activation, ops): a class of `layers.py`, or a function that chooses one.
+    layer: makes each of them, from (I, O, activation, ops): a class of `layers.py`, or one maker for each layer.
     theta: the parameters; pass a flat vector to look at the same network with other weights (a weight average).
 
     docs/math.md, "A network".
@@ -108,13 +108,15 @@ class Network:
         ops: Ops,
         dtype: str = "float32",
         flat: Array | None = None,
-        layer: Callable[[int, int, str, Ops], Dense] = Dense,
+        layer: Make | Sequence[Make] = Dense,
     ) -> None:
         self.sizes = tuple(sizes)
         self.ops = ops
         self.dtype = dtype
         self.activations = (activation,) * (len(sizes) - 2) + (output,)
-        self.layers = [layer(*pair, name, ops) for pair, name in zip(pairwise(sizes), self.activations, strict=True)]
+        make = [layer] * (len(sizes) - 1) if callable(layer) else layer
+        each = zip(make, pairwise(sizes), self.activations, strict=True)
+        self.layers = [kind(*pair, name, ops) for kind, pair, name in each]
         self.curved = any(made.curved for made in self.layers)
         self.count = sum(made.count for made in self.layers)
         self.theta = self.parameters(flat)

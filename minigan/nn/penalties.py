@@ -116,5 +116,6 @@ def curved_gradient(network: Network, tape: Tape, part: Tape, ds: Array, into: P
     network.ops.xp.copyto(tape.layers[-1].e, ds)  # the logit is linear in z_L
     for k in reversed(range(len(layers))):
         if k < len(layers) - 1:
-            layers[k].second_delta(network.theta.layers[k + 1], tape.layers[k + 1].e, tape.layers[k], part.layers[k])
+            above = layers[k + 1], network.theta.layers[k + 1], tape.layers[k + 1]
+            layers[k].second_delta(*above, tape.layers[k], part.layers[k])
         layers[k].second_gradient(x[k], t[k], tape.layers[k], part.layers[k], into.layers[k], scratch.layers[k][0])

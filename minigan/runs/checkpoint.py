@@ -27,8 +27,9 @@ from minigan.data.scaling import Scaler
 from minigan.data.spaces import Space
 from minigan.errors import DivergenceError, InputError, require_whole, short
 from minigan.files import ours, replacing
+from minigan.nn import architecture
 from minigan.nn.gan import GAN
-from minigan.nn.network import Network, parameter_count
+from minigan.nn.network import Network
 from minigan.nn.sampling import collected, sample, samples
 from minigan.runs.tensors import Shapes, opened, serialised
 
@@ -36,6 +37,9 @@ FORMAT = 1
 NAME = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 BEST = "checkpoint.best.safetensors"
+
+LATER = ("convolutions",)
+"""Settings that did not exist when checkpoints were first written."""
 
 MAX_NAME = 255
 """Characters in the name of a data set: it is that of a file."""
@@ -72,14 +76,7 @@ class Checkpoint:
     def generator(self, backend: Ops, *, raw: bool = False) -> Network:
         """The trained generator: its weight average, or the weights of the last step if `raw`."""
         flat = self.tensors["generator" if raw else "generator.average"]
-        return Network(
-            (self.config.latent, *self.config.hidden, self.space.size),
-            self.config.activation,
-            self.config.output,
-            backend,
-            self.config.dtype,
-            backend.asarray(flat),
-        )
+        return architecture.generator(self.config, self.space.shape).network(backend, backend.asarray(flat))
 
     def sample(self, n: int, backend: Ops, *, seed: int, raw: bool = False) -> np.ndarray:
         """n generated samples (n, size) in data units. Raises: InputError where one is not finite."""
@@ -190,8 +187,12 @@ def _keep(path: Path) -> None:
 
 
 def portable(config: Config, data_name: str) -> dict[str, Any]:
-    """The configuration without paths and without settings of reporting: equal for equal runs on any machine."""
-    return {**config.to_dict(places=False, report=False), "data": data_name}
+    """The configuration without paths and without settings of reporting: equal for equal runs on any machine.
+
+    A setting of LATER that has its default is left out, so that runs that were made before it existed keep their bytes.
+    """
+    values = {**config.to_dict(places=False, report=False), "data": data_name}
+    return {name: value for name, value in values.items() if name not in LATER or value}
 
 
 def load(path: str | os.PathLike[str]) -> Checkpoint:
@@ -270,8 +271,10 @@ def _is_measured(key: str, record: Any, step: int) -> bool:
 
 def _check_shapes(path: Path, config: Config, space: Space, shapes: Shapes) -> None:
     """The shapes that the configuration implies, against those in the file."""
-    g = parameter_count((config.latent, *config.hidden, space.size))
-    d = parameter_count((space.size, *config.hidden, 1))
+    try:
+        g, d = (kind(config, space.shape).count for kind in (architecture.generator, architecture.discriminator))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     expected: dict[str, tuple[str, set[int]]] = {
         **{
             name: (config.dtype, {g})

@@ -23,8 +23,8 @@ from minigan.backends import Array, Ops
 from minigan.backends.ops import Outcome
 from minigan.config import Config
 from minigan.errors import InputError
+from minigan.nn import architecture
 from minigan.nn.gan import GAN
-from minigan.nn.network import parameter_count
 
 Product = tuple[Array, Array, Array]
 """(a, b, out) of one `dot(a, b, out=out)`."""
@@ -153,10 +153,10 @@ class Cost:
         return with_ / every + without * (every - 1) / every if self.gan.config.has_penalties else without
 
 
-def count(config: Config, size: int, fill: Callable[[Array, int], None] | None, backend: Ops) -> Cost:
-    """The cost of a step on samples of `size` values, from making one or two steps; without `fill` only the memory."""
+def count(config: Config, shape: int | Sequence[int], fill: Callable[[Array, int], None] | None, backend: Ops) -> Cost:
+    """The cost of a step on samples of this shape (or size), from making one or two steps; without `fill` only the memory."""
     counter = Counter(backend.reference().xp)
-    gan = GAN(config.replace(kernels="reference"), size, backend.reference(counter))
+    gan = GAN(config.replace(kernels="reference"), shape, backend.reference(counter))
     steps: list[list[Product]] = [[]]
     for _ in range(2 if config.has_penalties and config.penalty_every > 1 else 1):  # update 0 is one with penalties
         if fill is not None:
@@ -172,14 +172,15 @@ def count(config: Config, size: int, fill: Callable[[Array, int], None] | None, 
     return Cost(gan, steps[-1], steps[min(1, len(steps) - 1)] if config.has_penalties else [], state, work)
 
 
-def outline(config: Config, size: int, backend: Ops, *, steps: bool = True) -> Cost:
+def outline(config: Config, shape: int | Sequence[int], backend: Ops, *, steps: bool = True) -> Cost:
     """The result of `count`, without allocating its memory; without `steps` no products are counted. Raises: InputError
     where there are more numbers than addresses."""
-    parameters = parameter_count((config.latent, *config.hidden, size)) + parameter_count((size, *config.hidden, 1))
+    sample = (shape,) if isinstance(shape, int) else shape
+    parameters = architecture.generator(config, sample).count + architecture.discriminator(config, sample).count
     # vectors are processed in blocks: a thousand of them are enough for an outline, whatever the length
     block = None if backend.block is None else max(backend.block, parameters >> 10)
     try:
-        return count(config, size, (lambda out, i: None) if steps else None, OutlineOps(block=block))
+        return count(config, shape, (lambda out, i: None) if steps else None, OutlineOps(block=block))
     except (ValueError, OverflowError):
         raise InputError(
             f"networks of {parameters:.1e} parameters fit into no memory; try a smaller --hidden."

@@ -68,6 +68,6 @@ class Parts:
 
     def gan(self) -> GAN:
         """The networks, with initial weights. Raises: InputError where they do not fit into memory."""
-        size = self.data.space.size
-        cost.require(cost.outline(self.config, size, self.backend, steps=False), self.backend)
-        return GAN(self.config, size, self.backend)
+        shape = self.data.space.shape
+        cost.require(cost.outline(self.config, shape, self.backend, steps=False), self.backend)
+        return GAN(self.config, shape, self.backend)

@@ -22,7 +22,7 @@ import numpy as np
 
 from minigan.backends.activations import LEAK
 from minigan.backends.cuda.cublaslt import Products
-from minigan.backends.ops import Array, CupyOps, Feed, Ops, Outcome
+from minigan.backends.ops import Array, Columns, CupyOps, Feed, Ops, Outcome
 from minigan.backends.trial import Trial
 from minigan.errors import FallbackWarning, reason
 
@@ -38,6 +38,7 @@ KERNELS = {
     "activation": ("bias_activation", "activation_backward", "hidden_delta"),
     "logits": ("sigmoid", "softplus", "discriminator_gradient", "generator_gradient"),
     "adam": ("adam", "average", "adam_average"),
+    "columns": ("sum_columns",),
     "noise": ("words", "uniform", "normal", "advance"),
     "gather": ("gather",),
     "minibatch": ("minibatch",),
@@ -186,13 +187,15 @@ class CudaOps(CupyOps):
     def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
         if name == "identity" and self.xp.products.affine(x, W, b, out=y):
             return
+        super().dense_forward(x, W, b, name, y, scratch)
+
+    def bias_activation(self, y: Array, b: Array, name: str, scratch: Array) -> None:
         if name not in KINDS:
-            super().dense_forward(x, W, b, name, y, scratch)
+            super().bias_activation(y, b, name, scratch)
             return
-        self.xp.dot(x, W, out=y)
         real = y.dtype.type
         kind = np.int32(KINDS.index(name))
-        self.launch("bias_activation", y.size, y, y, b, np.int64(y.size), np.int32(y.shape[1]), kind, real(LEAK))
+        self.launch("bias_activation", y.size, y, y, b, np.int64(y.size), np.int32(b.size), kind, real(LEAK))
 
     def activation_backward(self, dy: Array, y: Array, name: str, slope: Array, dz: Array) -> None:
         if name == "identity" or name not in KINDS:
@@ -212,7 +215,15 @@ class CudaOps(CupyOps):
         if self.xp.products.dot_and_sums(x.T, dz, db, out=dW):
             return
         self.xp.dot(x.T, dz, out=dW)
+        self.bias_gradient(dz, db)
+
+    def bias_gradient(self, dz: Array, db: Array) -> None:
         self.xp.dot(self.xp.ones_column(len(dz), dz.dtype).T, dz, out=db.reshape(1, -1), exact=True)
+
+    def sum_columns(self, x: Array, columns: Columns, out: Array, scratch: Array | None = None) -> None:
+        terms, blocks = columns.index.shape
+        size = np.int64(out.size), np.int32(x.shape[1]), np.int32(blocks), np.int32(terms), np.int32(columns.width)
+        self.launch("sum_columns", out.size, out, x, columns.index, out, *size)
 
     def sigmoid(self, s: Array, out: Array, scratch: Array) -> None:
         self.launch("sigmoid", s.size, s, s, out, np.int64(s.size))

@@ -31,6 +31,7 @@ class Opcode(IntEnum):
     TANH_BACKWARD = 13
     ADAM = 14
     AVERAGE = 15
+    SUM_COLUMNS = 16
 
 
 class Function(IntEnum):
@@ -113,6 +114,8 @@ class Operand(NamedTuple):
     name: str
     shape: str
     access: Access
+    whole: bool = False
+    """Whether its numbers are whole, int64, and not of the type of all others."""
 
 
 class Instruction(NamedTuple):
@@ -234,12 +237,22 @@ INSTRUCTION_SET = {
         Partition.ROWS,
         (Operand("mean", "m", WRITE_ROWS), Operand("theta", "m", READ_ROWS), Operand("weight", "1", READ_ALL)),
     ),
+    Opcode.SUM_COLUMNS: Instruction(
+        "out_j = the sum over c < k of the blocks x_index(c, j), those below 0 left out; blocks of a_column columns",
+        Partition.ROWS,
+        (
+            Operand("x", "m blocks", READ_ROWS),
+            Operand("index", "k n", READ_ALL, whole=True),
+            Operand("out", "m n blocks", WRITE_ROWS),
+        ),
+    ),
 }
 
 EXTENTS = ("m", "n", "k")
 ADDRESSES = ("a", "b", "c", "d", "e")
 STRIDES = ("a_row", "a_column", "b_row", "b_column")
-"""In numbers, not bytes: from a row, and from a column, of operands a and b to the next one (`ELEMENTWISE`, `MATMUL`)."""
+"""In numbers, not bytes: from a row, and from a column, of operands a and b to the next one (`ELEMENTWISE`, `MATMUL`). Of
+`SUM_COLUMNS`: from a row of x to the next, from a block of columns to the next."""
 
 ENCODING = np.dtype(
     [(name, np.int64) for name in ("opcode", "barrier", *EXTENTS, *ADDRESSES, *STRIDES, "function")], align=True

@@ -201,6 +201,33 @@ def column_sums(dz: Any, db: Any) -> None:
 
 
 @compiled
+def sum_columns(x: Any, index: Any, width: int, out: Any) -> None:
+    """`Ops.sum_columns`: x (B, I), index (C, O / width), out (B, O). A loop of its own for single columns."""
+    for i in range(x.shape[0]):
+        row, total, blocks = x[i], out[i], index[0]
+        if width == 1:
+            for j in range(blocks.size):
+                total[j] = row[np.uint64(blocks[j])]
+        else:
+            for j in range(blocks.size):
+                block = row[blocks[j] * width : (blocks[j] + 1) * width]
+                for c in range(width):
+                    total[j * width + c] = block[c]
+        for k in range(1, index.shape[0]):
+            blocks = index[k]
+            if width == 1:
+                for j in range(blocks.size):
+                    if blocks[j] >= 0:
+                        total[j] += row[np.uint64(blocks[j])]
+            else:
+                for j in range(blocks.size):
+                    if blocks[j] >= 0:
+                        block = row[blocks[j] * width : (blocks[j] + 1) * width]
+                        for c in range(width):
+                            total[j * width + c] += block[c]
+
+
+@compiled
 def add_partial_sums(total: Any, parts: Any, first: int) -> None:
     """total += the sum of the rows of `parts`, in their columns from `first` on."""
     for p in range(parts.shape[0]):

@@ -18,7 +18,7 @@ from minigan.backends.numba.guard import Guarded
 from minigan.backends.numba.instructions import Opcode
 from minigan.backends.numba.program import Recorder
 from minigan.backends.numba.team import blas
-from minigan.backends.ops import Array, Ops, Outcome
+from minigan.backends.ops import Array, Columns, Ops, Outcome
 from minigan.backends.trial import Trial
 
 
@@ -69,15 +69,15 @@ class NumbaOps(Ops):
         """The array as one that refuses operations which a recording would leave out."""
         return array if self.threads is None else array.view(Guarded)
 
-    def dense_forward(self, x: Array, W: Array, b: Array, name: str, y: Array, scratch: Array) -> None:
-        if name in ("relu", "leaky-relu"):
-            self.xp.dot(x, W, out=y)
+    def bias_activation(self, y: Array, b: Array, name: str, scratch: Array) -> None:
+        if b.size != y.shape[1]:
+            super().bias_activation(y, b, name, scratch)
+        elif name in ("relu", "leaky-relu"):
             self.do(Opcode.BIAS_LEAKY_RELU, y.shape, y, b, leak(name, y.dtype))
         elif name == "tanh" and y.dtype == np.float32:
-            self.xp.dot(x, W, out=y)
             self.do(Opcode.BIAS_TANH, y.shape, y, b)
         else:
-            super().dense_forward(x, W, b, name, y, scratch)
+            super().bias_activation(y, b, name, scratch)
 
     def activation_backward(self, dy: Array, y: Array, name: str, slope: Array, dz: Array) -> None:
         if name not in ("relu", "leaky-relu", "tanh"):
@@ -90,9 +90,12 @@ class NumbaOps(Ops):
         else:
             self.do(Opcode.LEAKY_RELU_BACKWARD, y.shape, y, slope, dz, leak(name, y.dtype))
 
-    def weight_gradient(self, x: Array, dz: Array, dW: Array, db: Array) -> None:
-        self.xp.dot(x.T, dz, out=dW)
+    def bias_gradient(self, dz: Array, db: Array) -> None:
         self.recorder.do_sum(Opcode.COLUMN_SUMS, (*dz.shape, 1), db, dz)
+
+    def sum_columns(self, x: Array, columns: Columns, out: Array, scratch: Array | None = None) -> None:
+        extents = len(x), columns.index.shape[1], len(columns.index)
+        self.do(Opcode.SUM_COLUMNS, extents, x, columns.index, out, strides=(x.shape[1], columns.width))
 
     def adam(
         self,

@@ -98,9 +98,9 @@ class Program:
         ]
         if any(use.overlaps(Use(total, WRITE_ALL)) for use in uses for total, _ in self._unsettled):
             self.settle()
-        for array in arrays:
+        for array, operand in zip(arrays, operands, strict=True):
             self.dtype = self.dtype or array.dtype
-            if array.dtype != self.dtype:
+            if array.dtype != (np.int64 if operand.whole else self.dtype):
                 raise ProgramError(refusal(f"an array of {array.dtype}", f"all others are of {self.dtype}"))
             if not array.flags.c_contiguous:
                 raise ProgramError(refusal("such an array", "it is not in memory row by row, without gaps"))

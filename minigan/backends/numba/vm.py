@@ -262,6 +262,9 @@ def execute(control: Any, thread: int, threads: int, integer: Any, like: Any) ->
             kernels.adam(theta, gradient, first_moment, second_moment, vector(e, 4, like))
         elif op == Opcode.AVERAGE:
             kernels.average(vector(a + skip, rows, like), vector(b + skip, rows, like), vector(c, 1, like)[0])
+        elif op == Opcode.SUM_COLUMNS:
+            blocks, index = matrix(a + skip * a_row, rows, a_row, like), matrix(b, k, n, control)
+            kernels.sum_columns(blocks, index, a_column, matrix(c + skip * n * a_column, rows, n * a_column, like))
         elif op == Opcode.BIAS_LEAKY_RELU:
             output, leak = matrix(a + skip * n, rows, n, like), vector(c, 1, like)[0]
             kernels.bias_leaky_relu(output, vector(b, n, like), leak)
