@@ -32,6 +32,7 @@ from minigan.errors import InputError, MiniganError
 from minigan.files import write_bytes
 from minigan.nn.gan import GAN
 from minigan.nn.gradcheck import STEP, numerical_derivative, numerical_gradient, relative_error
+from minigan.nn.layers import Convolution, Dense, Patches, TransposedConvolution
 from minigan.nn.network import Network
 from minigan.nn.objectives import OBJECTIVES, cross_entropy, cross_entropy_gradient
 from minigan.nn.optim import Adam, WeightAverage, schedule
@@ -222,22 +223,33 @@ def dense(backend: Ops, name: str, what: str, draw: int) -> Row:
 
 def networks(backend: Ops) -> Iterator[Row]:
     """Whole networks: backward, tangent and the weighted gradient of unit-seeded deltas."""
-    for name, what in itertools.product(ACTIVATIONS, ("backward", "tangent", "weighted_gradient")):
-        yield informative(partial(network, backend, name, what))
+    for kind, name, what in itertools.product(KINDS, ACTIVATIONS, ("backward", "tangent", "weighted_gradient")):
+        yield informative(partial(network, backend, kind, name, what))
 
 
-def network(backend: Ops, name: str, what: str, draw: int) -> Row:
+MAP = Patches((2, 4, 2), 2, 1)
+"""Patches of a map of 2 x 4 pixels with 2 channels: three of 8 numbers, which overlap."""
+
+KINDS: dict[str, tuple[tuple[int, ...], Any]] = {
+    "": ((3, 5, 4), Dense),
+    " with a convolution": ((16, 6, 4), (partial(Convolution, MAP), Dense, Dense)),
+    " with a transposed convolution": ((3, 6, 16), (Dense, partial(TransposedConvolution, MAP), Dense)),
+}
+"""Networks for `network`: their sizes but the last, and what their layers are made by."""
+
+
+def network(backend: Ops, kind: str, name: str, what: str, draw: int) -> Row:
     rng = np.random.default_rng((3, draw))
-    sizes = (3, 5, 4, 2 if what != "weighted_gradient" else 1)
-    net = Network(sizes, name, "tanh" if what == "backward" else "identity", backend, "float64")
+    sizes, layers = (*KINDS[kind][0], 2 if what != "weighted_gradient" else 1), KINDS[kind][1]
+    net = Network(sizes, name, "tanh" if what == "backward" else "identity", backend, "float64", layer=layers)
     net.theta.flat[...] = backend.asarray(rng.normal(size=net.count) * 0.7)
-    x, dy, v = rng.normal(size=(4, 3)), rng.normal(size=(4, sizes[-1])), rng.normal(size=(4, 3))
-    theta, names = host(net), net.activations
+    x, dy, v = rng.normal(size=(4, sizes[0])), rng.normal(size=(4, sizes[-1])), rng.normal(size=(4, sizes[0]))
+    theta, names, weights = host(net), net.activations, repeating(net)
     tape, into = net.tape(4, tangents=True), net.parameters()
     net.forward(backend.asarray(x.copy()), tape)
 
     def value() -> Evaluated:
-        y, tape = plain.forward(theta, names, x)
+        y, tape = plain.forward(weights(theta), names, x)
         return float(np.sum(dy * y)), kinked(tape, names)
 
     f = watched(value)
@@ -256,12 +268,27 @@ def network(backend: Ops, name: str, what: str, draw: int) -> Row:
         if what == "backward":
             variables.append((x, backend.to_host(tape.dx)))
         error = compare(f, variables, None)
-    return row(f"Network.{what}, {name}", sizes, error)
+    return row(f"Network{kind}: {what}, {name}" if kind else f"Network.{what}, {name}", sizes, error)
 
 
 def host(net: Network) -> plain.Theta:
     """Host copies of a network's weights, W1, b1, W2, b2, ..."""
     return [net.ops.to_host(array).copy() for layer in net.theta.layers for array in layer]
+
+
+def repeating(net: Network) -> Callable[[plain.Theta], plain.Theta]:
+    """From a network's weights to those that `plain.forward` reads: a convolution's stand in many places."""
+    places: list[np.ndarray] = []
+    for layer, p in zip(net.layers, net.theta.layers, strict=True):
+        if isinstance(layer, Convolution):
+            made, (inputs, outputs) = layer.patches, layer.kernel
+            if isinstance(layer, TransposedConvolution):
+                places += plain.transposed_convolution(*made.shape, made.side, made.stride, inputs)
+            else:
+                places += plain.convolution(*made.shape, made.side, made.stride, outputs)
+        else:
+            places += [1 + np.arange(array.size).reshape(array.shape) for array in p]
+    return lambda theta: plain.repeated(theta, places)
 
 
 def pairs(theta: plain.Theta, gradients: Sequence[tuple[Any, Any]], backend: Ops) -> list[tuple[Any, Any]]:
@@ -327,8 +354,8 @@ def penalties(backend: Ops) -> Iterator[Row]:
     values = float(zero_centred(g, 1.7)), float(one_centred(get_ops("numpy"), g, 1.7))
     error = relative_error(np.array(values), np.array([f()[0], h()[0]]))
     yield row("zero_centred and one_centred: values", g.shape, error)
-    for name, (label, settings) in itertools.product(ACTIVATIONS, list(PENALTIES.items())[1:]):
-        yield informative(partial(penalty, backend, name, label, settings))
+    for shape, name, (label, settings) in itertools.product((TINY, MAPS), ACTIVATIONS, list(PENALTIES.items())[1:]):
+        yield informative(partial(penalty, backend, shape, name, label, settings))
 
 
 def penalties_of(
@@ -348,9 +375,9 @@ def penalties_of(
     return value, kinks
 
 
-def penalty(backend: Ops, name: str, label: str, settings: dict[str, float], draw: int) -> Row:
+def penalty(backend: Ops, shape: Shape, name: str, label: str, settings: dict[str, float], draw: int) -> Row:
     """The gradient of a penalty alone: ds = 0. Biases of piecewise-linear networks do not matter to it."""
-    step = Step(backend, TINY, "wasserstein", name, settings, "alternating", draw)
+    step = Step(backend, shape, "wasserstein", name, settings, "alternating", draw)
     gan = step.gan
     batch = gan.batch
     batch.fake.x[...] = backend.asarray(step.real[::-1] * 0.7 + 0.2)
@@ -363,12 +390,13 @@ def penalty(backend: Ops, name: str, label: str, settings: dict[str, float], dra
     rows.ds.fill(0)
     batch.penalised_gradient(gan.grad_d)
     theta, names = host(gan.discriminator), gan.discriminator.activations
-    f = watched(partial(penalties_of, gan.config, theta, names, step.real, fake, step.between(fake)))
+    weights, between = repeating(gan.discriminator), step.between(fake)
+    f = watched(lambda: penalties_of(gan.config, weights(theta), names, step.real, fake, between))
     variables = pairs(theta, gan.grad_d.layers, backend)
     last = len(variables) - 1
     vanishing = [last] if bends(name) else range(1, last + 1, 2)
     error = compare(f, variables, None, vanishing)
-    return row(f"penalty {label}, {name}", gan.discriminator.sizes, error)
+    return row(f"penalty {label}, {name}{shape.words}", gan.discriminator.sizes, error)
 
 
 # ------------------------------------------------------------------------------------------------- the whole steps
@@ -378,15 +406,22 @@ def penalty(backend: Ops, name: str, label: str, settings: dict[str, float], dra
 class Shape:
     """Sizes of a whole-step check."""
 
-    size: int
+    sample: tuple[int, ...]
     latent: int
     hidden: tuple[int, ...]
     batch: int
     every_entry: bool
+    convolutions: tuple[int, ...] = ()
+
+    @property
+    def words(self) -> str:
+        return ", convolutions" if self.convolutions else ""
 
 
-TINY = Shape(3, 2, (4, 3), 3, True)
-ARTICLE = Shape(784, 100, (256, 256), 3, False)
+TINY = Shape((3,), 2, (4, 3), 3, True)
+MAPS = Shape((3, 5), 2, (3,), 3, True, (2, 1, 2, 2, 2, 3))
+"""Images of 3 x 5 pixels, maps of 2 x 4 with 2 channels, whose patches overlap, and of 1 x 2 with 3."""
+ARTICLE = Shape((784,), 100, (256, 256), 3, False)
 
 
 class Step:
@@ -413,6 +448,7 @@ class Step:
             update=update,
             latent=shape.latent,
             hidden=shape.hidden,
+            convolutions=shape.convolutions,
             batch_size=shape.batch,
             dtype="float64",
             seed=draw,
@@ -421,14 +457,15 @@ class Step:
             beta1=0.5,
             **penalty,
         )
-        self.gan = GAN(self.config, shape.size, backend)
+        self.gan = GAN(self.config, shape.sample, backend)
         for net in (self.gan.generator, self.gan.discriminator):
             for W, b in net.theta.layers:
                 # keep gradients of order 1 through all layers: the slope of a sigmoid is at most 1/4
-                spread = 0.8 if shape.every_entry else (4 if activation == "sigmoid" else 1.4) / math.sqrt(len(W))
+                few = shape.every_entry and not shape.convolutions
+                spread = 0.8 if few else (4 if activation == "sigmoid" else 1.4) / math.sqrt(len(W))
                 W[...] = backend.asarray(rng.normal(size=W.shape) * spread)
                 b[...] = backend.asarray(rng.normal(size=b.shape) * 0.3)
-        self.real = rng.normal(size=(shape.batch, shape.size)) * 0.8
+        self.real = rng.normal(size=(shape.batch, math.prod(shape.sample))) * 0.8
 
     def take(self) -> None:
         """One train_step; keeps the weights from before it."""
@@ -450,6 +487,8 @@ def steps(backend: Ops) -> Iterator[Row]:
     """The whole discriminator and generator step for every objective, penalty, activation and update rule."""
     for case in itertools.product(OBJECTIVES, PENALTIES, ACTIVATIONS, ("alternating", "simultaneous"), "DG"):
         yield informative(partial(whole_step, backend, TINY, *case))
+    for case in itertools.product(("relativistic",), PENALTIES, ACTIVATIONS, ("alternating", "simultaneous"), "DG"):
+        yield informative(partial(whole_step, backend, MAPS, *case))
     for label, name, update in itertools.product(COMBINED, ("relu", "tanh"), ("alternating", "simultaneous")):
         yield informative(partial(whole_step, backend, TINY, "relativistic", label, name, update, "D"))
 
@@ -468,25 +507,27 @@ def whole_step(
     step.take()
     gan = step.gan
     names_g, names_d = gan.generator.activations, gan.discriminator.activations
+    weights_g, weights_d = repeating(gan.generator), repeating(gan.discriminator)
     z = backend.to_host(gan.z)
     if player == "D":
         theta, net, grad = step.before_d, gan.discriminator, gan.grad_d
-        fake = plain.forward(step.before_g, names_g, z)[0]
+        fake = plain.forward(weights_g(step.before_g), names_g, z)[0]
         between = step.between(fake)
 
         def loss() -> Evaluated:
-            (r, tape_r), (f, tape_f) = (plain.forward(theta, names_d, x) for x in (step.real, fake))
+            weights = weights_d(theta)
+            (r, tape_r), (f, tape_f) = (plain.forward(weights, names_d, x) for x in (step.real, fake))
             value = np.mean(plain.discriminator_loss(objective, r, f)[0])
-            of_penalties, kinks = penalties_of(step.config, theta, names_d, step.real, fake, between)
+            of_penalties, kinks = penalties_of(step.config, weights, names_d, step.real, fake, between)
             kinks += [*kinked(tape_r, names_d), *kinked(tape_f, names_d), *margins(objective, r, f)]
             return float(value) + of_penalties, kinks
 
     else:
         theta, net, grad = step.before_g, gan.generator, gan.grad_g
-        critic = step.before_d if update == "simultaneous" else host(gan.discriminator)
+        critic = weights_d(step.before_d if update == "simultaneous" else host(gan.discriminator))
 
         def loss() -> Evaluated:
-            fake, tape_g = plain.forward(theta, names_g, z)
+            fake, tape_g = plain.forward(weights_g(theta), names_g, z)
             f, tape_f = plain.forward(critic, names_d, fake)
             r, _ = plain.forward(critic, names_d, step.real)
             value = np.mean(plain.generator_loss(objective, r, f)[0])
@@ -497,7 +538,7 @@ def whole_step(
     vanishing = vanishing_biases(objective, activation, len(names_d)) if player == "D" else []
     rng = None if shape.every_entry else np.random.default_rng((7, draw))
     error = compare(f, variables, rng, vanishing)
-    what = f"{player} step, {objective}, {label}, {activation}, {update}"
+    what = f"{player} step, {objective}, {label}, {activation}, {update}{shape.words}"
     return row(what, net.sizes, error)
 
 

@@ -11,6 +11,7 @@ from minigan.backends import Ops
 from minigan.backends.activations import ACTIVATIONS
 from minigan.nn import batch, coefficients, optim
 from minigan.nn.gan import GAN
+from minigan.nn.layers import Convolution, Patches
 from minigan.nn.network import Network, Tape
 from minigan.nn.objectives import OBJECTIVES
 from minigan.nn.optim import adam_coefficients
@@ -116,6 +117,50 @@ def test_catches_stale_activations_after_the_discriminator_moved(backend, monkey
     monkeypatch.setattr(GAN, "generator_update", generator_update)
     failed = failures(backend, "steps")
     caught(failed, at=("G step",), spares=("D step", "simultaneous"))
+
+
+def test_catches_a_convolution_that_hands_a_pixels_gradient_back_once(backend, monkeypatch):
+    given = Patches.given
+
+    def wrong(self, ops):
+        columns = given(self, ops)
+        return columns._replace(index=columns.index[:1], present=columns.present[:1])
+
+    monkeypatch.setattr(Patches, "given", wrong)
+    failed = failures(backend, "networks", "penalties", "steps")
+    caught(failed, at=("with a convolution: backward", "penalty r1", "D step", "G step"), spares=("Network.",))
+    assert not [row for row in failed if "onvolution" not in row]
+    assert not [row for row in failed if "with a convolution: tangent" in row]  # which takes patches, and adds none up
+
+
+def test_catches_a_penalty_that_forgets_how_the_patches_move(backend, monkeypatch):
+    def wrong(self, x, t, tape, part, ds, into):
+        part.moved.fill(0)
+        mixed(self, x, t, tape, part, ds, into)
+
+    mixed = Convolution.mixed_gradient
+    monkeypatch.setattr(Convolution, "mixed_gradient", wrong)
+    failed = failures(backend, "networks", "penalties", "steps")
+    caught(
+        failed,
+        at=("penalty r1, leaky-relu, convolutions", "D step, relativistic, r1, relu"),
+        spares=("Network", "tanh"),
+    )
+    assert not [row for row in failed if "convolutions" not in row or "no penalty" in row or row.startswith("G")]
+
+
+def test_catches_a_bias_that_is_counted_for_one_place_alone(backend, monkeypatch):
+    def wrong(self, x, tape, into):
+        weight_gradient(self, x, tape, into)
+        self.ops.bias_gradient(tape.dz[:, : self.channels], into[1])
+
+    weight_gradient = Convolution.weight_gradient
+    monkeypatch.setattr(Convolution, "weight_gradient", wrong)
+    failed = failures(backend, "networks", "penalties", "steps")
+    caught(
+        failed, at=("with a convolution: backward", "D step, relativistic, no penalty"), spares=("tangent", "Network.")
+    )
+    assert not [row for row in failed if "onvolution" not in row or row.startswith("G") or "simultaneous" in row]
 
 
 def test_catches_adam_without_t(backend, monkeypatch):

@@ -89,7 +89,10 @@ CHOICES = {
     "backend": ("numpy", "cupy"),
     "recipe": ("default", "best", "article"),
 }
-REST = {"data", "data_dir", "all_data", "hidden", "until", "shape", "columns", "drop", "label_column"}
+REST = {
+    *("data", "data_dir", "all_data", "hidden", "convolutions", "until"),
+    *("shape", "columns", "drop", "label_column"),
+}
 
 
 def refusal(**values: Any) -> str:

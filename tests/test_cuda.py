@@ -222,6 +222,22 @@ def test_gathering_agrees_with_the_reference(fake: Ops, stored: str, dtype: str)
 
 
 @on_cpu
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [1, 3])
+def test_columns_are_added_up_as_by_the_reference(fake: Ops, width: int, dtype: str) -> None:
+    """To the bit: in the order of the terms."""
+    rng = np.random.default_rng(3)
+    index = rng.integers(-1, 5, (4, 6))
+    index[0] = rng.integers(0, 5, 6)
+    x, results = rng.normal(size=(9, 5 * width)).astype(dtype), []
+    for ops in (get_ops(), fake):
+        out, scratch = (np.full((9, 6 * width), np.nan, dtype) for _ in range(2))
+        ops.sum_columns(x, ops.columns(index, width), out, scratch)
+        results.append(out)
+    np.testing.assert_array_equal(*results)
+
+
+@on_cpu
 @pytest.mark.parametrize("data", ["digits", "ring"])
 def test_minibatches_are_the_references(fake: Ops, data: str) -> None:
     """Images have one offset and one factor for all of their pixels, points have one for each column."""

@@ -130,6 +130,21 @@ def test_gathering_agrees_with_the_reference(fast, stored, dtype):
     agree(got, expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [1, 3])
+def test_columns_are_added_up_as_by_the_reference(fast, width, dtype):
+    """To the bit: in the order of the terms."""
+    rng = np.random.default_rng(3)
+    index = rng.integers(-1, 5, (4, 6))
+    index[0] = rng.integers(0, 5, 6)
+    x, results = rng.normal(size=(9, 5 * width)).astype(dtype), []
+    for ops in (get_ops(), fast):
+        out, scratch = (np.full((9, 6 * width), np.nan, dtype) for _ in range(2))
+        ops.sum_columns(x, ops.columns(index, width), out, scratch)
+        results.append(out)
+    np.testing.assert_array_equal(*results)
+
+
 @pytest.mark.parametrize("output", ["tanh", "identity"])
 @pytest.mark.parametrize("data", ["digits", "ring"])
 def test_minibatches_are_the_references(fast, data, output):

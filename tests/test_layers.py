@@ -20,7 +20,10 @@ from minigan.nn.penalties import penalised_gradient
 TOLERANCE = 1e-7
 MakeNetwork = Callable[..., Network]
 
-SMALL, LARGE = Patches((2, 4, 2), 2, 1), Patches((3, 5, 1), 2, 1)  # 3 patches of 8 numbers; 8 patches of 4, which overlap
+SMALL, LARGE = (
+    Patches((2, 4, 2), 2, 1),
+    Patches((3, 5, 1), 2, 1),
+)  # 3 patches of 8 numbers; 8 patches of 4, which overlap
 NETWORKS: dict[str, tuple[tuple[int, ...], tuple[Make, ...]]] = {
     "dense": ((3, 5, 4, 1), (Dense, Dense, Dense)),
     "convolution": ((15, 16, 6, 1), (partial(Convolution, LARGE), partial(Convolution, SMALL), Dense)),

@@ -204,6 +204,21 @@ def test_the_average_moves_by_its_weight(backend: Ops) -> None:
     np.testing.assert_allclose(backend.to_host(mean), expected, rtol=1e-14)
 
 
+# ------------------------------------------------------------------------------------------------- convolutions
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_columns_are_added_up_in_blocks(backend: Ops, width: int) -> None:
+    """Two terms in the first and the last block of the result, one in the middle one."""
+    index = np.array([[2, 0, 3], [0, -1, 3]])
+    x = normal(backend, 4, 4 * width)
+    out, scratch = backend.zeros((4, 3 * width), "float64"), backend.zeros((4, 3 * width), "float64")
+    backend.sum_columns(x, backend.columns(index, width), out, scratch)
+    blocks = backend.to_host(x).reshape(4, 4, width)
+    expected = np.stack([blocks[:, 2] + blocks[:, 0], blocks[:, 0], 2 * blocks[:, 3]], axis=1)
+    np.testing.assert_array_equal(backend.to_host(out), expected.reshape(4, -1))
+
+
 # -------------------------------------------------------------------------------------------------- minibatches
 
 

@@ -53,7 +53,11 @@ PENALTIES: dict[str, dict[str, Any]] = {
 }
 
 
-def trained(kernels: str, threads: int, steps: int = 5, size: int = 6, **settings: Any) -> GAN:
+CONVOLUTIONS: dict[str, Any] = {"convolutions": (3, 1, 4, 2, 2, 5), "hidden": (24,)}
+"""On images of 8 x 6 pixels: maps of 6 x 4 with 4 channels, and of 3 x 2 with 5."""
+
+
+def trained(kernels: str, threads: int, steps: int = 5, size: Any = 6, **settings: Any) -> GAN:
     """A GAN after some steps, with the reference's noise for any kernels."""
     given: dict[str, Any] = {
         "batch_size": 36,
@@ -102,6 +106,19 @@ def test_a_program_does_what_the_step_does(objective: str, update: str, penaltie
         assert got == pytest.approx(wanted, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("penalties", PENALTIES)
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("activation", ["leaky-relu", "tanh"])
+def test_a_program_does_what_the_step_does_with_convolutions(activation: str, update: str, penalties: str) -> None:
+    settings = {"activation": activation, "update": update, "size": (8, 6), **CONVOLUTIONS, **PENALTIES[penalties]}
+    expected = trained("reference", 1, **settings)
+    for threads in (1, 2, 3):
+        got = flats(trained("numba", threads, **settings))
+        for name, value in flats(expected).items():
+            scale = max(np.abs(value).max(), 1e-3)
+            np.testing.assert_allclose(got[name], value, rtol=0, atol=1e-9 * scale, err_msg=name)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("output", ["tanh", "sigmoid", "identity"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -138,7 +155,7 @@ def test_the_instruction_set_has_a_row_for_every_opcode() -> None:
             f"{opcode}: rows are written where work is divided by rows"
         )
         for operand in operands:
-            assert set(operand.shape.split()) <= {"T-1", "m", "n", "k", "1", "4", "or", "fewer"}
+            assert set(operand.shape.split()) <= {"T-1", "m", "n", "k", "1", "4", "or", "fewer", "row", "block"}
             if operand.access.own_rows:
                 assert operand.shape.startswith("m"), f"{opcode}, {operand.name}: shares are of m rows"
 
@@ -151,14 +168,20 @@ def test_recorded_arrays_have_the_shapes_of_the_instruction_set(threads: int, mo
     def checked(self: Program, opcode: Opcode, extents: tuple[int, ...], *arrays: np.ndarray, **fields: Any) -> None:
         append(self, opcode, extents, *arrays, **fields)
         m, n, k = (*extents, 1)[:3]
-        sizes = {"m": m, "n": n, "k": k, "T-1": self.threads - 1, "1": 1, "4": 4}
+        row, block = (*fields.get("strides", ()), 0, 0)[:2]
+        sizes = {"m": m, "n": n, "k": k, "T-1": self.threads - 1, "1": 1, "4": 4, "row": row, "block": block}
         for array, operand in zip(arrays, INSTRUCTION_SET[opcode].operands, strict=True):
             if operand.access is not READ_BROADCAST:
                 assert array.size == np.prod([sizes[letter] for letter in operand.shape.split()]), (opcode, operand)
         seen.add(opcode)
 
     monkeypatch.setattr(Program, "append", checked)
-    for settings in ({"activation": "tanh", "dtype": "float32"}, PENALTIES["all"], {"hidden": (1, 2)}):
+    for settings in (
+        {"activation": "tanh", "dtype": "float32"},
+        PENALTIES["all"],
+        {"hidden": (1, 2)},
+        {"size": (8, 6), **CONVOLUTIONS},
+    ):
         trained("numba", threads, 2, **{"output": "tanh", **settings})
     missing = set(Opcode) - seen - {Opcode.MATMUL_BY_COLUMNS}  # for few rows
     assert missing == ({Opcode.ADD_PARTIAL_SUMS} if threads == 1 else set())
@@ -194,12 +217,13 @@ def one_after_the_other(code: np.ndarray, order: list[int]) -> None:
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0], [2, 0, 1]])
 @pytest.mark.parametrize("penalties", ["plain", "all"])
+@pytest.mark.parametrize("layers", [{}, {"size": (8, 6), **CONVOLUTIONS}], ids=["dense", "convolutions"])
 @pytest.mark.parametrize("update", UPDATES)
 def test_there_is_a_barrier_wherever_a_thread_needs_what_another_did(
-    update: str, penalties: str, order: list[int]
+    update: str, layers: dict[str, Any], penalties: str, order: list[int]
 ) -> None:
     """Between two barriers the threads may execute their shares in any order."""
-    settings: dict[str, Any] = {"update": update, "batch_size": 48, **PENALTIES[penalties]}
+    settings: dict[str, Any] = {"update": update, "batch_size": 48, **PENALTIES[penalties], **layers}
     threads = len(order)
     expected, gan = trained("numba", threads, 2, **settings), trained("numba", threads, 1, **settings)
     gan.place(1, lambda out, i: gan.noise.normal(out, 91, i))

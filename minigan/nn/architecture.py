@@ -84,7 +84,9 @@ def discriminator(config: Config, shape: Sequence[int]) -> Architecture:
 def maps(config: Config, shape: Sequence[int]) -> list[Level]:
     """The levels from the image (h, w) down, () without convolutions. Raises: InputError where they do not fit to it."""
     if config.convolutions and len(shape) != 2:
-        raise InputError("--convolutions are for images, whose neighbouring values belong together; leave them out here.")
+        raise InputError(
+            "--convolutions are for images, whose neighbouring values belong together; leave them out here."
+        )
     levels, larger = [], (*shape, 1)
     for i in range(0, len(config.convolutions), 3):
         side, stride, channels = config.convolutions[i : i + 3]

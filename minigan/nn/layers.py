@@ -195,7 +195,12 @@ class Patches:
 
     def __post_init__(self) -> None:
         h, w, _ = self.shape
-        if self.side > min(h, w) or self.stride > self.side or (h - self.side) % self.stride or (w - self.side) % self.stride:
+        if (
+            self.side > min(h, w)
+            or self.stride > self.side
+            or (h - self.side) % self.stride
+            or (w - self.side) % self.stride
+        ):
             raise InputError(
                 f"--convolutions: squares of {self.side} pixels, one every {self.stride}, do not cover {h} x {w} pixels "
                 f"exactly; the stride must divide {h} - {self.side}"

@@ -109,7 +109,10 @@ READ_ROWS, READ_ALL, READ_BROADCAST, WRITE_ROWS, WRITE_ALL = Access
 
 
 class Operand(NamedTuple):
-    """An array that an instruction reads or writes; extents in `shape` are those of the instruction, T the number of threads."""
+    """An array that an instruction reads or writes; extents in `shape` are those of the instruction, T the number of threads.
+
+    row, block: the first two strides of the instruction.
+    """
 
     name: str
     shape: str
@@ -241,9 +244,9 @@ INSTRUCTION_SET = {
         "out_j = the sum over c < k of the blocks x_index(c, j), those below 0 left out; blocks of a_column columns",
         Partition.ROWS,
         (
-            Operand("x", "m blocks", READ_ROWS),
+            Operand("x", "m row", READ_ROWS),
             Operand("index", "k n", READ_ALL, whole=True),
-            Operand("out", "m n blocks", WRITE_ROWS),
+            Operand("out", "m n block", WRITE_ROWS),
         ),
     ),
 }
