@@ -280,7 +280,7 @@ class Ops:
         """What `sum_columns` reads, of an index on the host."""
         return Columns(self.asarray(index.astype(np.int64)), self.asarray(index[..., None] >= 0), width)
 
-    def sum_columns(self, x: Array, columns: Columns, out: Array, scratch: Array | None = None) -> None:
+    def sum_columns(self, x: Array, columns: Columns, out: Array, scratch: Array = None) -> None:
         """out_ij = sum_k x_i,index(k, j), over the columns, or blocks of them, that there are: x (B, I) -> out (B, O).
 
         The terms are added in the order of k. scratch: (B, O), where there are several.

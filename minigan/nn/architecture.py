@@ -82,7 +82,7 @@ def discriminator(config: Config, shape: Sequence[int]) -> Architecture:
 
 
 def maps(config: Config, shape: Sequence[int]) -> list[Level]:
-    """The levels from the image (h, w) down, () without convolutions. Raises: InputError where they do not fit to it."""
+    """The levels from the image (h, w) down; none without convolutions. Raises: InputError where they do not fit to it."""
     if config.convolutions and len(shape) != 2:
         raise InputError(
             "--convolutions are for images, whose neighbouring values belong together; leave them out here."

@@ -32,7 +32,7 @@ MOST_INDICES = 10_000_000
 
 @dataclass
 class DenseTape:
-    """What one pass of B rows through a dense layer I -> O leaves behind; from `u` on, what gradient penalties need."""
+    """What one pass of B rows through a layer I -> O leaves behind; from `u` on, what gradient penalties need."""
 
     y: Array  # (B, O)  phi(Z), the output
     slope: Array  # (B, O)  phi'(Z)
@@ -41,7 +41,13 @@ class DenseTape:
     t: Array = None  # (B, O)  how Y moves along it
     bend: Array = None  # (B, O)  the terms of phi'', in networks with a curved activation
     e: Array = None  # (B, O)  the deltas of the second reverse pass, in these networks too
-    mix: Array = None  # (B, I)  ds * X + T_in, in networks without; of a convolution (B, n q), ds * P + M
+    mix: Array = None  # (B, I)  ds * X + T_in, in networks without; a convolution's (B, n q) is ds * P + M
+    # of convolutions, with n patches of q numbers
+    patches: Array = None  # (B, n q)  P, the patches of X; of a transposed one scratch: those of Z, or of dZ
+    dp: Array = None  # (B, n q)  scratch: dLoss/dP
+    moved: Array = None  # (B, n q)  M, how P moves along a direction
+    each: Array = None  # (B, places)  ds, once for each place
+    scratch: Array = None  # (B, h w c)
 
     def rows(self, lo: int, hi: int) -> DenseTape:
         """A view of rows lo:hi."""
@@ -252,17 +258,6 @@ class Patches:
         return corners.reshape(-1, 1) + inside.reshape(1, -1)
 
 
-@dataclass
-class PatchTape(DenseTape):
-    """What a convolution leaves behind besides; n patches of q numbers, and places of c' channels."""
-
-    patches: Array = None  # (B, n q)  P, the patches of X; of a transposed convolution scratch: those of Z, or of dZ
-    dp: Array = None  # (B, n q)  scratch: dLoss/dP
-    moved: Array = None  # (B, n q)  how P moves along a direction
-    each: Array = None  # (B, places)  ds of a sample, repeated
-    scratch: Array = None  # (B, h w c)
-
-
 class Convolution(Dense):
     """Y_j = phi(P_j W + b) for the patches P_1, ..., P_n of X, with the same W (q, c') and b (c',) for all of them.
 
@@ -293,14 +288,14 @@ class Convolution(Dense):
         """(W, b) as views into flat (count,): W (q, c') row by row, then b (c',)."""
         return flat[: -self.channels].reshape(self.kernel), flat[-self.channels :]
 
-    def tape(self, batch: int, dtype: Any, *, tangents: bool, bends: bool, y: Array) -> PatchTape:
+    def tape(self, batch: int, dtype: Any, *, tangents: bool, bends: bool, y: Array) -> DenseTape:
         tape, p = super().tape(batch, dtype, tangents=tangents, bends=bends, y=y), self.patches
 
         def rows(width: int, wanted: bool = True) -> Array:
             return self.ops.zeros((batch, width), dtype) if wanted else None
 
-        return PatchTape(
-            **vars(tape),
+        return replace(
+            tape,
             patches=rows(p.count * p.inside),
             dp=rows(p.count * p.inside, self.first),
             moved=rows(p.count * p.inside, self.first and tangents),
@@ -314,7 +309,7 @@ class Convolution(Dense):
 
     # ---------------------------------------------------------------------------------------------------- forward
 
-    def forward(self, p: Parameters, x: Array, tape: PatchTape) -> Array:
+    def forward(self, p: Parameters, x: Array, tape: DenseTape) -> Array:
         """Y = phi(P W + b)."""
         W, b = p
         self.ops.sum_columns(x, self.taken, tape.patches)
@@ -324,27 +319,27 @@ class Convolution(Dense):
 
     # --------------------------------------------------------------------------------------------------- backward
 
-    def delta_below(self, p: Parameters, tape: PatchTape, below: Dense, below_tape: DenseTape) -> None:
+    def delta_below(self, p: Parameters, tape: DenseTape, below: Dense, below_tape: DenseTape) -> None:
         self.back(p, tape.dz, tape, below_tape.dz)
         self.ops.activation_backward(below_tape.dz, below_tape.y, below.activation, below_tape.slope, below_tape.dz)
 
-    def back(self, p: Parameters, dz: Array, tape: PatchTape, out: Array) -> None:
+    def back(self, p: Parameters, dz: Array, tape: DenseTape, out: Array) -> None:
         """dP = dZ W^T, and each pixel of dX is the sum of what stands for it in dP."""
         self.ops.input_gradient(self.rows(dz), p[0], self.rows(tape.dp))
         self.ops.sum_columns(tape.dp, self.given, out, tape.scratch)
 
-    def weight_gradient(self, x: Array, tape: PatchTape, into: Parameters) -> None:
+    def weight_gradient(self, x: Array, tape: DenseTape, into: Parameters) -> None:
         """dW = P^T dZ, db = sum_{B n} dZ."""
         self.ops.weight_gradient(self.rows(tape.patches), self.rows(tape.dz), *into)
 
-    def weighted_gradient(self, x: Array, tape: PatchTape, ds: Array, into: Parameters) -> None:
+    def weighted_gradient(self, x: Array, tape: DenseTape, ds: Array, into: Parameters) -> None:
         """dW = P^T (ds * dZ), db = sum_{B n} ds * dZ. The slopes are overwritten."""
         self.ops.xp.multiply(tape.dz, ds, out=tape.slope)
         self.ops.weight_gradient(self.rows(tape.patches), self.rows(tape.slope), *into)
 
     # ---------------------------------------------------------------------------------------------------- tangent
 
-    def tangent(self, p: Parameters, t: Array, tape: PatchTape) -> Array:
+    def tangent(self, p: Parameters, t: Array, tape: DenseTape) -> Array:
         """U = M W and T = U * phi'(Y), where M are the patches of T_in."""
         self.ops.sum_columns(t, self.taken, tape.moved)
         u, slope = self.rows(tape.u), self.rows(tape.slope)
@@ -354,7 +349,7 @@ class Convolution(Dense):
 
     # ------------------------------------------------------------------------------ second derivatives, for penalties
 
-    def mixed_gradient(self, x: Array, t: Array, tape: PatchTape, part: PatchTape, ds: Array, into: Parameters) -> None:
+    def mixed_gradient(self, x: Array, t: Array, tape: DenseTape, part: DenseTape, ds: Array, into: Parameters) -> None:
         """dW = (ds * P + M)^T delta and db = sum_{B n} ds * delta."""
         xp, dz, (dW, db) = self.ops.xp, self.rows(tape.dz), into
         xp.multiply(tape.patches, ds, out=tape.mix)
@@ -364,7 +359,7 @@ class Convolution(Dense):
         xp.dot(tape.each.reshape(1, -1), dz, out=db.reshape(1, -1))
 
     def second_gradient(
-        self, x: Array, t: Array, tape: PatchTape, part: PatchTape, into: Parameters, scratch: Array
+        self, x: Array, t: Array, tape: DenseTape, part: DenseTape, into: Parameters, scratch: Array
     ) -> None:
         """dW = P^T e + M^T delta and db = sum_{B n} e."""
         dW, db = into
@@ -397,47 +392,47 @@ class TransposedConvolution(Convolution):
 
     # ---------------------------------------------------------------------------------------------------- forward
 
-    def forward(self, p: Parameters, x: Array, tape: PatchTape) -> Array:
+    def forward(self, p: Parameters, x: Array, tape: DenseTape) -> Array:
         """Q = X W, Y = phi(Z + b)."""
         W, b = p
         self.paint(W, x, tape, tape.y)
         self.ops.bias_activation(self.pixels(tape.y), b, self.activation, self.pixels(tape.slope))
         return tape.y
 
-    def paint(self, W: Array, x: Array, tape: PatchTape, out: Array) -> None:
+    def paint(self, W: Array, x: Array, tape: DenseTape, out: Array) -> None:
         """out = Z: what the patches X W add up to."""
         self.ops.xp.dot(self.rows(x), W, out=self.rows(tape.patches))
         self.ops.sum_columns(tape.patches, self.given, out, tape.scratch)
 
     # --------------------------------------------------------------------------------------------------- backward
 
-    def back(self, p: Parameters, dz: Array, tape: PatchTape, out: Array) -> None:
+    def back(self, p: Parameters, dz: Array, tape: DenseTape, out: Array) -> None:
         """dX_j = dQ_j W^T, where dQ_j is the patch of dZ."""
         self.ops.input_gradient(self.patches_of(dz, tape), p[0], self.rows(out))
 
-    def patches_of(self, dz: Array, tape: PatchTape) -> Array:
+    def patches_of(self, dz: Array, tape: DenseTape) -> Array:
         """dQ (B n, q): the patches of dZ."""
         self.ops.sum_columns(dz, self.taken, tape.patches)
         return self.rows(tape.patches)
 
-    def weight_gradient(self, x: Array, tape: PatchTape, into: Parameters) -> None:
+    def weight_gradient(self, x: Array, tape: DenseTape, into: Parameters) -> None:
         """dW = X^T dQ, db = sum of dZ over B and pixels."""
         self.gradient(x, tape.dz, tape, into)
 
-    def gradient(self, x: Array, dz: Array, tape: PatchTape, into: Parameters) -> None:
+    def gradient(self, x: Array, dz: Array, tape: DenseTape, into: Parameters) -> None:
         """dW and db for any dZ."""
         dW, db = into
         self.ops.xp.dot(self.rows(x).T, self.patches_of(dz, tape), out=dW)
         self.ops.bias_gradient(dz.reshape(-1, self.channels), db)
 
-    def weighted_gradient(self, x: Array, tape: PatchTape, ds: Array, into: Parameters) -> None:
+    def weighted_gradient(self, x: Array, tape: DenseTape, ds: Array, into: Parameters) -> None:
         """The same with ds * dZ. The slopes are overwritten."""
         self.ops.xp.multiply(tape.dz, ds, out=tape.slope)
         self.gradient(x, tape.slope, tape, into)
 
     # ---------------------------------------------------------------------------------------------------- tangent
 
-    def tangent(self, p: Parameters, t: Array, tape: PatchTape) -> Array:
+    def tangent(self, p: Parameters, t: Array, tape: DenseTape) -> Array:
         """U is what the patches T_in W add up to, and T = U * phi'(Y)."""
         self.paint(p[0], t, tape, tape.u)
         if self.activation != "identity":
@@ -448,7 +443,7 @@ class TransposedConvolution(Convolution):
 
     # ------------------------------------------------------------------------------ second derivatives, for penalties
 
-    def mixed_gradient(self, x: Array, t: Array, tape: PatchTape, part: PatchTape, ds: Array, into: Parameters) -> None:
+    def mixed_gradient(self, x: Array, t: Array, tape: DenseTape, part: DenseTape, ds: Array, into: Parameters) -> None:
         """dW = (ds * X + T_in)^T dQ, with dQ the patches of delta, and db = sum of ds * delta over B and pixels."""
         xp, (dW, db) = self.ops.xp, into
         xp.multiply(x, ds, out=tape.mix)
@@ -458,7 +453,7 @@ class TransposedConvolution(Convolution):
         xp.dot(tape.each.reshape(1, -1), tape.dz.reshape(-1, self.channels), out=db.reshape(1, -1))
 
     def second_gradient(
-        self, x: Array, t: Array, tape: PatchTape, part: PatchTape, into: Parameters, scratch: Array
+        self, x: Array, t: Array, tape: DenseTape, part: DenseTape, into: Parameters, scratch: Array
     ) -> None:
         """dW = X^T (patches of e) + T_in^T (patches of delta), db = sum of e over B and pixels."""
         dW, _ = into

@@ -220,7 +220,7 @@ class CudaOps(CupyOps):
     def bias_gradient(self, dz: Array, db: Array) -> None:
         self.xp.dot(self.xp.ones_column(len(dz), dz.dtype).T, dz, out=db.reshape(1, -1), exact=True)
 
-    def sum_columns(self, x: Array, columns: Columns, out: Array, scratch: Array | None = None) -> None:
+    def sum_columns(self, x: Array, columns: Columns, out: Array, scratch: Array = None) -> None:
         terms, blocks = columns.index.shape
         size = np.int64(out.size), np.int32(x.shape[1]), np.int32(blocks), np.int32(terms), np.int32(columns.width)
         self.launch("sum_columns", out.size, out, x, columns.index, out, *size)

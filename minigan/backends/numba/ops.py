@@ -93,7 +93,7 @@ class NumbaOps(Ops):
     def bias_gradient(self, dz: Array, db: Array) -> None:
         self.recorder.do_sum(Opcode.COLUMN_SUMS, (*dz.shape, 1), db, dz)
 
-    def sum_columns(self, x: Array, columns: Columns, out: Array, scratch: Array | None = None) -> None:
+    def sum_columns(self, x: Array, columns: Columns, out: Array, scratch: Array = None) -> None:
         extents = len(x), columns.index.shape[1], len(columns.index)
         self.do(Opcode.SUM_COLUMNS, extents, x, columns.index, out, strides=(x.shape[1], columns.width))
 
