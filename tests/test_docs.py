@@ -33,6 +33,7 @@ COMPUTES_NOTHING = {
         "to_host",
         "fill",
         "take",
+        "columns",
     ),
     *("synchronize", "uniform", "normal", "draw", "minibatch", "advance"),
 }

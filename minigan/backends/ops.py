@@ -90,8 +90,8 @@ class Ops:
 
     name: "numpy" or "cupy". kernels: which implementation of the operations (`--kernels`). device: a description for people.
 
-    docs/math.md derives each operation: "Activations", "The dense step", "Functions of logits", "Objectives" (cross-entropy),
-    "The training step" (`gather`), "The optimiser".
+    docs/math.md derives each operation: "Activations", "The dense step", "Convolutions", "Functions of logits",
+    "Objectives" (cross-entropy), "The training step" (`gather`), "The optimiser".
     """
 
     name = "numpy"

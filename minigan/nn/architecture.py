@@ -83,13 +83,15 @@ def discriminator(config: Config, shape: Sequence[int]) -> Architecture:
 
 def maps(config: Config, shape: Sequence[int]) -> list[Level]:
     """The levels from the image (h, w) down; none without convolutions. Raises: InputError where they do not fit to it."""
-    if config.convolutions and len(shape) != 2:
+    if not config.convolutions:
+        return []
+    if len(shape) != 2:
         raise InputError(
             "--convolutions are for images, whose neighbouring values belong together; leave them out here."
         )
-    levels, larger = [], (*shape, 1)
+    (h, w), c, levels = shape, 1, []
     for i in range(0, len(config.convolutions), 3):
         side, stride, channels = config.convolutions[i : i + 3]
-        levels.append(Level(Patches(larger, side, stride), channels))
-        larger = (*levels[-1].patches.places, channels)
+        levels.append(Level(Patches((h, w, c), side, stride), channels))
+        (h, w), c = levels[-1].patches.places, channels
     return levels
