@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,13 @@ def test_a_checkpoint_without_them_does_not_name_them_and_one_with_others_is_ref
         with pytest.raises(InputError, match=words) as caught:
             checkpoint.load(path)
         assert str(path) in str(caught.value)
+
+
+def test_images_of_another_shape_are_not_saved(tmp_path: Path) -> None:
+    session = fit(recipe("default", "digits").replace(**SETTINGS), steps=1, out=tmp_path / "run")
+    session.gan.shape = (4, 16)
+    with pytest.raises(InputError, match=re.escape("images of (4, 16) pixels, but its space has (8, 8).")):
+        session.save_to(tmp_path / "other.safetensors")
 
 
 def test_the_outline_counts_what_a_step_does(backend: Ops) -> None:

@@ -433,6 +433,8 @@ def test_a_plan_that_fails_when_it_is_executed(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize("settings", [
     {}, {"objective": "relativistic", "r1": 0.5, "r2": 0.3, "penalty_every": 2}, {"discriminator_steps": 2},
     {"objective": "wasserstein", "gradient_penalty": 0.7, "update": "simultaneous"}, {"activation": "tanh", "r1": 0.5},
+    {"shape": (8, 6), "convolutions": (3, 1, 4, 2, 2, 5), "r1": 0.5, "r2": 0.3, "penalty_every": 2},
+    {"shape": (8, 6), "convolutions": (2, 2, 1), "r1": 0.5, "update": "simultaneous", "activation": "tanh"},
 ])  # fmt: skip
 def test_a_recorded_step_computes_what_the_step_computes(fake: Ops, settings: dict[str, Any]) -> None:
     """In every call, although coefficients change from step to step; recording computes nothing."""

@@ -142,6 +142,8 @@ def save(
     Raises: DivergenceError when a value is not finite, InputError for a GAN of other data (nothing is written); OSError.
     """
     path, size = Path(path), gan.generator.sizes[-1]
+    if gan.config.convolutions and gan.shape != tuple(space.shape):
+        raise InputError(f"{path}: the GAN makes images of {gan.shape} pixels, but its space has {tuple(space.shape)}.")
     if size != space.size or not {scaler.offset.size, scaler.scale.size} <= {1, size}:
         raise InputError(
             f"{path}: the GAN makes samples of {size} values, but its space or its scaler has another number."
