@@ -174,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         session.say(f"--until {config.until}: reached at step {gan.step} with {session.reached}")
     session.say(f"{steps} steps in {seconds:.1f} s ({steps / max(seconds, 1e-9):.0f} steps/s)")
     session.say(cli.wrapped(f"pictures: {run.samples}, {run.curves}, {run.animation}, {run.pictures}{os.sep}", 2))
-    session.say(f"more samples: python -m minigan.sample {quoted(run.path)} -n 64 -o more.png")
+    session.say(f"more samples: python -m minigan.sample {quoted(run.path)} -n 64 -o more{session.data.space.usual}")
     return 0
 
 

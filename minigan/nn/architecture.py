@@ -85,11 +85,13 @@ def maps(config: Config, shape: Sequence[int]) -> list[Level]:
     """The levels from the image (h, w) down; none without convolutions. Raises: InputError where they do not fit to it."""
     if not config.convolutions:
         return []
-    if len(shape) != 2:
+    coloured = len(shape) == 3 and shape[2] == 3
+    if len(shape) != 2 and not coloured:
         raise InputError(
             "--convolutions are for images, whose neighbouring values belong together; leave them out here."
         )
-    (h, w), c, levels = shape, 1, []
+    h, w, c = (*shape, 1)[:3]
+    levels = []
     for i in range(0, len(config.convolutions), 3):
         side, stride, channels = config.convolutions[i : i + 3]
         levels.append(Level(Patches((h, w, c), side, stride), channels))

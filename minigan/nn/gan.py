@@ -23,6 +23,7 @@ from minigan.backends.ops import Outcome
 from minigan.nn import architecture
 from minigan.nn.batch import JoinedBatch
 from minigan.nn.coefficients import Coefficients, Phase
+from minigan.nn.network import Network
 from minigan.nn.objectives import OBJECTIVES
 from minigan.nn.optim import Adam, WeightAverage
 from minigan.nn.sampling import sample

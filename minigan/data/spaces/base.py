@@ -42,6 +42,8 @@ class Space:
     """The files that hold samples, by the ends of their names."""
     separator = ","
     """What stands between the cells of a file."""
+    usual: ClassVar[str] = ".png"
+    """The file in which people want most samples of this kind."""
     single: ClassVar[str] = ""
     """The end of the name of a file that holds one sample; empty where there is no such file."""
 

@@ -36,6 +36,7 @@ class Rows(Space):
 
     kind: ClassVar[str]
     family = "table"
+    usual = ".csv"
 
     def __post_init__(self) -> None:
         if self.schema:

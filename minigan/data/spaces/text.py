@@ -34,6 +34,7 @@ class Text(Space):
     dimensions = 2
     limits = 0.0, 1.0
     family = "text"
+    usual = ".txt"
     previewed = 256
     files = (".txt", ".csv", ".tsv", ".npz", ".npy")
 
