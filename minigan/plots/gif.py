@@ -17,6 +17,7 @@ from minigan.plots.style import thin
 
 MAX_FRAMES, FRAME_MS, LAST_FRAME_MS = 100, 150, 2000
 MAX_GIF_WIDTH, MAX_GIF_BYTES = 720, 2_600_000
+MANY_COLOURS = 10_000  # more than a drawing of points or columns has
 MAX_FRAME = 1600  # pixels of a side of a picture of progress: those drawn here have at most 1209
 
 
@@ -34,6 +35,8 @@ def animation(path: str | Path, frames: Sequence[str | Path]) -> None:
     f = math.ceil(size[0] / MAX_GIF_WIDTH)
     probes = [chosen[i] for i in sorted({0, len(chosen) // 2, len(chosen) - 1})]
     smaller = ((f, 255), (f, 64), (f, 32), (f, 16), (f + 1, 16), (2 * f, 16), (3 * f, 8))
+    if _photographic([_frame(p, size, f) for p in probes]):
+        smaller = ((f, 255), (f + 1, 255), (f + 2, 255), (f + 2, 128), (2 * f + 2, 64), (3 * f + 2, 16))
     for factor, colours in smaller:  # the first that is small enough, judged by three of the frames
         trial = [_frame(p, size, factor) for p in probes]
         palette = _palette(trial, colours)
@@ -74,7 +77,16 @@ def _palette(images: Sequence[Image.Image], colours: int) -> Image.Image:
         palette = Image.new("P", (1, 1))
         palette.putpalette([int(s) for s in shades.repeat(3)])
         return palette
-    return Image.fromarray(pixels[None]).quantize(colours, method=Image.Quantize.MAXCOVERAGE)
+    method = Image.Quantize.FASTOCTREE if _photographic(images) else Image.Quantize.MAXCOVERAGE
+    return Image.fromarray(pixels[None]).quantize(colours, method=method)
+
+
+def _photographic(images: Sequence[Image.Image]) -> bool:
+    """Whether there are so many colours that only the frequent ones can be kept; a drawing's few are all needed."""
+    return (
+        len(np.unique(np.concatenate([np.asarray(i).reshape(-1, 3) @ (1 << 16, 1 << 8, 1) for i in images])))
+        > MANY_COLOURS
+    )
 
 
 def _coloured(image: Image.Image, palette: Image.Image) -> Image.Image:
