@@ -28,7 +28,7 @@ SECONDS, MEGABYTES, LETTERS = 1.0, 200, 1000
 
 def loaders() -> dict[str, tuple[Callable[[Path], Any], str]]:
     """The reader of each kind of file, and the suffix of such files."""
-    from minigan.data import arrays, idx, images, tables
+    from minigan.data import arrays, idx, images, sounds, tables, texts
     from minigan.data.reading import Reading
     from minigan.runs import checkpoint
     from minigan.runs.directory import load_config
@@ -39,6 +39,10 @@ def loaders() -> dict[str, tuple[Callable[[Path], Any], str]]:
         "npy": (lambda path: arrays.read_npy(path, Reading()), ".npy"),
         "flat": (lambda path: arrays.read_npy(path, Reading(shape=(2, 2))), ".npy"),
         "npz": (lambda path: arrays.read_npz(path, Reading()), ".npz"),
+        "signal": (lambda path: arrays.read_npy(path, Reading(sample_rate=9, length=3)), ".npy"),
+        "clip": (lambda path: arrays.read_npy(path, Reading(shape=(2, 3, 2))), ".npy"),
+        "wav": (lambda path: sounds.values(sounds.described(path), 1, 8000, 50), ".wav"),
+        "text": (lambda path: texts.read_text(path, Reading()), ".txt"),
         "csv": (lambda path: tables.read_csv(path, Reading()), ".csv"),
         "image": (lambda path: images.read_image(path, 8), ".png"),
         "colour": (lambda path: images.read_image(path, 8, "RGB"), ".png"),
@@ -81,6 +85,31 @@ def seeds(name: str) -> Iterator[bytes]:
         for y in (np.arange(6) % 2, np.array(["a", "b c", "ü"] * 2), np.zeros((6, 1), ">u2")) if name == "npz" else ():
             file = io.BytesIO()
             np.savez(file, images, y)
+            yield file.getvalue()
+    elif name == "wav":
+        from minigan.data.spaces.series import wav
+
+        x = numbers.uniform(-1, 1, (40, 2))
+        whole, floats = wav((x * 32767).astype("<i2"), 8000), wav(x[:, :1].astype("<f4"), 11025)
+        yield from (whole, floats)
+        for depth, tag in ((8, 1), (24, 1), (32, 1), (64, 3)):  # the same bytes as other values
+            block = (2 * depth // 8).to_bytes(2, "little")
+            yield whole[:20] + bytes([tag, 0]) + whole[22:32] + block + bytes([depth, 0]) + whole[36:]
+        guid = b"\x16\0\x10\0\3\0\0\0\1\0" + bytes(14)
+        yield whole[:16] + b"\x28\0\0\0\xfe\xff" + whole[22:36] + guid + whole[36:]
+    elif name == "text":
+        lines = ["Ann", "Bo", "Zoë", "Mary Ann", "李", "x" * 9]
+        for encoding, newline in (("utf-8", "\n"), ("utf-8-sig", "\r\n"), ("utf-16", "\n")):
+            yield newline.join(lines).encode(encoding)
+        yield "\n".join(lines[:3] * 2).encode("latin-1")
+        yield b"x y\n" + b"1.5 2\n3 -4e5\n" * 4
+        yield b"0042\n0043\n" * 3 + b"0044\n"
+    elif name in ("signal", "clip"):
+        shaped = [table, images, images / 255, images > 9] if name == "signal" else [colours[:, :2], colours[:, :2] / 255]
+        shaped += [np.asfortranarray(shaped[0]), shaped[0].reshape(6, -1)]
+        for array in shaped:
+            file = io.BytesIO()
+            np.save(file, array)
             yield file.getvalue()
     elif name == "flat":
         flat = images.reshape(6, -1)[:, :4]
@@ -126,7 +155,7 @@ def seeds(name: str) -> Iterator[bytes]:
         from minigan.backends import get_ops
         from minigan.config import Config
         from minigan.data.scaling import Scaler
-        from minigan.data.spaces import Points
+        from minigan.data.spaces import Clip, Points, Signal, Text
         from minigan.nn.gan import GAN
         from minigan.runs.checkpoint import save
 
@@ -136,7 +165,11 @@ def seeds(name: str) -> Iterator[bytes]:
             save(path, gan, Points((2,), ("a", "b")), Scaler(np.zeros(2), np.ones(2)), {"name": "x"})
             content = path.read_bytes()
         yield content
-        yield content[8 : 8 + int.from_bytes(content[:8], "little")]  # a header alone: `whole` makes a file of it
+        header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+        yield header  # alone: `whole` makes a file of it
+        spaces = Points((2,), ("a", "b")), Signal((1, 2), sample_rate=9), Text((1, 2), alphabet="a"), Clip((2, 1, 1))
+        words = [json.dumps(json.dumps(space.to_dict(), sort_keys=True))[1:-1].encode() for space in spaces]
+        yield from (header.replace(words[0], other) for other in words[1:])
     elif name == "config":
         from minigan.config import Config
 

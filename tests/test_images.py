@@ -530,7 +530,6 @@ ODD = {
     "MATLAB": ((28, 28, 500), "moveaxis(x, 2, 0)", "28 grey images of 28 x 500"),
     "MATLAB in colour": ((32, 32, 3, 40), "moveaxis(x, 3, 0)"),
     "with transparency": ((9, 16, 16, 4), "x[..., :3]"),
-    "frames": ((9, 5, 16, 16), "4 dimensions"),
     "five": ((5, 5, 5, 5, 3), "5 dimensions"),
     "few": ((4, 8, 8, 3), "4 samples"),
 }

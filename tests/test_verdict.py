@@ -35,6 +35,8 @@ MIXTURE = {
     "precision": 0.99, "coverage": 0.97, "modes": 8.0, "high_quality": 0.99, "reverse_kl": 0.001, "mode_width": 1.0,
     "missing": 0.0,
 }  # fmt: skip
+SIGNAL = {"precision": 0.85, "coverage": 0.95, "spectrum": 0.1, "envelope": 0.3, "loudness": 1.0}
+LINES = {"precision": 0.95, "coverage": 0.96, "letters": 0.02, "pairs": 0.05, "triples": 0.2, "lengths": 0.06}
 SHORT = Trained(recipe("default", "table"), 1500, 10_000)
 
 
@@ -73,6 +75,15 @@ SHORT = Trained(recipe("default", "table"), 1500, 10_000)
         (COLUMNS, {"tails": 3.0}, "Tails too heavy: extreme values are 3.0 times as frequent"),
         (COLUMNS, {"lost": 0.15}, "Categories lost: in one column, values that 15% of the real rows have are not generated"),
         (COLUMNS, {"familiar": 0.1, "lost": 1.0}, "Rounding lost: of the columns with repeated values 10% of the values exist"),
+        (GOOD | {"motion": 1.0}, {"motion": 0.5}, "Motion unlike the data: pixels change 50% as much from frame to frame"),
+        (SIGNAL, {}, CLEAN),
+        (SIGNAL, {"loudness": 0.5}, "Too quiet: signals are 50% as strong as real ones"),
+        (SIGNAL, {"loudness": 2.0}, "Too loud: signals are 200% as strong as real ones"),
+        (SIGNAL, {"spectrum": 5.0}, "A spectrum unlike the data: the mean power of frequencies differs by 5.0 dB (of real ones 0.1)"),
+        (SIGNAL, {"envelope": 5.0}, "Power at other moments: the mean power of moments differs by 5.0 dB (of real ones 0.3)"),
+        (LINES, {}, CLEAN),
+        (LINES, {"pairs": 0.3}, "Letters unlike the data: 30% of the pairs of neighbouring letters are others than in real lines"),
+        (LINES, {"lengths": 0.9}, "Lines of another length: lengths differ by 0.9 characters (of real ones 0.1)"),
         (MIXTURE, {}, CLEAN),
         (MIXTURE, {"modes": 5.0}, "Mode collapse: 3 of 8 modes have no samples"),
         (MIXTURE, {"modes": 5.0, "high_quality": 0.02}, "Unlike the data: most .* of real)\\. "),
