@@ -105,7 +105,9 @@ def seeds(name: str) -> Iterator[bytes]:
         yield b"x y\n" + b"1.5 2\n3 -4e5\n" * 4
         yield b"0042\n0043\n" * 3 + b"0044\n"
     elif name in ("signal", "clip"):
-        shaped = [table, images, images / 255, images > 9] if name == "signal" else [colours[:, :2], colours[:, :2] / 255]
+        shaped = (
+            [table, images, images / 255, images > 9] if name == "signal" else [colours[:, :2], colours[:, :2] / 255]
+        )
         shaped += [np.asfortranarray(shaped[0]), shaped[0].reshape(6, -1)]
         for array in shaped:
             file = io.BytesIO()

@@ -18,19 +18,14 @@ from minigan.backends.noise import METRIC, Noise
 from minigan.data import Data
 from minigan.data.scaling import origin, varies
 from minigan.data.spaces import Text
+from minigan.metrics import untrained
 from minigan.metrics.spectra import FLOOR, LEAST, spectrogram
 
 SIDE, COLUMNS = 32, 1024
 """Larger images are shrunk to this side and wider tables folded to so many columns before they are compared."""
 
-PATCH, STRIDE, FILTERS = (2, 5, 5), (1, 2, 2), 32
-"""Frames, rows and columns of the patches of a clip, and steps from one to the next; random numbers for each patch."""
-
-TRIPLES, BLOCK = 64, 1 << 20
-"""Random numbers for every three letters of a text; values worked on at a time."""
-
-UNITS, LOOKED_AT = (256, 64), 1000
-"""Units of the layers of the random network; training rows whose mean and spread its inputs are moved and scaled by, about."""
+LOOKED_AT = 1000
+"""Training signals by whose mean and spread the spectrograms of others are moved and scaled, about."""
 
 
 class Compared(Protocol):
@@ -92,28 +87,7 @@ class Frames(Pixels):
     shrunk: ClassVar[int] = 3
 
     def features(self, x: np.ndarray, ops: Ops) -> Array:
-        """The mean of phi(patch W) over the places in each half of time, height and width: (k, 8 FILTERS), float64."""
-        xp, shape = ops.xp, tuple(min(side, SIDE) for side in self.shape)
-        patch = tuple(min(a, b) for a, b in zip(PATCH, shape, strict=True))
-        starts = [np.arange(0, side - p + 1, step) for side, p, step in zip(shape, patch, STRIDE, strict=True)]
-        strides = shape[1] * shape[2], shape[2], 1
-        corners, inside = (
-            sum(np.ix_(*(numbers * stride for numbers, stride in zip(axes, strides, strict=True)))).reshape(-1)  # type: ignore
-            for axes in (starts, [np.arange(p) for p in patch])
-        )
-        halves = np.stack(np.meshgrid(*(2 * at // (at[-1] + 1) for at in starts), indexing="ij")).reshape(3, -1)
-        pool = (np.arange(8)[:, None] == halves.T @ [4, 2, 1]).astype(np.float64)
-        pool /= np.maximum(pool.sum(axis=1, keepdims=True), 1)
-        weights = np.empty((len(inside), FILTERS), np.float32)
-        Noise(0).normal(weights, METRIC, 6)
-        rows, result = self.rows(x), xp.empty((len(x), 8 * FILTERS), xp.float64)
-        places, filters, pools = (ops.asarray(a) for a in (corners[:, None] + inside, weights.astype(np.float64), pool))
-        step = max(1, BLOCK // places.size)
-        for lo in range(0, len(x), step):
-            block = ops.asarray(rows[lo : lo + step].astype(np.float64))
-            answers = block[:, places] @ filters
-            result[lo : lo + step] = (pools @ xp.maximum(answers, answers / 5)).reshape(-1, 8 * FILTERS)
-        return result
+        return untrained.of_clips(self.rows(x).reshape(-1, *(min(side, SIDE) for side in self.shape)), ops)
 
 
 class Columns(Rows):
@@ -172,7 +146,7 @@ class Waves:
 
     def features(self, x: np.ndarray, ops: Ops) -> Array:
         levels = np.log(self._spectrogram(x) + self.floor)
-        return random_network(ops.asarray((levels - self.level) / self.range), ops)
+        return untrained.of_levels(ops.asarray((levels - self.level) / self.range), ops)
 
     def grain(self, features: Array, ops: Ops) -> float:
         return _rounding(features, ops)
@@ -193,43 +167,10 @@ class Letters(Rows):
         return x.astype(np.float32, copy=False)
 
     def features(self, x: np.ndarray, ops: Ops) -> Array:
-        """(k, 2 TRIPLES), float64, from tables a, b, c of random numbers for each letter:
-
-        sum_l phi(h_l) / sqrt(3 L),    sum_l (l / L) phi(h_l) / sqrt(3 L),    h_l = a(x_l-1) + b(x_l) + c(x_l+1)
-        """
-        xp, length = ops.xp, self.space.shape[0]
-        tables = np.empty((3, self.space.shape[1], TRIPLES), np.float32)
-        Noise(0).normal(tables, METRIC, 5)
-        before, here, after = (ops.asarray(table.astype(np.float64)) for table in tables)
-        place = ops.asarray(np.stack([np.ones(length), np.arange(length) / length]) / math.sqrt(3 * length))
-        codes = np.pad(self.space.codes(x), ((0, 0), (1, 1)), constant_values=self.space.shape[1] - 1)
-        result = xp.empty((len(x), 2 * TRIPLES), xp.float64)
-        step = max(1, BLOCK // (length * TRIPLES))
-        for lo in range(0, len(x), step):
-            line = ops.asarray(codes[lo : lo + step])
-            h = before[line[:, :-2]] + here[line[:, 1:-1]] + after[line[:, 2:]]
-            result[lo : lo + step] = (place @ xp.maximum(h, h / 5)).reshape(-1, 2 * TRIPLES)
-        return result
+        return untrained.of_lines(self.space.codes(x), len(self.space.alphabet), ops)
 
     def grain(self, features: Array, ops: Ops) -> float:
         return 0.0  # the same line has the same features
-
-
-def random_network(x: Array, ops: Ops) -> Array:
-    """Inputs x (k, d) through a network of fixed random weights with leaky ReLU: (k, UNITS[-1]), float64.
-
-    y = phi(phi(x W_1) W_2),    phi(z) = max(z, z / 5),    w ~ N(0, 1 / inputs)
-
-    Nobody trained it, so it knows nothing of what people see or hear; but distributions that differ differ in its means and
-    covariances, in which products of inputs have a part.
-    """
-    xp = ops.xp
-    for i, units in enumerate(UNITS):
-        weights = np.empty((x.shape[1], units), np.float32)
-        Noise(0).normal(weights, METRIC, 3 + i)
-        x = x.astype(xp.float64) @ ops.asarray(weights.astype(np.float64) / math.sqrt(len(weights)))
-        x = xp.maximum(x, x / 5)
-    return x
 
 
 def _rounding(features: Array, ops: Ops) -> float:
