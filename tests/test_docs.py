@@ -250,6 +250,7 @@ def commands() -> list[str]:
 
 OTHERS = (
     "minigan.metrics.features",
+    "benchmarks.made_data",
     "benchmarks.report",
     "benchmarks.peers",
     "benchmarks.planted",
