@@ -22,6 +22,7 @@ from minigan.config import ACTIVATIONS, OUTPUTS, UPDATES
 from minigan.data.batches import Batches
 from minigan.data.scaling import Scaler
 from minigan.data.spaces import Table
+from minigan.metrics import untrained
 from minigan.nn.objectives import OBJECTIVES, cross_entropy, cross_entropy_gradient
 from minigan.nn.penalties import one_centred, zero_centred
 from minigan.runs import checkpoint, parts
@@ -176,6 +177,9 @@ def uses(tmp_path_factory: pytest.TempPathFactory) -> set[Use]:
     for i, settings in enumerate(STEPS):
         work(device, settings, home / str(i))
     classify(device)
+    untrained.of_levels(device.zeros((3, 4), "float32"), device)
+    untrained.of_clips(np.zeros((3, 4, 6, 5), np.float32), device)
+    untrained.of_lines(np.zeros((3, 4), np.int64), 2, device)
     return noted
 
 

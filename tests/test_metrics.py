@@ -697,6 +697,21 @@ def test_the_suite_gives_the_same_numbers_on_the_stand_in(name: str) -> None:
     assert device.measure(x) == pytest.approx(host.measure(x)) and device.real == pytest.approx(host.real)
 
 
+@pytest.mark.parametrize("kind", ["signal", "clip", "text"])
+def test_the_suite_of_other_kinds_gives_the_same_numbers_on_the_stand_in(tmp_path: Path, kind: str) -> None:
+    r = np.random.default_rng(0)
+    if kind == "signal":
+        data = load(r.normal(size=(150, 2, 40)), sample_rate=8)
+    elif kind == "clip":
+        data = load(r.integers(0, 256, (150, 4, 7, 6)).astype(np.uint8))
+    else:
+        (tmp_path / "words.txt").write_text("".join("".join(r.choice(list("abc"), 6)) + "\n" for _ in range(150)))
+        data = load(tmp_path / "words.txt")
+    host, device = (Suite(data, backend) for backend in (HOST, stand_in()))
+    x = host.others[:30]
+    assert device.measure(x) == pytest.approx(host.measure(x)) and device.real == pytest.approx(host.real)
+
+
 @pytest.mark.gpu
 def test_the_suite_gives_the_same_numbers_on_a_gpu() -> None:
     host, device = (Suite(load("digits"), get_ops(name), 300) for name in ("numpy", "cupy"))
