@@ -66,7 +66,7 @@ class Config:
 
     data: str = setting(
         "digits",
-        f"{', '.join(DATA_SETS)}, or the PATH of an .npy, .npz, .csv or folder of images",
+        f"{', '.join(DATA_SETS)}, or the PATH of an .npy, .npz, .csv or .txt file, or of a folder of images or WAV files",
         metavar="NAME|PATH",
         section="data",
     )

@@ -40,7 +40,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         required=True,
         metavar="PATH",
         help="FILE.png: a picture of all; FILE.npz, .npy: arrays in data units; FILE.csv, .tsv: a row per sample, as the data "
-        "were written; FILE.txt: lines of text; DIRECTORY/: a file per sample",
+        "were written; FILE.txt: lines of text; FILE.gif: clips; DIRECTORY/: a file per sample",
     )
     parser.add_argument("--seed", type=int, default=0, help="decides the latent points (default: 0)")
     parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="where to compute (default: numpy)")
@@ -63,7 +63,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if not 0 <= values.seed < 2**63:
         raise InputError(f"--seed {short(values.seed)} is out of range; it must be a whole number >= 0 and < 2^63.")
     written.require("-o", values.out)
-    if written.ending(values.out) == ".png" and values.n > MAX_PICTURED:
+    if written.ending(values.out) in (".png", ".gif") and values.n > MAX_PICTURED:
         raise InputError(
             f"-n {values.n} is too many for a picture; at most {MAX_PICTURED}, or write another kind of file."
         )
@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     written.require_space("-o", values.out, saved.space)
     if not values.clip:
         saved = dataclasses.replace(saved, space=saved.space.unclipped())
-    if written.ending(values.out) == ".png":  # twice as float32 numbers, once as shades
+    if written.ending(values.out) in (".png", ".gif"):  # twice as float32 numbers, once as shades
         memory.require(
             9 * values.n * saved.space.size, f"-n {values.n}: a picture", "ask for fewer, or for .npz or .csv"
         )

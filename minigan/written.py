@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import math
 import os
 import shutil
 import tempfile
@@ -20,12 +21,16 @@ import numpy as np
 from minigan import cli
 from minigan.data.spaces import Space
 from minigan.errors import InputError
-from minigan.files import replacing, umask
+from minigan.files import replacing, umask, write_bytes
 
 Labels = np.ndarray | None
 
 DIRECTORY = "/"
 """The end of a path at which a directory of single files is written."""
+
+
+GAP = 2
+"""Pixels between the clips of an animation."""
 
 
 def ending(path: str) -> str:
@@ -133,6 +138,16 @@ def _array(put: Callable[[bytes], object], space: Space, n: int, parts: Iterator
         put(array.astype(descr).tobytes())
 
 
+def _animation(path: Path, space: Space, n: int, parts: Iterator[np.ndarray], labels: Labels) -> None:
+    """One animation of all clips side by side."""
+    x = np.concatenate(list(parts)).reshape(-1, *space.shape)
+    columns = math.ceil(math.sqrt(n))
+    x = np.pad(x, ((0, -n % columns), (0, 0), (0, GAP), (0, GAP)))
+    rows, (_, t, h, w) = len(x) // columns, x.shape
+    tiled = x.reshape(rows, columns, t, h, w).transpose(2, 0, 3, 1, 4).reshape(t, rows * h, columns * w)
+    write_bytes(path, space.encoded(tiled[:, :-GAP, :-GAP]))
+
+
 def _files(path: Path, space: Space, n: int, parts: Iterator[np.ndarray], labels: Labels) -> None:
     """A directory with a file per sample, 00001 and on; it has its name once all of them are there."""
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -165,6 +180,7 @@ WRITERS: dict[str, Callable[[Path, Space, int, Iterator[np.ndarray], Labels], No
     ".csv": _rows,
     ".tsv": _rows,
     ".txt": _lines,
+    ".gif": _animation,
     DIRECTORY: _files,
 }
 """How samples are written, by the end of the path."""

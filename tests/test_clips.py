@@ -139,6 +139,10 @@ def test_clips_go_through_all_commands(
     assert exit_code(sample.main, "run", "-n", 3, "-o", "out/") == 0
     assert exit_code(sample.main, "run", "-n", 3, "-o", "s.npz") == 0
     assert exit_code(sample.main, "run", "-n", 3, "-o", "s.png") == 0
+    assert exit_code(sample.main, "run", "-n", 3, "-o", "s.gif") == 0
+    with Image.open("s.gif") as animation:
+        assert animation.n_frames == 6 and animation.size == (22, 22)
+    assert exit_code(sample.main, "run", "-n", 20_000, "-o", "t.gif") == 2
     x = np.load("s.npz")["x"]
     assert x.shape == (3, 6, 10, 10) and x.min() >= 0 and x.max() <= 1
     with Image.open("out/00002.gif") as animation:

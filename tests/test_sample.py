@@ -142,7 +142,7 @@ BAD_INPUT: list[tuple[str, str]] = [
     ("RUN -n 10001 -o x.png", "-n 10001 is too many for a picture; at most 10000"),
     ("RUN --seed -1 -o x.png", "--seed -1 is out of range"),
     (f"RUN --seed {2**63} -o x.png", "is out of range"),
-    ("RUN -o x.jpg", "-o x.jpg: the name must end in one of: .png, .npz, .npy, .csv, .tsv, .txt, /"),
+    ("RUN -o x.jpg", "-o x.jpg: the name must end in one of: .png, .npz, .npy, .csv, .tsv, .txt, .gif, /"),
     ("RUN -o x", "-o x: the name must end in one of"),
     ("RUN -o nowhere/x.png", "-o nowhere/x.png: the directory nowhere does not exist."),
     ("RUN -o file/x.png", "-o file/x.png: the directory file does not exist."),

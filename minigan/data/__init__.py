@@ -171,7 +171,7 @@ def _own(name: str, reading: Reading) -> Data:
     if not name or not os.path.exists(name):
         raise InputError(
             f"--data {short(name, 200)!r} is neither a known data set ({', '.join(DATA_SETS)}) nor an existing .npy, "
-            f".npz or .csv file or folder of images."
+            f".npz, .csv or .txt file or folder of images or WAV files."
         )
     from minigan.data import own
 

@@ -124,7 +124,7 @@ class Waves:
     fixed random network makes of the spectrogram: two signals that sound alike are near, whatever the phase of their waves."""
 
     primary: ClassVar[str] = "frechet"
-    whole: ClassVar[bool] = False
+    whole: ClassVar[bool] = True
 
     def __init__(self, data: Data) -> None:
         self.shape = channels, t = data.space.shape
@@ -139,7 +139,9 @@ class Waves:
         self.level, self.range = levels.mean(axis=0), max(float(levels.std()), LEAST)
 
     def rows(self, x: np.ndarray) -> np.ndarray:
-        return np.clip((x - self.mean) / self.deviation, -1e9, 1e9).astype(np.float32)
+        y = x - self.mean  # float64
+        y /= self.deviation
+        return np.clip(y, -1e9, 1e9, out=y).astype(np.float32)
 
     def _spectrogram(self, x: np.ndarray) -> np.ndarray:
         return spectrogram(self.rows(x).reshape(-1, *self.shape))

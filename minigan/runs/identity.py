@@ -64,10 +64,10 @@ def check_data(saved: Checkpoint, data: Data, run: str, given: str) -> None:
     if "sha256" in then:
         now["sha256"] = _sha256_of_rows(data.part(saved.config.all_data))
     found = []
-    for what in ("kind", "shape"):
-        new, old = getattr(data.space, what), getattr(saved.space, what)
+    for what in ("kind", "shape", "alphabet", "sample_rate"):
+        new, old = (getattr(space, what, None) for space in (data.space, saved.space))
         if new != old:
-            found.append(f"its {what} is {new}, not {old}")
+            found.append(f"its {what.replace('_', ' ')} is {short(new)}, not {short(old)}")
     for what, names in (
         ("column", zip(data.space.columns, saved.space.columns, strict=False)),
         ("class", zip(data.space.classes, saved.space.classes, strict=False)),

@@ -21,6 +21,7 @@ class Clip(Space):
     limits = 0.0, 1.0
     family = "clip"
     previewed = 24
+    files = (".gif", ".npz", ".npy", ".csv", ".tsv")
     single = ".gif"
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ MAX_RATE = 1 << 30
 
 MAX_CHANNELS = 1024
 """Channels of a WAV file that is written."""
+
+BLOCK = 1 << 20
+"""Values worked on at a time."""
 
 FULL = 1 << 15
 """The whole number by which 16-bit PCM says 1.0, which is one more than it can say."""
@@ -89,7 +93,9 @@ class Signal(Space):
 
 def _deviation(x: np.ndarray) -> float:
     """The root mean square of x (n, t) around its mean at each moment."""
-    return float(np.sqrt(x.var(axis=0, dtype=np.float64).mean()))
+    mean, step = x.mean(axis=0, dtype=np.float64), max(1, BLOCK // x.shape[1])
+    squares = sum(float(np.square(x[i : i + step] - mean).sum()) for i in range(0, len(x), step))
+    return math.sqrt(squares / x.size)
 
 
 def wav(frames: np.ndarray, rate: int) -> bytes:
