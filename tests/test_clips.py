@@ -92,6 +92,8 @@ def test_clips_of_bool_and_in_fortran_order_are_read(tmp_path: Path) -> None:
         (moving(20, 0) // 200, (), "none is above 1"),
         (moving(20, 0) * 1.0, (), "counting from 0: clip 0, pixel (0, "),
         (moving(20, 0) * -1.0, (), "must lie in [0, 1]"),
+        (np.full((20, 24), np.nan), (4, 2, 3), "holds nan; the pixels of an image cannot be missing"),
+        (np.full((20, 48), np.nan), (4, 2, 6), "counting from 0: clip 0, pixel (0)"),
         (np.full((20, 5, 8, 8), 0.5), (), "all alike: there is nothing to learn"),
         (moving(4, 0), (), "holds 4 samples"),
         (np.zeros((20, 2, 5, 8, 8)), (), "5 dimensions"),

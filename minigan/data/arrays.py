@@ -317,7 +317,7 @@ def _check_values(block: np.ndarray, start: int, header: Header, path: Path | st
         return
     low, high = (-MAX_VALUE, MAX_VALUE) if not images else (0, 1 if block.dtype.kind == "f" else 255)
     good = (block >= np.float64(low)) & (block <= np.float64(high))  # false for NaN too
-    if not images and block.dtype.kind == "f":
+    if header.kind == "table" and block.dtype.kind == "f":
         good |= np.isnan(block)  # missing
     if good.all():
         return
@@ -329,9 +329,8 @@ def _check_values(block: np.ndarray, start: int, header: Header, path: Path | st
     where = f"signal {place[0]}, value ({inside})" if header.kind == "signal" else where
     value = block[first]
     if not np.isfinite(value):
-        remedy = (
-            "remove or fill in missing values" if images else "values must be finite, or nan where they are missing"
-        )
+        table = header.kind == "table"
+        remedy = "values must be finite, or nan where they are missing" if table else "remove or fill in missing values"
     elif not images:
         remedy = f"values must lie within {MAX_VALUE:g}, so rescale them"
     elif block.dtype.kind == "f":
