@@ -162,7 +162,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "table": {**_TABLE, "steps": 40_000, "log_every": 500, "sample_every": 4000},
         "signal": {**_SIGNAL, "steps": 60_000, "log_every": 500, "sample_every": 4000},
         "text": {**_TEXT, "steps": 45_000, "log_every": 500, "sample_every": 4000},
-        "clip": {**_CLIP, "steps": 16_000, "log_every": 200, "sample_every": 1000},
+        "clip": {**_CLIP, "hidden": (512, 256), "steps": 11_000, "log_every": 200, "sample_every": 1000},
     },
     "article": dict.fromkeys((*DATA_SETS, "image"), _ARTICLE),
 }

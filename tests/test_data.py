@@ -202,10 +202,17 @@ def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
 def test_other_kinds_of_file_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "data.pkl"
     path.write_bytes(b"\x80\x04.")
-    refused(path, ".npy, .npz or .csv")
+    refused(path, ".npy, .npz, .csv or .txt")
 
 
-SPACES = [spaces.Image((2, 3)), spaces.Points((2,), ("a", "b")), spaces.Table((3,), ("x", "y", "z"))]
+SPACES = [
+    spaces.Image((2, 3)),
+    spaces.Points((2,), ("a", "b")),
+    spaces.Table((3,), ("x", "y", "z")),
+    spaces.Signal((2, 3), sample_rate=5),
+    spaces.Clip((2, 3, 4)),
+    spaces.Text((2, 3), alphabet="ab"),
+]
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -351,7 +358,7 @@ BAD_NPY = {
     "dates": (npy(np.zeros((5, 2), "M8[s]")), "plain array"),
     "0-d": (npy(np.float32(3)), "0 dimensions"),
     "1-d": (npy(np.zeros(50)), "1 dimensions"),
-    "4-d": (npy(np.zeros((5, 2, 2, 2))), "4 dimensions"),
+    "5-d": (npy(np.zeros((5, 2, 2, 2, 2))), "5 dimensions"),
     "no rows": (npy(np.zeros((0, 3))), "no samples"),
     "no columns": (npy(np.zeros((9, 0))), "samples of 0 values"),
     "no pixels": (npy(np.zeros((9, 0, 5))), "samples of 0 values"),
