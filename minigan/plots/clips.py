@@ -10,7 +10,7 @@ from minigan.plots import images, style
 from minigan.plots.images import HALF_WIDTH, MOSAIC_WIDTH
 from minigan.plots.shown import Panels, Pictures, Shown
 
-FRAMES, ROWS = 12, 24
+FRAMES, ROWS = 12, 12
 """Frames of a strip at most, evenly spaced, and strips of a picture at most."""
 
 

@@ -20,6 +20,7 @@ from minigan.plots.shown import Panels, Pictures, Shown
 from minigan.plots.style import FAKE, MARGIN, REAL, TITLE
 
 TILE_GAP, PAPER = 4, 255
+LETTER = 10  # pixels of a letter of a title, about
 MOSAIC_WIDTH, HALF_WIDTH = 900, 640  # pixels aimed at: one mosaic, each of two
 
 
@@ -71,11 +72,12 @@ def mosaics(
     pictures = [_mosaic(x, columns, size) for x in stacks]
     left, top = MARGIN, MARGIN + (TITLE if any(title for title, _ in parts) else 0)
     height = top + max(p.shape[0] for p in pictures) + MARGIN
-    figure = style.figure(sum(p.shape[1] + MARGIN for p in pictures) + MARGIN, height)
-    for (title, _), picture in zip(parts, pictures, strict=True):
+    widths = [max(p.shape[1], LETTER * len(title)) for (title, _), p in zip(parts, pictures, strict=True)]
+    figure = style.figure(sum(width + MARGIN for width in widths) + MARGIN, height)
+    for (title, _), picture, width in zip(parts, pictures, widths, strict=True):
         figure.add_artist(_Pixels(picture, left, height - top - picture.shape[0]))
         style.title(figure, left, title)
-        left += picture.shape[1] + MARGIN
+        left += width + MARGIN
     return figure
 
 

@@ -20,7 +20,7 @@ class Clip(Space):
     dimensions = 3
     limits = 0.0, 1.0
     family = "clip"
-    previewed = 24
+    previewed = 12
     files = (".gif", ".npz", ".npy", ".csv", ".tsv")
     single = ".gif"
 
