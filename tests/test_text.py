@@ -232,7 +232,7 @@ def test_a_file_goes_through_all_commands(
     again = load("s.txt")
     assert set(lines_of(again)) == {line.strip() for line in lines} - {""}
     assert exit_code(sample.main, "run", "-o", "out/") == 2
-    assert "names that end in one of: .png, .txt, .csv, .tsv, .npz, .npy" in capsys.readouterr().err
+    assert "text samples are written to .png, .txt, .csv, .tsv, .npz, .npy" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------------------ pictures

@@ -36,7 +36,7 @@ MIXTURE = {
     "missing": 0.0,
 }  # fmt: skip
 SIGNAL = {"precision": 0.85, "coverage": 0.95, "spectrum": 0.1, "envelope": 0.3, "loudness": 1.0}
-LINES = {"precision": 0.95, "coverage": 0.96, "letters": 0.02, "pairs": 0.05, "triples": 0.2, "lengths": 0.06}
+LINES = {"precision": 0.95, "coverage": 0.96, "letters": 0.02, "bigrams": 0.05, "trigrams": 0.2, "lengths": 0.06}
 SHORT = Trained(recipe("default", "table"), 1500, 10_000)
 
 
@@ -82,7 +82,7 @@ SHORT = Trained(recipe("default", "table"), 1500, 10_000)
         (SIGNAL, {"spectrum": 5.0}, "A spectrum unlike the data: the mean power of frequencies differs by 5.0 dB"),
         (SIGNAL, {"envelope": 5.0}, "Power at other moments: the mean power of moments differs by 5.0 dB (of real ones 0.3)"),
         (LINES, {}, CLEAN),
-        (LINES, {"pairs": 0.3}, "Letters unlike the data: 30% of the pairs of neighbouring letters are others"),
+        (LINES, {"bigrams": 0.3}, "Letters unlike the data: 30% of the pairs of neighbouring letters are others"),
         (LINES, {"lengths": 0.9}, "Lines of another length: lengths differ by 0.9 characters (of real ones 0.1)"),
         (MIXTURE, {}, CLEAN),
         (MIXTURE, {"modes": 5.0}, "Mode collapse: 3 of 8 modes have no samples"),

@@ -158,7 +158,7 @@ class Letters(Rows):
     """Lines of text by their letters, position by position; their features are what fixed random weights make of every three
     neighbouring letters, summed over the line and once more by place, so that a line moved by a letter is still near."""
 
-    primary: ClassVar[str] = "triples"
+    primary: ClassVar[str] = "trigrams"
     whole: ClassVar[bool] = False
 
     def __init__(self, data: Data) -> None:

@@ -255,8 +255,8 @@ TABLE = (
     Measure("envelope", LOW, "decibels between moments", _envelope, SIGNALS),
     Measure("loudness", ONE, "root mean square over real", _loudness, SIGNALS),
     Measure("letters", LOW, "shares of characters", _grams(1), TEXTS),
-    Measure("pairs", LOW, "shares of two neighbours", _grams(2), TEXTS),
-    Measure("triples", LOW, "shares of three neighbours", _grams(3), TEXTS),
+    Measure("bigrams", LOW, "shares of two neighbours", _grams(2), TEXTS),
+    Measure("trigrams", LOW, "shares of three neighbours", _grams(3), TEXTS),
     Measure("lengths", LOW, "characters between lengths", _lengths, TEXTS),
     Measure("distinct", HIGH, "lines that differ from others", lambda g: texts.distinct(g.codes), TEXTS),
     # other real lines may be training lines

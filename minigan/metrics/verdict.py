@@ -408,10 +408,10 @@ FINDINGS: tuple[tuple[Finding, ...], ...] = (
     (
         Finding(
             "Letters unlike the data",
-            lambda e: not e.unlike and e.beyond("pairs", 0.1),
+            lambda e: not e.unlike and e.beyond("bigrams", 0.1),
             lambda e: (
-                f"{e.made['pairs']:.0%} of the pairs of neighbouring letters are others than in real lines (in other real ones "
-                f"{e.real['pairs']:.0%})"
+                f"{e.made['bigrams']:.0%} of the pairs of neighbouring letters are others than in real lines (in other real ones "
+                f"{e.real['bigrams']:.0%})"
             ),
             (SIGMOID, more_steps, COSINE, best, wider),
         ),
