@@ -540,7 +540,7 @@ BAD_CSV = {
     "control characters": ("a\x07,b\n" + "1,2\n" * 6, "column 1"),
     "long name": ("a" * 300 + ",b\n" + "1,2\n" * 6, "column 1"),
     "too long a name": ("a" * 200_000 + ",b\n" + "1,2\n" * 6, "line 1"),
-    "short row": (GOOD_CSV + "1\n", "line 7", "1 cells", "2 columns"),
+    "short row": (GOOD_CSV + "1\n", "line 7", "1 cell,", "2 columns"),
     "long row": ("a,b\n1,2,3\n" + "1,2\n" * 6, "line 2", "3 cells"),
     "all rows long": ("a,b\n" + "1,2,3\n" * 6, "line 2", "3 cells"),
     "word": ("a,b\n1,2\n\n1,high\n" + NUMBERED, "line 4, column b", "'high'"),

@@ -13,16 +13,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
+from minigan.data import dates
+from minigan.data.numerals import Numerals
 from minigan.errors import InputError, short
 
-MAX_TEXT = 200
-"""Characters in the name of a column or in a category."""
+MAX_TEXT = 1000
+"""Characters in a category."""
 
 LEAST_ROWS, MOST_VALUES = 1024, 1 << 17
 """Rows and values from which shifts of levels are found."""
@@ -33,15 +34,19 @@ SWEEPS = 40
 FEW, REPEATED = 64, 4
 """Values that a column of numbers has at most, and rows for each of them, where all that occur are known."""
 
+OTHER = "other"
+"""The category of joined ones."""
+
 MAX_LEVELS = 1 << 16
 """Categories of a column."""
 
-EPOCH = datetime(1970, 1, 1)
+MAX_FORMAT = 60
+"""Characters in the format of a date."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table; a block is what its cells are to the networks: (n, width), float64.
+    """One column of a table; a block is what its cells are to the networks: (n, width), of any float type.
 
     missing: the text of a missing cell, None where no cell is missing.
     """
@@ -70,8 +75,8 @@ class Column:
         """The name of each of its values."""
         return [self.name] if self.missing is None else [self.name, f"{self.name} missing"]
 
-    def block(self, values: np.ndarray) -> np.ndarray:
-        """The block of values (n,) of its cells: numbers, nan where missing, or the places of levels."""
+    def encode(self, values: np.ndarray, block: np.ndarray) -> None:
+        """Write the block of values (n,) of its cells: numbers, nan where missing, or the places of levels."""
         raise NotImplementedError
 
     def settle(self, block: np.ndarray) -> None:
@@ -91,6 +96,11 @@ class Column:
         return self
 
     @property
+    def fine(self) -> bool:
+        """Whether float32 does not hold all digits of its cells."""
+        return False
+
+    @property
     def counts(self) -> bool:
         """Whether it knows how frequent its cells are in training rows, and so can be calibrated."""
         return False
@@ -101,9 +111,14 @@ class Column:
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        values = {key: value for key, value in asdict(self).items() if key != "cuts"}
-        return {"kind": self.kind} | {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        """JSON-ready: what is not the default."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "cuts"}
+        usual = {f.name: f.default for f in fields(self)}
+        return {"kind": self.kind} | {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in given.items()
+            if value != usual[name]
+        }
 
     def check(self) -> bool:
         """Whether its fields, which have the types that they should, can be used."""
@@ -126,11 +141,12 @@ class Scaled(Column):
     shares: tuple[float, ...] = ()
     cuts: tuple[float, ...] = ()
 
-    def block(self, values: np.ndarray) -> np.ndarray:
+    def encode(self, values: np.ndarray, block: np.ndarray) -> None:
         if self.missing is None:
-            return values.reshape(-1, 1)
-        gone = np.isnan(values)
-        return np.stack([np.where(gone, self.fill, values), gone], axis=1)
+            block[:, 0] = values
+        else:
+            gone = np.isnan(values)
+            block[:, 0], block[:, 1] = np.where(gone, self.fill, values), gone
 
     def settle(self, block: np.ndarray) -> None:
         x = block[:, 0]
@@ -158,6 +174,16 @@ class Scaled(Column):
             values=tuple(values.tolist()) if few else (),
             shares=tuple((counts / len(there)).tolist()) if few else (),
         )
+
+    @property
+    def spacing(self) -> float:
+        """The difference of neighbouring values, 0 where any are possible."""
+        return 0.0
+
+    @property
+    def fine(self) -> bool:
+        # float32 moves a value by 2^-24 of it, and rounding undoes less than half the spacing
+        return 0 < self.spacing <= max(abs(self.low), abs(self.high)) * 2**-23
 
     @property
     def counts(self) -> bool:
@@ -195,19 +221,13 @@ class Scaled(Column):
 
 
 @dataclass(frozen=True)
-class Number(Scaled):
-    """Numbers, written with a fixed count of decimals, or with the fewest digits that read back as the same number (None).
+class Number(Numerals, Scaled):
+    """Numbers, and how they are written.
 
     grid: decimals that are not 0 in every cell: 0 for whole numbers, also where they are written as 18.0; None: any.
-    decimal, thousands: the signs; before, after: what stands around each number, as a currency or a per cent sign.
     """
 
-    decimals: int | None = None
     grid: int | None = None
-    decimal: str = "."
-    thousands: str = ""
-    before: str = ""
-    after: str = ""
 
     kind = "number"
 
@@ -221,36 +241,31 @@ class Number(Scaled):
             return f"{self.low:.6g} to {self.high:.6g}"
         return " to ".join(self.texts(np.array([self.low, self.high])))
 
+    @property
+    def spacing(self) -> float:
+        return 0.0 if self.grid is None else 10.0**-self.grid
+
     def rounded(self, values: np.ndarray) -> np.ndarray:
+        if self.exponent and self.decimals is not None:
+            return np.array([f"{value:.{self.decimals}e}" for value in values.tolist()], np.float64)
         return values if self.grid is None else np.round(values, self.grid)
 
-    def texts(self, values: np.ndarray) -> list[str]:
-        if self.decimals is None:
-            plain = [str(value) for value in values]
-        else:
-            form = f"{{:{',' if self.thousands else ''}.{self.decimals}f}}".format
-            plain = [form(value) for value in (values.astype(np.float64) + 0.0)]  # no -0
-        if self.decimal != "." or self.thousands not in ("", ","):
-            signs = str.maketrans({".": self.decimal, ",": self.thousands})
-            plain = [text.translate(signs) for text in plain]
-        return [f"{self.before}{text}{self.after}" for text in plain] if self.before or self.after else plain
-
     def check(self) -> bool:
-        signs = (self.decimal, self.thousands, self.before, self.after)
-        counts = all(count is None or 0 <= count <= 30 for count in (self.decimals, self.grid))
-        return super().check() and counts and all(len(sign) < 9 for sign in signs)
+        signs = (self.thousands, self.before, self.negative, self.after)
+        counts = all(count is None or 0 <= count <= 30 for count in (self.decimals, self.fewest, self.grid))
+        forms = self.exponent in ("", "e", "E") and len(self.decimal) == 1 and (not self.exponent or not self.thousands)
+        return super().check() and counts and forms and all(len(sign) < 9 for sign in signs)
 
 
 @dataclass(frozen=True)
 class Date(Scaled):
-    """Dates and times in seconds since 1970, written by a format of `datetime.strftime`.
+    """Dates and times in seconds since 1970, written by a format of `dates`.
 
-    step: seconds between neighbouring ones; padded: whether days and months below 10 are written with a 0.
+    step: seconds between neighbouring ones, or `dates.MONTH`.
     """
 
     format: str = "%Y-%m-%d"
     step: float = 86400.0
-    padded: bool = True
 
     kind = "date"
 
@@ -258,28 +273,34 @@ class Date(Scaled):
     def range(self) -> str:
         return " to ".join(self.texts(np.array([self.low, self.high])))
 
+    @property
+    def spacing(self) -> float:
+        return self.step or 86400.0
+
     def rounded(self, values: np.ndarray) -> np.ndarray:
-        return np.round(values / self.step) * self.step
+        return dates.rounded(values, self.step)
 
     def texts(self, values: np.ndarray) -> list[str]:
-        # microseconds, because float seconds could be a microsecond short
-        moments = (EPOCH + timedelta(microseconds=round(float(value) * 1e6)) for value in values)
-        texts = [f"{moment:{self.format}}" for moment in moments]
-        return texts if self.padded else [unpadded(text) for text in texts]
+        return dates.texts(self.rounded(values), self.format)
 
     def check(self) -> bool:
-        first, last = (seconds(datetime(year, 1, 1)) for year in (1, 9999))
-        return first <= self.low <= self.high <= last and self.step > 0 and len(self.format) < 40
+        try:
+            dates.parts(self.format)
+        except ValueError:
+            return False
+        return super().check() and len(self.format) < MAX_FORMAT and (self.step == dates.MONTH or self.step >= 1e-6)
 
 
 @dataclass(frozen=True)
 class Category(Column):
     """Texts, of which there are few: the levels. A missing cell is a level as well.
 
-    shares: of training rows, for each level; cuts: what is added to generated values of each level before the largest decides.
+    shares: of training rows, for each level; cuts: what is added to generated values of each level before the largest decides;
+    joined: whether the level `OTHER` stands for all texts that are no level.
     """
 
     levels: tuple[str, ...] = ()
+    joined: bool = False
     shares: tuple[float, ...] = ()
     cuts: tuple[float, ...] = ()
 
@@ -300,9 +321,12 @@ class Category(Column):
     def names(self) -> list[str]:
         return [f"{self.name}={level}" for level in self.levels[1 if self.width == 1 else 0 :]]
 
-    def block(self, values: np.ndarray) -> np.ndarray:
-        places = values.astype(np.int64).reshape(-1, 1)
-        return (places == (np.arange(self.width) if self.width > 1 else 1)).astype(np.float64)
+    def encode(self, values: np.ndarray, block: np.ndarray) -> None:
+        if self.width == 1:
+            block[:, 0] = values
+        else:
+            block[:] = 0
+            block[np.arange(len(block)), values.astype(np.int64)] = 1
 
     def settle(self, block: np.ndarray) -> None:
         if self.width == 1:
@@ -340,7 +364,7 @@ class Category(Column):
         return replace(self, cuts=tuple(level_shifts(block, np.array(self.shares)).tolist()))
 
     def check(self) -> bool:
-        texts = all(isinstance(level, str) and len(level) <= MAX_TEXT for level in self.levels)
+        texts = all(isinstance(level, str) and len(level) <= MAX_TEXT and writable(level) for level in self.levels)
         shares = all(type(share) in (int, float) and 0 <= share <= 1 for share in self.shares)
         return (
             texts
@@ -369,8 +393,8 @@ class Constant(Column):
     def names(self) -> list[str]:
         return []
 
-    def block(self, values: np.ndarray) -> np.ndarray:
-        return np.empty((len(values), 0))
+    def encode(self, values: np.ndarray, block: np.ndarray) -> None:
+        pass
 
     def settle(self, block: np.ndarray) -> None:
         pass
@@ -406,18 +430,6 @@ def level_shifts(block: np.ndarray, shares: np.ndarray) -> np.ndarray:
 KINDS: dict[str, type[Column]] = {kind.kind: kind for kind in (Number, Date, Category, Constant)}
 
 
-def seconds(moment: datetime) -> float:
-    """Seconds since 1970 of a moment without a zone."""
-    return (moment - EPOCH) / timedelta(seconds=1)
-
-
-def unpadded(text: str) -> str:
-    """A date without the zeros before days and months: 03.07.2024 -> 3.7.2024; the time of day stays."""
-    day, space, time = text.partition(" ")
-    sign = next((sign for sign in day if not sign.isalnum()), "")
-    return sign.join(part.lstrip("0") or "0" for part in day.split(sign)) + space + time if sign else text
-
-
 def from_dict(values: Any, source: str) -> Column:
     """The inverse of `Column.to_dict`, for untrusted input.
 
@@ -428,11 +440,13 @@ def from_dict(values: Any, source: str) -> Column:
         raise fault
     kind = KINDS[values["kind"]]
     known = {field.name: str(field.type) for field in fields(kind) if field.name != "cuts"}
-    if set(values) != {*known, "kind"}:
+    if not {"name", "kind"} <= set(values) <= {*known, "kind"}:
         raise fault
     given: dict[str, Any] = {}
-    for name, declared in known.items():
-        value = values[name]
+    for name, value in values.items():
+        if name == "kind":
+            continue
+        declared = known[name]
         if declared.startswith("tuple"):
             good = isinstance(value, list) and len(value) <= MAX_LEVELS
             value = tuple(value) if good else value
@@ -455,8 +469,8 @@ def from_dict(values: Any, source: str) -> Column:
 
 
 def writable(text: str) -> bool:
-    """Whether a text can be written to a file: it has no lone surrogates and no control signs but line breaks and tabs."""
-    return all(sign.isprintable() or sign in "\n\t\r\xa0\u202f" or sign.isspace() for sign in text)
+    """Whether a text can be written to a file: it has no lone surrogates."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def split(columns: Sequence[Column]) -> list[slice]:

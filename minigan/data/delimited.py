@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import math
 import re
 import zlib
@@ -28,8 +29,8 @@ MAX_LINE = 1 << 22
 MAX_CELL = 1 << 17
 """Characters in one cell."""
 
-CELLS = 1 << 17
-"""Cells in a block."""
+CELLS, ROWS, MOST = 1 << 13, 64, 1 << 20
+"""Cells in a block, which stay in the cache; rows that it has at least, and the most cells for their sake."""
 
 SNIFFED = 50
 """Records from which the separator is found."""
@@ -77,22 +78,23 @@ def form_of(path: Path, *, headless: bool = False) -> Form:
         raise InputError(f"{path} holds no text; save the table as CSV in UTF-8.")
     if not any(line.strip() for line in head):
         raise InputError(f"{path} has no header: the first line must name the columns.")
-    before = 1
-    told = re.fullmatch(r"sep=(.)\s*", head[0])
-    if told and told[1] in SEPARATORS:
-        separator, before, head = told[1], 2, head[1:]
-    else:
-        separator = _separator(head)
+    told = re.fullmatch(r'"?sep=(.)"?\s*', head[0], re.IGNORECASE)
+    if told and told[1] not in SEPARATORS:
+        raise InputError(f"{path}: cells cannot be separated by {told[1]!r}, but by {', '.join(SEPARATORS.values())}.")
+    separator = told[1] if told else _separator([line for line in head if line.strip()])
     if encoding == "cp1252":
         notes.append(f"{path} is not UTF-8, so it is read as Windows-1252.")
-    form = Form(path, encoding, separator, before=before, notes=tuple(notes))
+    form = Form(path, encoding, separator, notes=tuple(notes))
     with _records(form) as records:
-        header: list[str] = []
-        for _ in range(before):
-            header = next(records, (0, []))[1]
+        before, header = 0, list[str]()
+        for _, header in itertools.islice(records, 1 if told else 0, None):
+            before += 1
+            if any(cell.strip() for cell in header):
+                break
+    before += 1 if told else 0
     if headless and all(map(is_number, header)):
         return replace(form, names=tuple(f"x{i}" for i in range(len(header))), before=before - 1)
-    return replace(form, names=_names(header, path, separator))
+    return replace(form, names=_names(header, path, separator), before=before)
 
 
 def blocks(form: Form) -> Iterator[Block]:
@@ -101,7 +103,7 @@ def blocks(form: Form) -> Iterator[Block]:
     Raises: InputError where a row has another number of cells than the header.
     """
     width = len(form.names)
-    step = max(1, CELLS // width)
+    step = max(1, CELLS // width, min(ROWS, MOST // width))
     blank = [""] * width
     with _records(form) as records:
         for _ in range(form.before):
@@ -110,7 +112,7 @@ def blocks(form: Form) -> Iterator[Block]:
         for line, row in records:
             if len(row) != width:
                 row = _fitted(row, width, line, form.path)
-            if not row or row == blank:
+            if not row or (row == blank and width > 1):  # of one column, an empty cell stands in quotes
                 continue
             rows.append(row)
             lines.append(line)
@@ -127,11 +129,12 @@ def _fitted(row: list[str], width: int, line: int, path: Path) -> list[str]:
         return []
     if len(row) > width and not any(cell.strip() for cell in row[width:]):
         return row[:width]
-    remedy = "a cell that holds the separator must be in quotes" if len(row) > width else ""
-    if width == 1 < len(row):
-        remedy = "the header must be in line 1, so remove a title before it"
-    counts = f"{len(row)} cells, but the header names {width} column{'s' if width > 1 else ''}"
-    raise InputError(f"{path}: line {line} has {counts}{'; ' if remedy else ''}{remedy}.")
+    remedy = "add the others, or remove the line"
+    if len(row) > width:
+        remedy = "a cell that holds the separator must be in quotes"
+        remedy += ", and a title before the header removed" if width == 1 else ""
+    cells, names = (f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((len(row), "cell"), (width, "column")))
+    raise InputError(f"{path}: line {line} has {cells}, but the header names {names}; {remedy}.")
 
 
 @contextmanager
@@ -175,7 +178,7 @@ def _parsed(lines: Iterator[str], separator: str, path: Path) -> Iterator[tuple[
         elif "unexpected end" in str(error):
             what = "opens a quote that the file does not close."
         else:
-            what = f"cannot be read: {reason(error)}."
+            what = f"cannot be read: {reason(error)}; a quote within quotes must be doubled."
         raise InputError(f"{path}: line {reader.line_num} {what}") from None
 
 
@@ -234,7 +237,7 @@ def _separator(lines: list[str]) -> str:
 
 
 def _names(cells: list[str], path: Path, separator: str) -> tuple[str, ...]:
-    """The names of the columns in a header, "" for columns without one."""
+    """The names of the columns in a header; those without one have their number."""
     while cells and not cells[-1].strip():  # trailing separators
         cells = cells[:-1]
     names = [name.strip() for name in cells]
@@ -257,11 +260,12 @@ def _names(cells: list[str], path: Path, separator: str) -> tuple[str, ...]:
             f"{path} has no header: the first line must name the columns, but it holds numbers{apart}; put a line "
             f"such as {short(repr(example))} before it."
         )
+    names = [name or f"column {i + 1}" for i, name in enumerate(names)]
     seen: set[str] = set()
     for i, name in enumerate(names):
         if len(name) > MAX_NAME or not all(c.isprintable() or c in "\r\n\t" for c in name):
             raise InputError(f"{path}: column {i + 1} of the header is no name: {short(name)}.")
-        if name and name in seen:
+        if name in seen:
             raise InputError(f"{path}: the header names column {short(name)} twice.")
         seen.add(name)
     return tuple(names)

@@ -96,8 +96,9 @@ class Scaler:
         return self._blocks(model, lambda y: space.settle(self.offset + self.scale * y), self.data_type(space))
 
     def data_type(self, space: Space) -> Any:
-        """float32, or float64 where values have no limits and a column is `far`."""
-        return np.float64 if space.limits is None and far(self.offset, self.scale).any() else np.float32
+        """float32, or float64 where values have no limits and a column is `far` or `fine`."""
+        wide = space.fine or (space.limits is None and far(self.offset, self.scale).any())
+        return np.float64 if wide else np.float32
 
     def _blocks(self, rows: np.ndarray, formula: Any, dtype: Any) -> np.ndarray:
         columns = max(self.offset.size, self.scale.size)

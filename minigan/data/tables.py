@@ -11,16 +11,17 @@ from typing import NamedTuple
 import numpy as np
 
 from minigan import memory
-from minigan.data import delimited, kinds, pixels
-from minigan.data.columns import Category, Column, Constant, Number
+from minigan.data import delimited, kinds, labels, pixels
+from minigan.data.columns import Category, Column, Constant, Number, Scaled, split
 from minigan.data.delimited import Block, Form
 from minigan.data.kinds import Draft, Left, Survey
+from minigan.data.labels import Labels
 from minigan.data.raw import MAX_VALUE, SMALLER, WHOLE, Raw, check_counts
 from minigan.data.reading import Reading
 from minigan.data.scaling import FAR, storage
 from minigan.data.spaces import Points, Table, columns_space
 from minigan.data.spaces.table import Rows
-from minigan.errors import InputError, reason, short
+from minigan.errors import InputError, short
 
 PLAIN = "plain"
 """What --columns says where all columns are numbers without kinds, as all tables were once."""
@@ -61,18 +62,16 @@ def read_csv(path: Path, reading: Reading) -> Raw:
 
 def _read(form: Form, reading: Reading) -> Raw:
     path = form.path
-    surveys, n = _surveyed(form)
-    check_counts(n, len(surveys), path, 0)
     if reading.shape:
-        return _images(form, surveys, n, reading)
+        return _images(form, reading)
     plain = reading.columns == PLAIN
     asked = dict.fromkeys(form.names, "number") if plain else _asked(reading, form.names, path)
-    try:
-        drafts = kinds.decide(surveys, asked, reading.decimal, path)
-    except kinds.OddCellError as error:
-        line = _line_of(form, form.names.index(error.name), error.cell)
-        place = f"{path}: line {line}, column {short(error.name)}"
-        raise InputError(f"{place}, holds {short(error.cell)!r}, {error.why}.") from None
+    surveys, n = _surveyed(form, asked)
+    drafts = _decided(form, surveys, reading)
+    if plain and (gone := next((draft for draft in drafts if draft.gone), None)):
+        line, cell = min((_line_of(form, form.names.index(gone.name), cell), cell) for cell in gone.gone)
+        why = "and --columns plain knows no missing cells; leave that out"
+        raise InputError(_sentence(path, line, gone.name, cell, why))
     values, lost = _values(form, drafts, n)
     if plain:
         return table(np.stack(values, axis=1), np.array(lost), form.names, path)
@@ -83,39 +82,58 @@ def _read(form: Form, reading: Reading) -> Raw:
             left.append(draft if isinstance(draft, Left) else Left(draft.name, why=why))
         else:
             filled.append(Filled(draft.column(x), x, loss))
-    words = [_without(draft) for draft in left]
+    words = [f"left out: column {short(draft.name)} ({draft.why or 'as you said'})" for draft in left]
     if all(isinstance(f.column, Number) for f in filled) and len(filled) >= LEAST_PIXELS:
         words += _hints([f for f in filled if f.column.name not in LABELS], path)
     if not filled:
-        raise InputError(f"{path} holds no column to train on: {'; '.join(words)}.")
+        apart = "; between cells must be a comma, a semicolon, a tab, | or spaces" if len(form.names) == 1 else ""
+        raise InputError(f"{path} holds no column to train on: {'; '.join(words)}{apart}.")
     return _table(filled, reading, path, form.separator, [*form.notes, *words])
 
 
-def _surveyed(form: Form) -> tuple[list[Survey], int]:
-    """What is known of each column, and the number of rows."""
-    surveys = [Survey(name) for name in form.names]
-    n = 0
+def _surveyed(form: Form, asked: dict[str, str]) -> tuple[list[Survey], int]:
+    """What is known of each column, and the number of rows; asked: kinds by the names of columns."""
+    surveys = [Survey(name, asked.get(name, "")) for name in form.names]
+    n = checked = 0
     for block in delimited.blocks(form):
         n += len(block.lines)
-        memory.require(8 * n * len(surveys), f"{form.path}, of which {n:,} rows have been read,", SMALLER)
+        if n > 1.1 * checked:  # asking takes as long as reading some rows
+            memory.require(8 * n * len(surveys), f"{form.path}, of which {n:,} rows have been read,", SMALLER)
+            checked = n
         for survey, cells in zip(surveys, block.columns, strict=True):
             survey.see(cells)
+    check_counts(n, len(surveys), form.path, 0)
     return surveys, n
 
 
-def _images(form: Form, surveys: Sequence[Survey], n: int, reading: Reading) -> Raw:
+def _decided(form: Form, surveys: Sequence[Survey], reading: Reading) -> list[Draft]:
+    """A draft of each column. Raises: InputError."""
+    try:
+        return kinds.decide(surveys, reading.decimal, form.path)
+    except kinds.OddCellError as error:
+        line = _line_of(form, form.names.index(error.name), error.cell)
+        raise InputError(_sentence(form.path, line, error.name, error.cell, error.why)) from None
+
+
+def _sentence(path: object, line: int, column: str, cell: str, why: str) -> str:
+    return f"{path}: line {line}, column {short(column)}, holds {short(cell)!r}, {why}."
+
+
+def _images(form: Form, reading: Reading) -> Raw:
     """Rows of pixels, perhaps with a column of labels beside them, as images."""
     labelled = next((name for name in (reading.label_column, *LABELS) if name in form.names), "")
     asked = {name: "category" if name == labelled else "number" for name in form.names}
-    drafts = kinds.decide(surveys, asked, reading.decimal, form.path)
+    surveys, n = _surveyed(form, asked)
+    drafts = _decided(form, surveys, reading)
     values, _ = _values(form, drafts, n)
     rows = np.stack([x for x, name in zip(values, form.names, strict=True) if name != labelled], axis=1)
-    labels = None
+    classes = None
     if labelled:
         place = form.names.index(labelled)
         column = drafts[place].column(values[place])
-        labels = np.array(getattr(column, "levels", ("",)))[values[place].astype(np.int64)]
-    raw = pixels.from_rows(rows, labels, reading, form.path)
+        levels = column.levels if isinstance(column, Category) else (column.range,)
+        classes = np.array(levels)[values[place].astype(np.int64)]
+    raw = pixels.from_rows(rows, classes, reading, form.path)
     return replace(raw, notes=(*form.notes, *raw.notes))
 
 
@@ -140,63 +158,88 @@ def _values(form: Form, drafts: Sequence[Draft], n: int) -> tuple[list[np.ndarra
                 continue
             try:
                 found = draft.values(cells)
-                unusable = np.abs(found) > MAX_VALUE
-            except (ValueError, OverflowError) as error:
-                raise InputError(_fault(form, draft, block, cells, reason(error))) from None
+            except ValueError:
+                raise InputError(_fault(form, draft, block, cells)) from None
+            unusable = np.abs(found) > MAX_VALUE
             if unusable.any():
-                place = f"line {block.lines[int(unusable.argmax())]}, column {short(draft.name)}"
-                held = short(cells[int(unusable.argmax())])
-                raise InputError(f"{form.path}: {place}, holds {held}; values must be finite and within {MAX_VALUE:g}.")
+                i = int(unusable.argmax())
+                why = f"but values must be finite and within {MAX_VALUE:g}"
+                raise InputError(_sentence(form.path, block.lines[i], draft.name, cells[i], why))
             values[j][at : at + len(cells)] = found
             lost[j] = max(lost[j], draft.lost(cells, found))
         at += len(block.lines)
     return values, lost
 
 
-def _fault(form: Form, draft: Draft, block: Block, cells: Sequence[str], why: str) -> str:
+def _fault(form: Form, draft: Draft, block: Block, cells: Sequence[str]) -> str:
     """The sentence for the first cell of a block that a draft cannot read."""
     for line, cell in zip(block.lines, cells, strict=True):
         try:
             draft.values([cell])
-        except (ValueError, OverflowError):
-            place = f"{form.path}: line {line}, column {short(draft.name)}"
-            return f"{place}, holds {short(cell)!r}, which does not fit the others: {why}."
-    return f"{form.path}: column {short(draft.name)} cannot be read: {why}."
+        except ValueError as why:
+            return _sentence(form.path, line, draft.name, cell, str(why))
+    raise AssertionError("a cell that cannot be read is found")
 
 
 def _asked(reading: Reading, names: Sequence[str], path: object) -> dict[str, str]:
-    """The kinds that a person asks for, by the names of columns. Raises: InputError for a column or a kind that is not known."""
-    asked = {}
-    if reading.columns and reading.columns != PLAIN:
-        for entry in reading.columns.split(","):
-            name = max((n for n in names if entry.strip().startswith(f"{n}:")), key=len, default=None)
-            if name is None:
-                raise InputError(
-                    f"--columns {short(entry)!r}: {path} has no such column; its columns are {short(', '.join(names), 200)}, and "
-                    f'an entry is NAME:KIND, as in "{short(names[0])}:category".'
-                )
-            asked[name] = entry.strip()[len(name) + 1 :].strip()
-            if asked[name].partition("=")[0] not in kinds.KINDS or (
-                "=" in asked[name] and not asked[name].startswith("date=")
-            ):
-                raise InputError(f"--columns {short(entry)!r}: the kinds are {', '.join(kinds.KINDS)}.")
+    """The kinds that a person asks for, by the names of columns.
+
+    Raises: InputError for columns and kinds that are not known, and for a column of two kinds.
+    """
+    there = f"the columns of {path} are {short(', '.join(names), 200)}"
+    asked: dict[str, str] = {}
+    for name, text in _entries(reading.columns if reading.columns != PLAIN else "", names, ":"):
+        kind = text.strip(", ")
+        try:
+            kinds.check_kind(kind)
+        except ValueError as why:
+            unknown = kind.partition(",")[2].strip()
+            if unknown or not name:
+                example = f'an entry is NAME:KIND, as in "{short(names[0])}:category"'
+                raise InputError(f"--columns {short(unknown or kind)!r}: {example}, and {there}.") from None
+            raise InputError(f"--columns {short(f'{name}:{kind}')!r}: {why}.") from None
+        if asked.setdefault(name, kind) != kind:
+            raise InputError(f"--columns says that column {short(name)} is {asked[name]} and {kind}; say one of them.")
+    for name, text in _entries(reading.drop, names, r"(?=,|$)"):
+        unknown = text.strip(", ")
+        if unknown:
+            raise InputError(f"--drop {short(unknown)!r}: {there}.")
+        if asked.setdefault(name, "ignore") not in ("ignore", "id"):
+            raise InputError(
+                f"--drop names column {short(name)}, which is {asked[name]} by --columns; say one of them."
+            )
     if reading.label_column:
-        if reading.label_column not in names:
+        name = _known(names).get(" ".join(reading.label_column.split()), "")
+        if not name:
+            raise InputError(f"--label-column {short(reading.label_column)!r}: {there}.")
+        if asked.setdefault(name, "category") not in ("category", "common"):
             raise InputError(
-                f"--label-column {short(reading.label_column)}: {path} has no such column; its columns are "
-                f"{short(', '.join(names), 200)}."
+                f"--label-column {short(name)}: labels are categories, but the column is said to be {asked[name]}; say one of them."
             )
-        asked.setdefault(reading.label_column, "category")
-    for name in filter(None, reading.drop.split(",")):
-        if name.strip() not in names:
-            raise InputError(
-                f"--drop {short(name)}: {path} has no such column; its columns are {short(', '.join(names), 200)}."
-            )
-        asked[name.strip()] = "ignore"
     return asked
 
 
-_ID = re.compile(r"(^|[\W_])(id|uuid|guid)$|^(index|unnamed: 0|row|)$", re.IGNORECASE)
+def _known(names: Sequence[str]) -> dict[str, str]:
+    """The names of columns by what people write for them, a space in place of line breaks."""
+    return {" ".join(name.split()): name for name in names}
+
+
+def _entries(text: str, names: Sequence[str], after: str) -> list[tuple[str, str]]:
+    """The columns in a list that is separated by commas, which names may hold as well, and the text that follows each.
+
+    after: a pattern of what must follow a name. Text before the first column is an entry without a name.
+    """
+    text = " ".join(text.split())
+    known = {given: name for given, name in _known(names).items() if given in text}
+    pattern = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+    found = list(re.finditer(rf"(?:^|,) ?({pattern}) ?{after}", text)) if known else []
+    starts = [match.start() for match in found] + [len(text)]
+    entries = [(known[match[1]], text[match.end() : end]) for match, end in zip(found, starts[1:], strict=True)]
+    before = text[: starts[0]].strip(", ")
+    return [("", before), *entries] if before else entries
+
+
+_ID = re.compile(r"(^|[\W_])(?i:id|uuid|guid)$|[a-z]I[Dd]$|^(?i:index|unnamed: 0|row)$")
 
 
 def _counter(draft: Draft, values: np.ndarray) -> str:
@@ -214,11 +257,6 @@ def _hints(filled: Sequence[Filled], path: Path) -> list[str]:
     """What to say of columns that look like the pixels of images."""
     hint = pixels.hint(np.stack([f.values for f in filled], axis=1))
     return [f"{path}: {hint}"] if hint else []
-
-
-def _without(draft: Left) -> str:
-    name = f"column {short(draft.name)}" if draft.name else "a column without a name"
-    return f"left out: {name} ({draft.why or 'as you said'})"
 
 
 # ---------------------------------------------------------------------------------------------------------- arrays
@@ -283,15 +321,19 @@ def _stored(values: np.ndarray, lost: np.ndarray, columns: Sequence[str], path: 
     """The values (n, d) in the type that keeps their digits."""
     with np.errstate(all="ignore"):  # values too small for float32, which become 0
         dtype, scale = storage(values)
-        bad = lost > FAR * 2.0**-24 * scale
-        if bad.any():
-            j = int(bad.argmax())
-            raise InputError(
-                f"{path}: column {short(columns[j])} holds whole numbers beyond 2^53 = {WHOLE:,} that float64 moves by up "
-                f"to {lost[j]:.0f}, too much for a spread of {scale[j]:.3g}; subtract a number from the column, or leave it out."
-            )
+        for name, loss, spread in zip(columns, lost, scale, strict=True):
+            _check_loss(name, loss, spread, path)
         memory.require(values.size * np.dtype(dtype).itemsize, f"{path}, divided into parts,", SMALLER)
         return np.ascontiguousarray(values, dtype)
+
+
+def _check_loss(name: str, lost: float, scale: float, path: Path | str) -> None:
+    """Raise InputError where a column's rounding error in float64 is too much for its spread."""
+    if lost > FAR * 2.0**-24 * scale:
+        raise InputError(
+            f"{path}: column {short(name)} holds whole numbers beyond 2^53 = {WHOLE:,} that float64 moves by up to {lost:.0f}, "
+            f"too much for a spread of {scale:.3g}; subtract a number from the column, or leave it out."
+        )
 
 
 def _table(filled: Sequence[Filled], reading: Reading, path: Path | str, separator: str, notes: Sequence[str]) -> Raw:
@@ -301,17 +343,35 @@ def _table(filled: Sequence[Filled], reading: Reading, path: Path | str, separat
     if not width:
         raise InputError(f"{path} holds the same values in every row: there is nothing to learn.")
     check_counts(n, width, path, 4)
-    memory.require(12 * n * width, f"{path}, as values of {len(columns)} columns,", SMALLER)
     space = (Points if _is_plane(columns) else Table)((width,), schema=columns, separator=separator)
-    rows, lost, labels = np.empty((n, width)), np.zeros(width), None
-    for (column, x, loss), part in zip(filled, space.slices, strict=True):
-        rows[:, part] = column.block(x)
-        lost[part] = loss
-        if column.name == reading.label_column and isinstance(column, Category):
-            labels = x.astype(np.int64)
-            space = replace(space, classes=column.levels)
-    rows = _stored(rows, lost, space.columns, path)
-    return Raw(space, rows, labels=labels, notes=(*notes, *described(space, rows)))
+    dtype = np.dtype(np.float64 if space.fine else np.float32)
+    for column, x, loss in filled:
+        if isinstance(column, Scaled):
+            wide, scale = storage(x[~np.isnan(x)].reshape(-1, 1))
+            _check_loss(column.name, loss, scale[0], path)
+            dtype = max(dtype, np.dtype(wide))
+    memory.require((8 + dtype.itemsize) * n * width, f"{path}, as values of {len(columns)} columns,", SMALLER)
+    rows = np.empty((n, width), dtype)
+    with np.errstate(all="ignore"):  # values too small for float32, which become 0
+        for (column, x, _), part in zip(filled, space.slices, strict=True):
+            column.encode(x, rows[:, part])
+    raw = Raw(space, rows, notes=(*notes, *described(space, rows)))
+    name = _known([column.name for column in columns]).get(" ".join(reading.label_column.split()))
+    return raw if name is None else _labelled(raw, next(f for f in filled if f.column.name == name), path)
+
+
+def _labelled(raw: Raw, label: Filled, path: Path | str) -> Raw:
+    """Rows with one of their columns as labels. Raises: InputError."""
+    name = short(label.column.name)
+    if not isinstance(label.column, Category):
+        raise InputError(f"--label-column {name}: {path} holds the same label in every row; leave --label-column out.")
+    try:
+        labels.check_names(label.column.levels)
+    except ValueError as why:
+        raise InputError(
+            f"--label-column {name}: {path} cannot have such labels: {why}; change it, or leave its rows out."
+        ) from None
+    return Labels(label.values.astype(np.int64), label.column.levels).beside(raw)
 
 
 def _is_plane(columns: Sequence[Column]) -> bool:
@@ -327,8 +387,7 @@ def described(space: Table | Points, rows: np.ndarray) -> list[str]:
         gone = f"{block[:, 1].mean():.1%}" if column.missing is not None else ""
         if isinstance(column, Category):
             empty = [i for i, level in enumerate(column.levels) if level.strip() in kinds.MISSING]
-            share = float(np.isin(column.places(block), empty).mean())
-            gone = f"{share:.1%}" if share else ""
+            gone = f"{np.isin(column.places(block), empty).mean():.1%}" if empty else ""
         lines.append(
             f"{short(column.name, wide):<{wide}}  {column.words:<10}  {gone:>7}  {short(column.range, 78 - wide - 23)}"
         )
@@ -343,19 +402,20 @@ def read_as(space: Rows, path: Path, reading: Reading) -> np.ndarray:
     Raises: InputError where a column is missing or a cell is none of its kind.
     """
     form = delimited.form_of(path)
-    gone = [column.name for column in space.schema if column.name not in form.names]
-    if gone:
-        raise InputError(f"{path} has no column {short(gone[0])}, which the model's table has.")
-    places = [form.names.index(column.name) for column in space.schema]
+    columns = space.schema or tuple(Number(name) for name in space.columns)
+    place = {name: i for i, name in enumerate(form.names)}
+    gone = next((column.name for column in columns if column.name not in place), None)
+    if gone is not None:
+        raise InputError(f"{path} has no column {short(gone)}, which the model's table has.")
     parts = []
     for block in delimited.blocks(form):
         rows = np.empty((len(block.lines), space.size))
-        for column, part, place in zip(space.schema, space.slices, places, strict=True):
+        for column, part in zip(columns, split(columns), strict=True):
+            cells = block.columns[place[column.name]]
             try:
-                rows[:, part] = column.block(kinds.read(column, block.columns[place]))
+                column.encode(kinds.read(column, cells), rows[:, part])
             except kinds.OddCellError as error:
-                line = block.lines[block.columns[place].index(error.cell)]
-                what = f"line {line}, column {short(error.name)}, holds {short(error.cell)!r}"
-                raise InputError(f"{path}: {what}, {error.why}.") from None
+                line = block.lines[cells.index(error.cell)]
+                raise InputError(_sentence(path, line, error.name, error.cell, error.why)) from None
         parts.append(rows)
     return np.concatenate(parts) if parts else np.empty((0, space.size))

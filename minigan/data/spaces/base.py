@@ -70,6 +70,11 @@ class Space:
         return self
 
     @property
+    def fine(self) -> bool:
+        """Whether float32 does not hold all digits of some values."""
+        return False
+
+    @property
     def counts(self) -> bool:
         """Whether it knows how frequent some values are in training rows, and so can be calibrated."""
         return False

@@ -79,6 +79,10 @@ class Rows(Space):
         return dataclasses.replace(self, schema=tuple(column.fitted(block) for column, block in self.blocks(x)))
 
     @property
+    def fine(self) -> bool:
+        return any(column.fine for column in self.schema)
+
+    @property
     def counts(self) -> bool:
         return any(column.counts for column in self.schema)
 
