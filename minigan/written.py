@@ -5,7 +5,6 @@ Samples come a chunk at a time, so memory does not grow with their number where 
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import math
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from minigan import cli
+from minigan.data.delimited import line
 from minigan.data.spaces import Space
 from minigan.errors import InputError
 from minigan.files import replacing, umask, write_bytes
@@ -81,12 +81,9 @@ def _rows(path: Path, space: Space, n: int, parts: Iterator[np.ndarray], labels:
     """A header, and a row of cells per sample."""
     separator = "\t" if path.suffix.lower() == ".tsv" else space.separator
     with replacing(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="")
-        table = csv.writer(text, delimiter=separator, lineterminator="\n")
-        table.writerow(space.header())
+        file.write(line(space.header(), separator).encode())
         for x in parts:
-            table.writerows(space.cells(x))
-        text.detach()  # flushed, and the file left open
+            file.write("".join(line(cells, separator) for cells in space.cells(x)).encode())
 
 
 def _lines(path: Path, space: Space, n: int, parts: Iterator[np.ndarray], labels: Labels) -> None:

@@ -13,9 +13,10 @@ import itertools
 import math
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
@@ -121,6 +122,20 @@ def blocks(form: Form) -> Iterator[Block]:
                 rows, lines = [], []
         if rows:
             yield Block(lines, list(zip(*rows, strict=True)))
+
+
+def line(cells: Sequence[str], separator: str) -> str:
+    """A line of cells that `blocks` reads back as they are, in quotes where that is needed."""
+    if len(cells) == 1 and not cells[0]:
+        return '""\n'
+    unsafe = _unsafe(separator)
+    return separator.join(['"' + c.replace('"', '""') + '"' if unsafe.search(c) else c for c in cells]) + "\n"
+
+
+@cache
+def _unsafe(separator: str) -> re.Pattern[str]:
+    """What is only in cells in quotes: spaces at the beginning would be skipped, and so would empty cells between spaces."""
+    return re.compile(rf'[{re.escape(separator)}"\r\n]|^ ' + ("|^$" if separator == " " else ""))
 
 
 def _fitted(row: list[str], width: int, line: int, path: Path) -> list[str]:

@@ -8,6 +8,7 @@ and what was measured, if anything was.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan import __version__
+from minigan import __version__, memory
 from minigan.backends import Ops
 from minigan.config import MAX_COUNT, Config
 from minigan.data import spaces
@@ -31,7 +32,7 @@ from minigan.nn import architecture
 from minigan.nn.gan import GAN
 from minigan.nn.network import Network
 from minigan.nn.sampling import collected, sample, samples
-from minigan.runs.tensors import Shapes, opened, serialised
+from minigan.runs.tensors import MAX_HEADER, Shapes, opened, serialised
 
 FORMAT = 1
 NAME = "checkpoint.safetensors"
@@ -44,8 +45,11 @@ LATER = ("convolutions",)
 MAX_NAME = 255
 """Characters in the name of a data set: it is that of a file."""
 
-CALIBRATED = 8192
-"""Samples by which a space is calibrated."""
+CALIBRATED, LEAST, MOST = 8192, 1024, 1 << 24
+"""Samples by which a space is calibrated, and of large ones the least number, for the sake of so many values."""
+
+MAX_REST = 1 << 17
+"""Bytes in a checkpoint's header for all but the description of samples."""
 
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """How file systems without hard links (FAT, some network shares) refuse one."""
@@ -119,7 +123,21 @@ class Checkpoint:
 
 def calibrated(space: Space, scaler: Scaler, generator: Network) -> Space:
     """The space that a generator's samples are settled in, by further samples of its own."""
-    return scaler.calibrated(space, sample(generator, CALIBRATED, 0)) if space.counts else space
+    if not space.counts:
+        return space
+    n = min(CALIBRATED, max(LEAST, MOST // space.size))
+    return scaler.calibrated(space, sample(generator, n, 0))
+
+
+def require_described(space: Space, name: str) -> None:
+    """Raise InputError where the columns and categories of a space do not fit into the header of a checkpoint."""
+    size = len(json.dumps(json.dumps(space.to_dict())))
+    if size > MAX_HEADER - MAX_REST:
+        raise InputError(
+            f"{name}: describing its columns and their categories takes {memory.words(size)}, and a checkpoint holds at most "
+            f"{memory.words(MAX_HEADER - MAX_REST)} of that; leave columns of many categories out, or join the rare ones "
+            f"(--columns NAME:common)."
+        )
 
 
 def require_samples(n: int, seed: int | None) -> None:

@@ -15,6 +15,7 @@ from minigan.data.scaling import Scaler
 from minigan.errors import InputError
 from minigan.nn.gan import GAN
 from minigan.runs import cost, identity
+from minigan.runs.checkpoint import require_described
 from minigan.runs.directory import find_data
 
 
@@ -60,6 +61,7 @@ class Parts:
                 data = identity.as_trained(data, request.resume, config.all_data)
         rows = data.part(config.all_data)
         data = replace(data, space=data.space.fitted(rows))
+        require_described(data.space, config.data)
         if "batch_size" not in request.given and request.resume is None and config.batch_size > len(rows):
             config = config.replace(batch_size=len(rows))  # the recipe's size is a suggestion, a given one is an order
         scaler = Scaler.fit(data.space, rows, config.output, data.unit, config.spread)

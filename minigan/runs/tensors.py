@@ -22,7 +22,7 @@ from minigan.files import reading
 
 KEY = "minigan"
 
-MAX_HEADER = 1 << 20
+MAX_HEADER = 1 << 23
 """Bytes in the header of a file."""
 
 DTYPES = {"F32": "float32", "F64": "float64"}
@@ -80,7 +80,9 @@ class TensorFile:
 def opened(path: Path) -> Iterator[TensorFile]:
     """A file with its header checked, against the size of the file and against itself. Raises: InputError."""
     with reading(path) as (file, size):
-        shapes, text = _header(path, file.read(8 + MAX_HEADER), size)
+        head = file.read(8)
+        head += file.read(min(int.from_bytes(head, "little"), MAX_HEADER, size))
+        shapes, text = _header(path, head, size)
         try:
             meta = json.loads(text)
         except (ValueError, RecursionError):
