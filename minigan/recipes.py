@@ -112,16 +112,16 @@ _MNIST = {
     "r2": 0.5,
     "lr_generator": 3.2e-3,
     "lr_discriminator": 3.2e-3,
-    "steps": 15_000,
+    "steps": 25_000,
     "log_every": 500,
     "sample_every": 2000,
     "save_every": 5000,
 }
 _LONG_MNIST = {
     "ema": 0.9999,
-    "steps": 60_000,
+    "steps": 80_000,
     "log_every": 1000,
-    "sample_every": 6000,
+    "sample_every": 8000,
 }
 _ARTICLE = {
     "latent": 100,

@@ -34,7 +34,9 @@ def animation(path: str | Path, frames: Sequence[str | Path]) -> None:
     size = _open(chosen[0]).size
     f = math.ceil(size[0] / MAX_GIF_WIDTH)
     probes = [chosen[i] for i in sorted({0, len(chosen) // 2, len(chosen) - 1})]
-    smaller = ((f, 255), (f, 64), (f, 32), (f, 16), (f + 1, 16), (2 * f, 16), (3 * f, 8))
+    smaller: tuple[tuple[int, int], ...] = (
+        (f, 255), (f, 64), (f, 32), (f, 16), (f + 1, 16), (2 * f, 16), (3 * f, 8),
+    )  # fmt: skip
     if _photographic([_frame(p, size, f) for p in probes]):
         smaller = ((f, 255), (f + 1, 255), (f + 2, 255), (f + 2, 128), (2 * f + 2, 64), (3 * f + 2, 16))
     for factor, colours in smaller:  # the first that is small enough, judged by three of the frames
