@@ -237,14 +237,18 @@ TABLES = (
     Planted(
         "a correlation broken",
         unpaired,
-        ("correlations", "precision"),
+        ("correlations", "pairs", "detection", "precision"),
         ("shapes", "tails", "familiar"),
         "Correlations lost",
     ),
-    Planted("a category lost", without_category, ("lost", "shapes"), ("tails", "familiar"), "Categories lost"),
+    Planted(
+        "a category lost", without_category, ("lost", "shapes", "columns"), ("tails", "familiar"), "Categories lost"
+    ),
     Planted("tails cut", clipped, ("tails",), ("correlations", "lost"), "Tails cut"),
     Planted("rounding lost", unrounded, ("familiar", "lost"), ("correlations",), "Rounding lost"),
-    Planted("shares wrong by a half", uneven(1 / 2), ("shapes",), ("familiar", "lost"), "A column unlike the data"),
+    Planted(
+        "shares wrong by a half", uneven(1 / 2), ("shapes", "columns"), ("familiar", "lost"), "A column unlike the data"
+    ),
     Planted("a tenth duplicated", duplicated, ("repeated",), ("shapes", "tails", "lost"), "Repetition"),
     Planted("training rows copied", copied, ("copies",), ("shapes", "tails", "familiar"), "Memorisation"),
 )

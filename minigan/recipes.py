@@ -119,9 +119,9 @@ _MNIST = {
 }
 _LONG_MNIST = {
     "ema": 0.9999,
-    "steps": 80_000,
+    "steps": 60_000,
     "log_every": 1000,
-    "sample_every": 8000,
+    "sample_every": 6000,
 }
 _ARTICLE = {
     "latent": 100,
