@@ -1,7 +1,7 @@
 """Named settings per data set. A flag given on the command line overrides the recipe's value.
 
 default   quick, with good samples
-best      three to eight times as many steps; mixtures and MNIST with other settings
+best      two to eight times as many steps; mixtures with other settings
 article   the networks and schedule of the article that this project starts from (docs/article.md)
 """
 
