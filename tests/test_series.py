@@ -320,6 +320,8 @@ def test_an_array_is_signals_if_that_is_said(tmp_path: Path) -> None:
     [
         (waves(), {"shape": (1, 63)}, "--shape 1 63 is not that of the signals of the array"),
         (waves().reshape(50, 2, 32), {"sample_rate": 1, "shape": (1, 64)}, "is not that of the signals"),
+        (waves(), {"sample_rate": 1, "shape": (64,)}, "--shape 64 is no shape of signals; give CHANNELS T"),
+        (waves(), {"sample_rate": 1, "shape": (1, 8, 8)}, "--shape 1 8 8 is no shape of signals"),
         (waves() * 0, {"sample_rate": 1}, "all alike"),
         (waves() * np.nan, {"sample_rate": 1}, "signal 0, value (0)"),
         (waves(4), {"sample_rate": 1}, "holds 4 samples"),
@@ -332,6 +334,26 @@ def test_an_array_that_is_no_signals_is_refused(x: np.ndarray, options: dict, wo
     with pytest.raises(InputError) as caught, np.errstate(all="ignore"):
         load(x, **options)
     assert words in str(caught.value)
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=4),
+    st.lists(st.integers(1, 6), max_size=4),
+    st.integers(0, 8),
+    st.sampled_from([np.uint8, np.int64, np.float32, np.float64, np.bool_]),
+    st.integers(0, 3),
+)
+def test_arrays_of_any_shape_are_read_or_refused(
+    shape: list[int], told: list[int], length: int, dtype: Any, seed: int
+) -> None:
+    x = (np.random.default_rng(seed).normal(size=shape) * 10**seed).astype(dtype)
+    try:
+        data = load(x, shape=tuple(told), length=length, sample_rate=5)
+    except InputError as error:
+        assert str(error).endswith(".") and "\n" not in str(error)
+    else:
+        assert isinstance(data.space, Signal) and data.space.shape[1] == (length or data.space.shape[1])
+        assert from_dict(data.space.to_dict(), "here") == data.space
 
 
 def test_channels_of_different_units_are_scaled_apart_and_moments_together() -> None:

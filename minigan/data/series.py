@@ -29,10 +29,11 @@ def from_array(values: np.ndarray, reading: Reading, name: Path | str) -> Raw:
     not vary.
     """
     reading.only(name, "an array of signals", "shape", "sample_rate", "length")
-    n = len(values)
+    n, given = len(values), " ".join(map(str, reading.shape))
+    if len(reading.shape) not in (0, 2):
+        raise InputError(f"--shape {given} is no shape of signals; give CHANNELS T.")
     channels, t = reading.shape or (1, *values.shape[1:])[-2:]
     if (channels, t) != values.shape[1:] and (values.ndim == 3 or channels * t != values.shape[1]):
-        given = " ".join(map(str, reading.shape))
         raise InputError(f"--shape {given} is not that of the signals of {name}, an array of shape {values.shape}.")
     if values.dtype.kind in "iu" and max(int(values.max()), -int(values.min())) > WHOLE:
         raise InputError(

@@ -186,9 +186,8 @@ def values(sound: Sound, channels: int, rate: int, length: int) -> np.ndarray:
     Several channels are mixed to one where one is wanted. Raises: InputError where it cannot be read.
     """
     wanted = -(-length * sound.rate // rate)
-    x = decoded(
-        sound, min(sound.frames, wanted + wanted // 8 + 64)
-    )  # what follows the end has a part in what is before it
+    # what follows the end has a part in what is before it
+    x = decoded(sound, min(sound.frames, wanted + wanted // 8 + SILENCE))
     if channels == 1:
         x = x.mean(axis=0, keepdims=True)
     x = resampled(x, sound.rate, rate)[:, :length]

@@ -9,7 +9,9 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,50 +45,72 @@ def read_text(path: Path, reading: Reading) -> Raw:
     """The lines of a text file; or its table, where its lines are rows of numbers. Raises: InputError."""
     if is_table(path):
         raw = tables.read_csv(path, reading)
-        return Raw(
-            raw.space, raw.rows, raw.unit, raw.labels, (f"{path}: its lines are rows of numbers: a table", *raw.notes)
-        )
+        return replace(raw, notes=(f"{path}: its lines are rows of numbers: a table", *raw.notes))
     reading.only(path, "a text", "length")
     encoding = encoding_of(path)
-    most = reading.length or MAX_LINE
+    found = _surveyed(path, encoding, reading.length or MAX_LINE)
+    space = found.space
+    if space.size > MAX_VALUES and not reading.length:
+        raise InputError(
+            f"{path}: its longest line has {space.shape[0]:,} characters, of {len(space.alphabet):,} different ones, which makes "
+            f"{space.size:,} values of a sample; give --length N with a smaller N, and longer lines are left out (--length "
+            f"{space.shape[0]} takes all)."
+        )
+    check_counts(found.lines, space.size, path, 1)
+    rows = _rows(path, encoding, space, found.lines)
+    if same(rows):
+        raise InputError(f"{path} holds the same line {found.lines:,} times: there is nothing to learn.")
+    return Raw(space, rows, notes=_notes(path, encoding, found))
+
+
+class Survey(NamedTuple):
+    """What is known of a text once it has been read: how many lines are samples, and how many are too long."""
+
+    space: Text
+    lines: int
+    left_out: int
+
+
+def _surveyed(path: Path, encoding: str, most: int) -> Survey:
+    """What the lines of at most `most` characters are. Raises: InputError where there is none, or one that is no text."""
     lengths: Counter[int] = Counter()
     letters: set[str] = set()
     for number, line in lines(path, encoding):
         lengths[len(line)] += 1
-        if len(line) <= most:
-            letters.update(line)
-            if len(letters) > MAX_ALPHABET:
-                raise InputError(
-                    f"{path}: up to line {number:,} there are more than {MAX_ALPHABET:,} different characters."
-                )
+        if len(line) > most:
+            continue
+        letters.update(line)
+        if len(letters) > MAX_ALPHABET:
+            raise InputError(
+                f"{path}: up to line {number:,} there are more than {MAX_ALPHABET:,} different characters."
+            )
     kept = [length for length in lengths if length <= most]
-    n, left_out = sum(lengths[length] for length in kept), sum(lengths[length] for length in lengths if length > most)
+    n = sum(lengths[length] for length in kept)
+    left_out = lengths.total() - n
     if not kept:
         why = f"all {left_out:,} lines are longer than {most:,} characters" if left_out else "there is no line"
         raise InputError(f"{path} holds no text: {why}.")
     bad = next((letter for letter in sorted(letters) if not usable(letter)), None)
     if bad is not None:
         raise InputError(_unusable(path, encoding, bad))
-    length = max(kept)
-    space = Text((length, len(letters) + 1), alphabet="".join(sorted(letters)), shortest=min(kept))
-    if space.size > MAX_VALUES and not reading.length:
-        raise InputError(
-            f"{path}: its longest line has {length:,} characters, of {len(letters):,} different ones, which makes "
-            f"{space.size:,} values of a sample; give --length N with a smaller N, and longer lines are left out (--length "
-            f"{length} takes all)."
-        )
-    check_counts(n, space.size, path, 1)
-    rows = _rows(path, encoding, space, n)
-    if same(rows):
-        raise InputError(f"{path} holds the same line {n:,} times: there is nothing to learn.")
-    said = f"{path}: {n:,} lines of {min(kept):,} to {max(kept):,} characters, {len(letters):,} different ones"
-    said += f"; {left_out:,} longer ones are left out" if left_out else ""
-    notes = [said, *([f"{path} is not UTF-8, so it is read as Windows-1252."] if encoding == "cp1252" else [])]
-    if letters <= set("0123456789.,-+"):
+    return Survey(
+        Text((max(kept), len(letters) + 1), alphabet="".join(sorted(letters)), shortest=min(kept)), n, left_out
+    )
+
+
+def _notes(path: Path, encoding: str, found: Survey) -> tuple[str, ...]:
+    """What is said of a text before training."""
+    space = found.space
+    said = f"{path}: {found.lines:,} lines of {space.shortest:,} to {space.shape[0]:,} characters, "
+    said += f"{len(space.alphabet):,} different ones"
+    notes = [said + (f"; {found.left_out:,} longer ones are left out" if found.left_out else "")]
+    if encoding == "cp1252":
+        notes.append(f"{path} is not UTF-8, so it is read as Windows-1252.")
+    if set(space.alphabet) <= set("0123456789.,-+"):
         notes.append(
             "they are taken as text; to train on them as numbers, name the file .csv, with a header in its first line"
         )
-    return Raw(space, rows, notes=tuple(notes))
+    return tuple(notes)
 
 
 def _rows(path: Path, encoding: str, space: Text, n: int) -> np.ndarray:

@@ -43,7 +43,7 @@ class Signal(Space):
     kind = "signal"
     dimensions = 2
     family = "signal"
-    previewed = 256
+    previewed = 96
 
     @property
     def single(self) -> str:  # type: ignore[override]  # a signal without a rate is no sound
