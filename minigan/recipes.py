@@ -100,7 +100,7 @@ _SIGNAL = {**_IMAGES, "output": "identity", "steps": 20_000, "log_every": 200, "
 # One value of many at a position is 1 and all others are 0: as they are, not in their standard deviations, beyond which the rare
 # ones would lie.
 _TEXT = {**_IMAGES, "steps": 20_000, "log_every": 200, "sample_every": 1000}
-_CLIP = {**_IMAGES, "steps": 6000, "log_every": 100, "sample_every": 500}
+_CLIP = {**_IMAGES, "hidden": (512, 256), "steps": 10_000, "log_every": 200, "sample_every": 1000}
 _DIGITS = {**_IMAGES, "hidden": (192, 128, 128), "steps": 30_000, "log_every": 200, "sample_every": 1500}
 # Weights that the patches of an image share see a gap, a ghost or a speck wherever it is, from few images.
 _MNIST = {
@@ -162,7 +162,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "table": {**_TABLE, "steps": 40_000, "log_every": 500, "sample_every": 4000},
         "signal": {**_SIGNAL, "steps": 60_000, "log_every": 500, "sample_every": 4000},
         "text": {**_TEXT, "steps": 45_000, "log_every": 500, "sample_every": 4000},
-        "clip": {**_CLIP, "hidden": (512, 256), "steps": 11_000, "log_every": 200, "sample_every": 1000},
+        "clip": {**_CLIP, "steps": 20_000, "log_every": 200, "sample_every": 2000},
     },
     "article": dict.fromkeys((*DATA_SETS, "image"), _ARTICLE),
 }
