@@ -139,6 +139,11 @@ def test_a_folder_of_other_files_says_what_they_are(tmp_path: Path) -> None:
     refused(folder_of(tmp_path / "many", many), "and 4 others are not read.")
 
 
+def test_a_picture_by_itself_is_refused_with_its_folder(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "my pics", here=6)
+    refused(folder / "here0.png", "is one picture", f"--data '{folder}'")
+
+
 def test_links_in_a_circle_are_followed_once(tmp_path: Path) -> None:
     folder = tree(tmp_path / "a", b=6)
     (folder / "b" / "back").symlink_to(folder / "b")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -162,9 +161,8 @@ class Converter:
                 image: Any = Image.open(file, formats=FORMATS)
                 # only the header has been read so far
                 scans = _scans(image, file) if image.format in JPEG else 0
-                image.draft(
-                    self.mode, (self.side, self.side)
-                )  # lets the JPEG decoder skip detail that would be thrown away
+                # lets the JPEG decoder skip detail that would be thrown away
+                image.draft(self.mode, (self.side, self.side))
                 _check_size(image, scans, path)
                 image.load()
                 if image.mode == "F":
@@ -230,9 +228,12 @@ def _scans(image: Any, file: BinaryIO) -> int:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Discard what a decoder writes to the standard error of the process."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """Discard what a decoder writes to the standard error of the process, if there is one."""
+    try:
+        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    except OSError:
+        yield
+        return
     try:
         os.dup2(nowhere, 2)
         yield

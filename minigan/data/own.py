@@ -9,7 +9,7 @@ from typing import NamedTuple
 from minigan.data import arrays, folders, idx, images, sounds, tables, texts
 from minigan.data.raw import Raw
 from minigan.data.reading import Reading
-from minigan.errors import InputError
+from minigan.errors import InputError, quoted
 
 
 class Reader(NamedTuple):
@@ -42,6 +42,8 @@ def reader(path: Path) -> Reader:
         return READERS[ending(path)]
     if idx.recognised(path):
         return IDX
+    if folders.IMAGES.is_one(path):
+        raise InputError(f"{path} is one picture; give the folder of many: --data {quoted(path.parent)}.")
     raise InputError(
         f"{path} is of an unknown kind: give an .npy, .npz, .csv or .txt file, an IDX file, or a folder of images or WAV files."
     )
