@@ -436,7 +436,7 @@ def from_dict(values: Any, source: str) -> Column:
     Raises: InputError, naming `source`, for anything that is not a column.
     """
     fault = InputError(f"{source}: the description of a column of its data is damaged.")
-    if not isinstance(values, dict) or values.get("kind") not in KINDS:
+    if not isinstance(values, dict) or not isinstance(values.get("kind"), str) or values["kind"] not in KINDS:
         raise fault
     kind = KINDS[values["kind"]]
     known = {field.name: str(field.type) for field in fields(kind) if field.name != "cuts"}

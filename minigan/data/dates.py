@@ -127,7 +127,9 @@ def _numbers(letter: str, texts: tuple[str, ...]) -> np.ndarray:
 def texts(values: np.ndarray, form: str) -> list[str]:
     """The texts of seconds since 1970 (n,) in the years 1 to 9999: the inverse of `seconds`, for multiples of the step."""
     literals, directives, _ = parts(form)
-    moments = np.rint(np.asarray(values, np.float64) * 1e6).astype(np.int64).astype("datetime64[us]")
+    digits = next((int(flag or 6) for flag, letter in directives if letter == "f"), 6)  # float64 may be a little less
+    count = np.rint(np.asarray(values, np.float64) * 10**digits).astype(np.int64)
+    moments = (count * 10 ** (6 - digits)).astype("datetime64[us]")
     columns: list[Iterable[str]] = [itertools.repeat(literals[0])]
     for (flag, letter), literal in zip(directives, literals[1:], strict=True):
         columns += [_texts(moments, flag, letter), itertools.repeat(literal)]
@@ -173,8 +175,8 @@ def step(form: str) -> float:
 
 
 def rounded(values: np.ndarray, size: float) -> np.ndarray:
-    """The nearest dates to seconds (n,), `size` apart, in the years 1 to 9999."""
-    values = np.clip(np.asarray(values, np.float64), FIRST, LAST)
+    """The nearest dates to seconds (n,), `size` apart, in the years 1 to 9999; 1970 for what is no number."""
+    values = np.clip(np.nan_to_num(np.asarray(values, np.float64)), FIRST, LAST)
     if size == MONTH:
         months = ((values // 86400 + 15).astype(np.int64)).astype("datetime64[D]").astype("datetime64[M]")
         return np.minimum(months, np.datetime64("9999-12")).astype("datetime64[s]").astype(np.float64)

@@ -57,8 +57,11 @@ STYLES = [
 
 DIGITS = str.maketrans("123456789", "0" * 9)
 
-_AFFIX = r"[$€£¥]?\s?"
-_NUMBER = re.compile(rf"({_AFFIX})([-+{MINUS}]?)({_AFFIX})([0.,'\u2019\s]*0[.,]?)([eE][+-]?0+)?(\s?[%$€£¥]?)")
+_SPACE = " \xa0\u202f"
+_AFFIX = rf"[$€£¥]?[{_SPACE}]?"
+_NUMBER = re.compile(
+    rf"({_AFFIX})([-+{MINUS}]?)({_AFFIX})([0.,'\u2019{_SPACE}]*0[.,]?)([eE][+-]?0+)?([{_SPACE}]?[%$€£¥]?)"
+)
 LONGEST = 64
 """Characters in a number."""
 
@@ -173,8 +176,8 @@ def _number(text: str) -> re.Match[str] | None:
 
 
 _INFINITE = re.compile(r"\s*[-+]?inf(inity)?\s*", re.IGNORECASE)
-_ZEROS = re.compile(rf"(?m)^\s*[-+{MINUS}]?0\d")
-_BELOW = re.compile(rf"(?m)^\s*[-+{MINUS}]?0[.,]")
+_ZEROS = re.compile(rf"(?m)^[{_SPACE}]*[-+{MINUS}]?0\d")
+_BELOW = re.compile(rf"(?m)^[{_SPACE}]*[-+{MINUS}]?0[.,]")
 
 
 class OddCellError(Exception):
@@ -445,17 +448,17 @@ def _numbers(survey: Survey, kind: str, style: tuple[str, str], gone: frozenset[
     """The draft of a column of numbers with these signs."""
     point, thousands = style
     parts = [match for match in map(_number, survey.there) if match is not None]
-    counts = {len(match[4].strip().partition(point)[2]) for match in parts}
+    counts = [len(match[4].strip().partition(point)[2]) for match in parts]
     exponents = {match[5] or "" for match in parts}
     decimals: int | None = max(counts)
     fewest, exponent = min(counts), ""
-    if exponents != {""}:
+    if exponents != {""} or max(counts) > MOST_DECIMALS:
         letters = {text[:1] for text in exponents}
-        uniform = len(letters) == len(counts) == 1 and all(re.fullmatch(".[-+]00+", text) for text in exponents)
-        exponent = letters.pop() if uniform else ""
-    if max(counts) > MOST_DECIMALS or (exponents != {""} and not exponent):
-        exponent = ""
-        decimals, fewest = None, min(fewest, 1)
+        if len(letters) == len(set(counts)) == 1 and all(re.fullmatch(".[-+]00+", text) for text in exponents):
+            exponent = letters.pop()
+        if not exponent or max(counts) > MOST_DECIMALS:
+            plain = (count for count, match in zip(counts, parts, strict=True) if not match[5])
+            decimals, fewest, exponent = None, min(*plain, 1, 1), ""
     around = {((match[1] + match[3]).strip(), match[6].strip()) for match in parts}
     if len(around) > 1:
         ways = " and ".join(sorted(f"{before}1{after}" for before, after in around)[:3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class Numerals:
     def texts(self, values: np.ndarray) -> list[str]:
         """The cells of numbers (n,) of any float type."""
         if self.decimals is None:
-            plain = [str(value) for value in values + values.dtype.type(0)]  # no -0
+            plain = [_shortest(value) for value in values + values.dtype.type(0)]  # no -0
         else:
             form = f"{{:{',' if self.thousands else ''}.{self.decimals}{self.exponent or 'f'}}}".format
             plain = [form(value) for value in (values.astype(np.float64) + 0.0).tolist()]
@@ -61,6 +62,14 @@ class Numerals:
         if (self.before, self.negative, self.after) == ("", "-", ""):
             return plain
         return [(self.negative + text[1:] if text[0] == "-" else self.before + text) + self.after for text in plain]
+
+
+def _shortest(value: np.floating[Any]) -> str:
+    """The shortest text that reads back as the same number, with an exponent where Python writes one."""
+    text = str(value)
+    if "e" in text and 1e-4 <= abs(value) < 1e16:  # float32 beyond a million
+        return np.format_float_positional(value, trim="0")
+    return text
 
 
 def _trimmed(text: str, fewest: int) -> str:
