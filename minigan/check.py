@@ -415,7 +415,7 @@ class Shape:
 
     @property
     def words(self) -> str:
-        return ", convolutions" if self.convolutions else ""
+        return " conv" if self.convolutions else ""
 
 
 TINY = Shape((3,), 2, (4, 3), 3, True)

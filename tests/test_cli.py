@@ -93,7 +93,7 @@ def test_every_setting_is_a_flag_that_comes_back_as_given() -> None:
             text = value = [*field.metadata["choices"], "frechet<8" if field.name == "until" else "x"][0]
             text = [text]
         else:
-            text, value = ["3", "4"], (3, 4)
+            text, value = ["3", "2", "4"], (3, 2, 4)
         argv += [flag(field.name), *text]
         expected[field.name] = value
     argv += ["--objective", "minimax"]  # which takes every setting of an objective

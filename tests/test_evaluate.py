@@ -19,7 +19,7 @@ from minigan import evaluate, plots, train
 from minigan.data import spaces
 from minigan.metrics.suite import Suite
 from minigan.nn.gan import GAN
-from minigan.runs import checkpoint
+from minigan.runs import checkpoint, identity
 from minigan.runs.directory import Run
 from minigan.runs.session import Session
 
@@ -198,7 +198,7 @@ def test_the_picture_shows_each_image_beside_its_nearest(tmp_path: Path) -> None
 def test_copies_of_training_images_are_brought_forward(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Among noise, three planted copies are the first rows of the second panel, beside their originals."""
     saved = checkpoint.load("digits")
-    data = evaluate.training_data(Run(runs / "digits"), saved, None, None)
+    data = identity.training_data(Run(runs / "digits"), saved, None, None)
     x = np.random.default_rng(0).random((200, 64)).astype(np.float32)
     x[[7, 100, 150]] = data.train[[3, 4, 5]] * np.float32(data.unit)
     suite = Suite(data, evaluate.get_ops(), 100)

@@ -303,7 +303,7 @@ def test_a_histogram_does_not_depend_on_an_offset_of_the_data(folder: Path, monk
     half = len(drawn) // 2
     for (here, edges), (there, moved) in zip(drawn[:half], drawn[half:], strict=True):
         assert len(here) == len(there) and np.allclose(here, there) and np.allclose(moved - edges, 1.7e12, rtol=1e-12)
-    assert ticks[0][1] == ["0", "1", "2"] and ticks[1][1] is None  # "1.7e+12" three times says nothing
+    assert ticks[0][1] == ["0", "1", "2"] and ticks[len(ticks) // 2][1] is None  # "1.7e+12" three times says nothing
 
 
 def test_no_scale_is_too_large_to_be_asked_about() -> None:

@@ -189,7 +189,7 @@ def test_small_products_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None
 
     def limits(*argv: str) -> Any:
         config, _ = train.parse(list(argv))
-        size = {"digits": 64, "mnist": 784}[config.data]
+        size = {"digits": (8, 8), "mnist": (28, 28)}[config.data]
         with monkeypatch.context() as patch:
             patch.setattr("threadpoolctl.threadpool_limits", lambda limits, user_api: asked.append((limits, user_api)))
             threads.limited_threads(GAN(config, size, get_ops()))

@@ -106,7 +106,8 @@ def associations(space: Rows, x: np.ndarray) -> np.ndarray:
         block = x[:, part].astype(np.float64)
         block = block - block.mean(axis=0)
         u, s, _ = np.linalg.svd(block, full_matrices=False)
-        bases.append(u[:, s > 1e-9 * max(1.0, float(np.abs(x[:, part]).max())) * math.sqrt(len(x))])
+        rounding = 8 * np.finfo(np.float64).eps * float(np.abs(x[:, part]).max())
+        bases.append(u[:, s > rounding * math.sqrt(len(x))])
     result = np.zeros((len(bases), len(bases)))
     for i, a in enumerate(bases):
         for j, b in enumerate(bases[: i + 1]):
