@@ -256,6 +256,7 @@ OTHERS = (
     "benchmarks.planted",
     "benchmarks.quality",
     "benchmarks.scaling",
+    "benchmarks.tables",
 )
 
 
